@@ -1,0 +1,120 @@
+//! The bytes that may be in memory on the way in (B1).
+//!
+//! One [`Budget`] covers a row from the arrival of its bytes to the moment its
+//! staged file is durable and no query pins it any more. Whoever holds rows holds the
+//! [`Reservation`] that pays for them; dropping it gives the bytes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A fixed number of bytes, shared by cloning.
+#[derive(Debug, Clone)]
+pub struct Budget(Arc<Counter>);
+
+#[derive(Debug)]
+struct Counter {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    pub fn new(limit: u64) -> Budget {
+        Budget(Arc::new(Counter { limit, used: AtomicU64::new(0) }))
+    }
+
+    /// Bytes in all.
+    pub fn limit(&self) -> u64 {
+        self.0.limit
+    }
+
+    /// Bytes reserved now. Above [`limit`](Self::limit) only while a
+    /// reservation has [settled](Reservation::settle) at more than was guessed.
+    pub fn used(&self) -> u64 {
+        self.0.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes `bytes`, or nothing when they do not fit.
+    pub fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.0.limit);
+        self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
+        Some(Reservation { budget: self.clone(), bytes })
+    }
+
+    /// Takes `bytes` whatever the limit says. Only for rows that are already
+    /// durable and must be held (recovery), never for new ones.
+    pub fn reserve_regardless(&self, bytes: u64) -> Reservation {
+        self.0.used.fetch_add(bytes, Ordering::Relaxed);
+        Reservation { budget: self.clone(), bytes }
+    }
+}
+
+/// Bytes taken from a [`Budget`]; given back on drop.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Budget,
+    bytes: u64,
+}
+
+impl Reservation {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes `more` bytes on top, or leaves everything as it was.
+    pub fn try_grow(&mut self, more: u64) -> bool {
+        match self.budget.try_reserve(more) {
+            Some(extra) => {
+                self.absorb(extra);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Moves to what the rows really take, now that they are decoded. Growing
+    /// here never fails: the guess was admitted and the rows exist.
+    pub fn settle(&mut self, bytes: u64) {
+        if bytes >= self.bytes {
+            self.budget.0.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            self.budget.0.used.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+
+    /// Joins another reservation of the same budget to this one.
+    pub fn absorb(&mut self, mut other: Reservation) {
+        debug_assert!(Arc::ptr_eq(&self.budget.0, &other.budget.0));
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: reservations are taken, grown, settled, joined and dropped.
+    /// Guarantees: B1, the budget's count is the sum of what is held.
+    #[test]
+    fn inv_b1_reservations_add_up() {
+        let budget = Budget::new(100);
+        let mut a = budget.try_reserve(60).unwrap();
+        assert!(budget.try_reserve(41).is_none());
+        assert!(budget.try_reserve(u64::MAX).is_none());
+        let b = budget.try_reserve(40).unwrap();
+        assert!(!a.try_grow(1));
+        a.settle(10);
+        a.absorb(b);
+        assert_eq!((a.bytes(), budget.used()), (50, 50));
+        a.settle(120);
+        assert_eq!(budget.used(), 120);
+        drop(a);
+        assert_eq!(budget.used(), 0);
+    }
+}

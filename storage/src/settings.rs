@@ -1,0 +1,90 @@
+//! The numbers storage is run with. Components (stores, clocks, budgets) come
+//! through constructors instead.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Error;
+
+/// When an append is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Before every ack; one fsync serves all requests of a few milliseconds.
+    Always,
+    /// At least this often; a power loss may take what was acked since.
+    Interval(Duration),
+    /// When the operating system likes.
+    Off,
+}
+
+#[derive(Debug, Clone)]
+pub struct WalSettings {
+    pub dir: PathBuf,
+    pub sync: Sync,
+    /// Bytes at which a segment is closed and the next one begun.
+    pub segment_bytes: u64,
+    /// Bytes of all segments at which appends are refused.
+    pub max_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct StageSettings {
+    pub dir: PathBuf,
+    /// Bytes of staged, uncommitted files at which staging pauses.
+    pub max_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct FlushSettings {
+    /// Age of a table's oldest hot row at which it is sealed.
+    pub max_age: Duration,
+    /// Bytes of a table's hot rows at which it is sealed.
+    pub max_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub wal: WalSettings,
+    pub stage: StageSettings,
+    pub flush: FlushSettings,
+    /// Share of the data volume that is kept free, 0.0 to 1.0; below it
+    /// appends are refused.
+    pub disk_reserve: f64,
+}
+
+impl Settings {
+    /// Defaults under one data folder.
+    pub fn under(dir: impl Into<PathBuf>) -> Settings {
+        let dir = dir.into();
+        Settings {
+            wal: WalSettings {
+                dir: dir.join("wal"),
+                sync: Sync::Always,
+                segment_bytes: 64 << 20,
+                max_bytes: 1 << 30,
+            },
+            stage: StageSettings { dir: dir.join("stage"), max_bytes: 10 << 30 },
+            flush: FlushSettings { max_age: Duration::from_secs(60), max_bytes: 64 << 20 },
+            disk_reserve: 0.05,
+        }
+    }
+
+    pub fn validate(&self) -> Result<(), Error> {
+        let no = |message: &str| Err(Error::Settings(message.into()));
+        if self.wal.segment_bytes < 1 << 20 {
+            return no("wal.segment_bytes is below 1 MiB; use at least 1MiB");
+        }
+        if self.wal.max_bytes < 2 * self.wal.segment_bytes {
+            return no(
+                "wal.max_bytes holds fewer than two segments; raise it to at least twice wal.segment_bytes",
+            );
+        }
+        if self.flush.max_age.is_zero() || self.flush.max_bytes == 0 {
+            return no("flush.max_age and flush.max_bytes must be above zero");
+        }
+        if !(0.0..1.0).contains(&self.disk_reserve) {
+            return no("disk.reserve must be at least 0% and below 100%");
+        }
+        Ok(())
+    }
+}
