@@ -1,0 +1,205 @@
+//! What was sent and what was answered; and the checks that hold it against
+//! what the daemon says.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::item::Id;
+use crate::client::number;
+use crate::daemon::Daemon;
+use crate::otlp::{Encoding, Outcome, Signal};
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub signal: Signal,
+    pub encoding: Encoding,
+    pub ids: Vec<Id>,
+}
+
+/// How often a request was acked, and how often its outcome stayed unknown.
+#[derive(Debug, Clone, Copy, Default)]
+struct Told {
+    acked: u32,
+    unknown: u32,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    requests: HashMap<Id, (Sent, Told)>,
+    refusals: Vec<Outcome>,
+    rejections: Vec<String>,
+}
+
+/// Shared by the clients of all runs. Keyed by a request's first id.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    books: Arc<Mutex<Books>>,
+    base: u64,
+}
+
+impl Ledger {
+    /// `base` is the time that items are stamped with, in nanoseconds.
+    pub fn new(base: u64) -> Ledger {
+        Ledger { books: Arc::default(), base }
+    }
+
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// Before the first byte: from here on the outcome is unknown.
+    pub fn sending(&self, sent: &Sent) {
+        let mut books = self.books.lock();
+        let entry = books.requests.entry(sent.ids[0]);
+        entry.or_insert_with(|| (sent.clone(), Told::default())).1.unknown += 1;
+    }
+
+    pub fn answered(&self, sent: &Sent, outcome: &Outcome) {
+        let mut books = self.books.lock();
+        let told = &mut books.requests.get_mut(&sent.ids[0]).expect("it was sent").1;
+        match outcome {
+            Outcome::Unknown(_) => {}
+            Outcome::Acked => {
+                told.unknown -= 1;
+                told.acked += 1;
+            }
+            Outcome::Refused { .. } => {
+                told.unknown -= 1;
+                books.refusals.push(outcome.clone());
+            }
+            Outcome::Rejected(why) => {
+                told.unknown -= 1;
+                books.rejections.push(why.clone());
+            }
+        }
+    }
+
+    /// Requests that were never acked and may be stored.
+    pub fn unknown(&self) -> Vec<Sent> {
+        let books = self.books.lock();
+        let open = books.requests.values().filter(|(_, told)| told.acked == 0 && told.unknown > 0);
+        let mut open: Vec<Sent> = open.map(|(sent, _)| sent.clone()).collect();
+        open.sort_by_key(|sent| sent.ids[0]);
+        open
+    }
+
+    pub fn refusals(&self) -> Vec<Outcome> {
+        self.books.lock().refusals.clone()
+    }
+
+    pub fn rejections(&self) -> Vec<String> {
+        self.books.lock().rejections.clone()
+    }
+
+    /// Items acked so far.
+    pub fn acked(&self) -> u64 {
+        let books = self.books.lock();
+        let counts = books
+            .requests
+            .values()
+            .map(|(sent, told)| sent.ids.len() as u64 * u64::from(told.acked));
+        counts.sum()
+    }
+
+    /// Least and most items that may be stored, for one signal and door.
+    fn bounds(&self, signal: Signal, door: &str) -> (i64, i64) {
+        let books = self.books.lock();
+        let (mut least, mut most) = (0, 0);
+        for (sent, told) in books.requests.values() {
+            if sent.signal == signal && sent.encoding.door() == door {
+                let items = sent.ids.len() as i64;
+                least += items * i64::from(told.acked);
+                most += items * i64::from(told.acked + told.unknown);
+            }
+        }
+        (least, most)
+    }
+
+    /// The rows against the ledger, all runs or one; panics with what differs.
+    /// Returns how many rows it saw.
+    pub async fn check_rows(&self, daemon: &Daemon, run: Option<u16>) -> u64 {
+        assert_eq!(self.rejections(), [""; 0], "sound requests were rejected");
+        let mut stored: HashMap<Id, u32> = HashMap::new();
+        let mut wrong = Vec::new();
+        for signal in Signal::ALL {
+            let table = signal.table();
+            let of_run = match run {
+                Some(run) => format!("WHERE attributes['load.id'] LIKE '{run:04x}%'"),
+                None => String::new(),
+            };
+            let query = format!(
+                "SELECT attributes['load.id'], attributes['load.content'], time_unix_nano \
+                 FROM {table} {of_run}"
+            );
+            for row in daemon.sql(&query).await.rows {
+                let id = row[0].as_str().and_then(|hex| u64::from_str_radix(hex, 16).ok());
+                let Some(id) = id.map(Id) else {
+                    wrong.push(format!("{table}: invented: {row:?}"));
+                    continue;
+                };
+                *stored.entry(id).or_default() += 1;
+                let sound = row[1].as_str() == Some(&id.content())
+                    && number(&row[2]) as u64 == id.time(self.base);
+                if !sound {
+                    wrong.push(format!("{table}: {} has other content: {row:?}", id.hex()));
+                }
+            }
+        }
+        let rows = stored.values().map(|count| u64::from(*count)).sum();
+        let books = self.books.lock();
+        for (sent, told) in books.requests.values() {
+            if run.is_some_and(|run| sent.ids[0].0 >> 48 != u64::from(run)) {
+                continue;
+            }
+            for id in &sent.ids {
+                let count = stored.remove(id).unwrap_or(0);
+                if count < told.acked {
+                    wrong.push(format!("lost: {} was acked ({sent:?})", id.hex()));
+                }
+                if count > told.acked + told.unknown {
+                    wrong.push(format!("twice: {} is there {count} times, {told:?}", id.hex()));
+                }
+            }
+        }
+        drop(books);
+        wrong.extend(stored.keys().map(|id| format!("invented: {}", id.hex())));
+        wrong.truncate(20);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        rows
+    }
+
+    /// L1: the daemon's own books balance, and agree with ours and the rows.
+    pub async fn check_books(&self, daemon: &Daemon) {
+        for signal in Signal::ALL {
+            let mut kept = 0;
+            for door in ["otlp_grpc", "otlp_http"] {
+                let [accepted, persisted, in_flight, dropped] = entry(daemon, signal, door).await;
+                let place = format!("{} by {door}", signal.name());
+                let sum = persisted + in_flight + dropped;
+                assert_eq!(accepted, sum, "{place}: {persisted} + {in_flight} + {dropped}");
+                assert_eq!(dropped, 0, "{place}: nothing here is a reason to drop");
+                let (least, most) = self.bounds(signal, door);
+                assert!(
+                    (least..=most).contains(&accepted),
+                    "{place}: {accepted} accepted, {least} acked, {most} sent at most"
+                );
+                kept += accepted;
+            }
+            assert_eq!(daemon.count(signal.table()).await, kept, "{}", signal.name());
+        }
+    }
+}
+
+/// accepted, persisted, in flight, dropped of a signal and door.
+async fn entry(daemon: &Daemon, signal: Signal, door: &str) -> [i64; 4] {
+    let query = format!(
+        "SELECT sum(accepted), sum(persisted), sum(in_flight), sum(dropped) FROM system.ledger \
+         WHERE signal = '{}' AND door = '{door}'",
+        signal.name()
+    );
+    let rows = daemon.sql(&query).await.rows;
+    std::array::from_fn(|n| if rows[0][n].is_null() { 0 } else { number(&rows[0][n]) })
+}

@@ -1,0 +1,39 @@
+//! The daemon as a user meets it: the built binary, real ports, real SIGKILL.
+//!
+//! Every test starts its own `cloudsail serve` in a temporary folder with
+//! port 0 on every door and learns the addresses from `--ports-file`.
+//!
+//! | module | what is in it |
+//! | --- | --- |
+//! | [`daemon`] | starts, kills and stops the binary; its addresses |
+//! | [`client`] | HTTP and gRPC as a sender speaks them; SQL over HTTP |
+//! | [`otlp`] | requests, encodings, and what an answer means to a sender |
+//! | [`expect`] | SQL expressions and what they must give |
+//! | [`programs`] | Python and Node, and what happens without them |
+//! | [`vertical`] | rows by SQL before and after flush, restart and SIGKILL |
+//! | [`examples`] | the four example files of the OTLP specification |
+//! | [`sdk`] | the Python and JavaScript SDKs as senders |
+//! | [`nezha`] | recorded telemetry through `cloudsail replay` |
+//! | [`crash`] | SIGKILL at random moments and at every named stage |
+//! | [`full`] | a full disk |
+//! | [`readers`] | deltalake and DuckDB read what we wrote |
+//! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
+//! | [`cli`] | the commands |
+
+#![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
+
+mod client;
+mod daemon;
+mod expect;
+mod otlp;
+mod programs;
+
+mod cli;
+mod crash;
+mod examples;
+mod full;
+mod nezha;
+mod readers;
+mod sdk;
+mod shutdown;
+mod vertical;
