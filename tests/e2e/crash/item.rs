@@ -31,6 +31,10 @@ impl Id {
         format!("{:016x}", self.0)
     }
 
+    pub fn run(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+
     fn trace_id(self) -> Vec<u8> {
         // Eight items make a trace.
         let trace = u128::from(self.0 >> 3) | 1 << 127;

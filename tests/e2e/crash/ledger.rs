@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use serde_json::Value;
 
 use super::item::Id;
 use crate::client::number;
@@ -31,6 +32,23 @@ struct Books {
     requests: HashMap<Id, (Sent, Told)>,
     refusals: Vec<Outcome>,
     rejections: Vec<String>,
+}
+
+/// A stored item as it was read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub id: Id,
+    pub content: String,
+    pub time: u64,
+}
+
+impl Row {
+    fn read(row: &[Value]) -> Row {
+        let hex = row[0].as_str().unwrap_or_else(|| panic!("a row without an id: {row:?}"));
+        let id = u64::from_str_radix(hex, 16).unwrap_or_else(|e| panic!("{hex}: {e}"));
+        let content = row[1].as_str().unwrap_or_default().to_owned();
+        Row { id: Id(id), content, time: number(&row[2]) as u64 }
+    }
 }
 
 /// Shared by the clients of all runs. Keyed by a request's first id.
@@ -118,40 +136,41 @@ impl Ledger {
         (least, most)
     }
 
-    /// The rows against the ledger, all runs or one; panics with what differs.
-    /// Returns how many rows it saw.
+    /// The daemon's rows against the ledger, of all runs or of one; panics with
+    /// what differs. Returns how many rows it saw.
     pub async fn check_rows(&self, daemon: &Daemon, run: Option<u16>) -> u64 {
         assert_eq!(self.rejections(), [""; 0], "sound requests were rejected");
-        let mut stored: HashMap<Id, u32> = HashMap::new();
-        let mut wrong = Vec::new();
+        let mut rows = Vec::new();
         for signal in Signal::ALL {
-            let table = signal.table();
             let of_run = match run {
                 Some(run) => format!("WHERE attributes['load.id'] LIKE '{run:04x}%'"),
                 None => String::new(),
             };
             let query = format!(
                 "SELECT attributes['load.id'], attributes['load.content'], time_unix_nano \
-                 FROM {table} {of_run}"
+                 FROM {} {of_run}",
+                signal.table()
             );
-            for row in daemon.sql(&query).await.rows {
-                let id = row[0].as_str().and_then(|hex| u64::from_str_radix(hex, 16).ok());
-                let Some(id) = id.map(Id) else {
-                    wrong.push(format!("{table}: invented: {row:?}"));
-                    continue;
-                };
-                *stored.entry(id).or_default() += 1;
-                let sound = row[1].as_str() == Some(&id.content())
-                    && number(&row[2]) as u64 == id.time(self.base);
-                if !sound {
-                    wrong.push(format!("{table}: {} has other content: {row:?}", id.hex()));
-                }
+            rows.extend(daemon.sql(&query).await.rows.iter().map(|row| Row::read(row)));
+        }
+        let mut wrong = self.judge(&rows, run);
+        wrong.truncate(20);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        rows.len() as u64
+    }
+
+    /// Everything that is lost, twice, invented or changed.
+    pub fn judge(&self, rows: &[Row], run: Option<u16>) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let mut stored: HashMap<Id, u32> = HashMap::new();
+        for row in rows {
+            *stored.entry(row.id).or_default() += 1;
+            if row.content != row.id.content() || row.time != row.id.time(self.base) {
+                wrong.push(format!("changed: {row:?}"));
             }
         }
-        let rows = stored.values().map(|count| u64::from(*count)).sum();
-        let books = self.books.lock();
-        for (sent, told) in books.requests.values() {
-            if run.is_some_and(|run| sent.ids[0].0 >> 48 != u64::from(run)) {
+        for (sent, told) in self.books.lock().requests.values() {
+            if run.is_some_and(|run| sent.ids[0].run() != run) {
                 continue;
             }
             for id in &sent.ids {
@@ -164,11 +183,8 @@ impl Ledger {
                 }
             }
         }
-        drop(books);
         wrong.extend(stored.keys().map(|id| format!("invented: {}", id.hex())));
-        wrong.truncate(20);
-        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-        rows
+        wrong
     }
 
     /// L1: the daemon's own books balance, and agree with ours and the rows.

@@ -16,6 +16,7 @@
 //! | [`item`] | an id, the content that follows from it, the requests made of them |
 //! | [`load`] | clients that send until the daemon is gone |
 //! | [`ledger`] | what was sent and answered; the checks |
+//! | [`judged`] | the checks, seen to fail |
 //! | [`random`] | kills at random moments |
 //! | [`failpoints`] | kills at every named stage |
 //!
@@ -29,6 +30,7 @@
 
 mod failpoints;
 pub mod item;
+mod judged;
 pub mod ledger;
 pub mod load;
 mod random;
