@@ -13,7 +13,8 @@ root=$2
 project=$(cd "$(dirname "$0")/../.." && pwd)
 
 # In an image without a loader a dynamic binary ends as "no such file".
-if readelf --program-headers --wide "$binary" | grep -q INTERP; then
+headers=$(readelf --program-headers --wide "$binary")
+if grep -q INTERP <<< "$headers"; then
     echo "$binary is linked dynamically; build it with -C target-feature=+crt-static" >&2
     exit 1
 fi
@@ -26,7 +27,7 @@ install -d -m 0755 "$root" "$root/etc/cloudsail" "$root/etc/ssl/certs" \
     "$root/usr/local/bin" "$root/usr/share/doc/cloudsail"
 install -m 0755 "$binary" "$root/usr/local/bin/cloudsail"
 install -m 0644 "$project/configs/container.yaml" "$root/etc/cloudsail/cloudsail.yaml"
-install -m 0644 "$project/LICENSE" "$root/usr/share/doc/cloudsail/LICENSE"
+install -m 0644 "$project/LICENSE" "$project/NOTICE" "$root/usr/share/doc/cloudsail/"
 
 # A name for the user that everything runs as, and names before DNS.
 echo 'cloudsail:x:10001:10001:Cloudsail:/data:/sbin/nologin' > "$root/etc/passwd"

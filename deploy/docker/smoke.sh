@@ -28,13 +28,16 @@ fi
 
 chroot --userspec="$user" "$root" "${entrypoint[@]}" --version
 
-# A volume for /data and a read-only rest, as the manifests ask for. Port 0
+# A volume for /data, /tmp and a read-only rest, as the manifests ask for, and the
+# /proc that every container gets. Port 0
 # instead of the fixed ports, so that nothing else on this machine is in the way.
 log=$(mktemp)
+mkdir -p "$root/proc"
 # shellcheck disable=SC2016 # expanded by the inner shell: $0 root, $1 user, then the command
 enter='mount --bind "$0" "$0"
 mount --bind "$0/data" "$0/data"
 mount --bind "$0/tmp" "$0/tmp"
+mount -t proc proc "$0/proc"
 mount -o remount,ro,bind "$0"
 user=$1
 shift

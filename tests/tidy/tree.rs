@@ -216,7 +216,8 @@ fn walk(folder: &Path, ending: &str, found: &mut Vec<(String, String)>) {
         let path = entry.expect("the entry is readable").path();
         let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         if path.is_dir() {
-            let foreign = matches!(&*name, "target" | "node_modules" | "cloudsail-data" | ".git");
+            let foreign = name.starts_with('.')
+                || matches!(&*name, "target" | "node_modules" | "cloudsail-data");
             if !foreign {
                 walk(&path, ending, found);
             }
