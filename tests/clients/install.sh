@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Puts the pinned packages of the client tests where the tests look for them:
-# python/.venv and js/node_modules. Repeatable; needs PyPI and the npm registry.
+# target/ci/venv (as .ci/run does) and js/node_modules. Repeatable; needs PyPI
+# and the npm registry.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-[ -x python/.venv/bin/python ] || python3 -m venv python/.venv
-python/.venv/bin/pip install --quiet --disable-pip-version-check -r python/requirements.txt
+venv=../../target/ci/venv
+[ -x $venv/bin/python ] || python3 -m venv $venv
+$venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
 (cd js && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)

@@ -28,16 +28,17 @@ pub fn skip(why: &str) {
 /// An interpreter that has the packages of `requirements.txt`.
 pub async fn python() -> Option<PathBuf> {
     let named = std::env::var_os("CLOUDSAIL_TEST_PYTHON").map(PathBuf::from);
-    let local = clients().join("python/.venv/bin/python");
-    let local = local.exists().then_some(local);
-    let python = named.or(local).unwrap_or_else(|| "python3".into());
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/venv/bin/python");
     let imports = "import opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http, \
         opentelemetry.exporter.otlp.proto.grpc, deltalake, duckdb, pyarrow";
-    let tried = Command::new(&python).arg("-c").arg(imports).stderr(Stdio::null()).status().await;
-    if tried.is_ok_and(|status| status.success()) {
-        return Some(python);
+    for python in named.into_iter().chain([installed, "python3".into()]) {
+        let mut trial = Command::new(&python);
+        let tried = trial.arg("-c").arg(imports).stderr(Stdio::null()).status().await;
+        if tried.is_ok_and(|status| status.success()) {
+            return Some(python);
+        }
     }
-    skip(&format!("{} lacks the packages; run tests/clients/install.sh", python.display()));
+    skip("no Python with the packages; run tests/clients/install.sh");
     None
 }
 
