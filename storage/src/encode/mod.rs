@@ -1,0 +1,25 @@
+//! Rows into Parquet: ordered, one file per day, with the statistics that let
+//! a query leave it alone.
+//!
+//! Second-last station of the route in, between seal and stage. Pure CPU: it
+//! names no file and touches no store.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`order`] | [`days`]: which row goes to which day, and in which order |
+//! | [`parquet`] | [`write`]: the rows of a day as one Parquet file |
+//! | [`stats`] | bounds and null counts per column, sound under truncation and NaN |
+//!
+//! Rows are gathered chunk by chunk straight from the sealed batches, so that
+//! encoding adds one chunk and one row group to memory and no copy of the seal
+//! (B1).
+//!
+//! Deliberately not here: merging files into larger ones (compaction), and the
+//! form in which Delta writes statistics (`table`).
+
+pub mod order;
+pub mod parquet;
+pub mod stats;
+
+pub use order::{Day, days};
+pub use parquet::{Encoded, write};

@@ -1,0 +1,185 @@
+//! The outbox: sealed rows as durable Parquet that waits for its commit.
+//!
+//! Between seal and commit. Once a range is staged the log may forget it
+//! (**D3**), and recovery replays only what lies above it (**D4**). A file's
+//! name is made of log id, start count and positions, so it never has two
+//! contents (**C4**).
+//!
+//! A range exists if and only if its manifest says `staged`. The manifest is
+//! first written as a *plan* that names every file to come, then the files,
+//! then the manifest replaces the plan in one rename; so what a crash leaves
+//! behind is known by name and removed at the next start.
+//!
+//! ```text
+//! {stage.dir}/_manifests/{log}-{start}-{first}-{last}.json
+//! {stage.dir}/{tenant}/{table}/date=…/{log}-{start}-{first}-{last}.parquet   (remote stores)
+//! {store}/{tenant}/{table}/date=…/{log}-{start}-{first}-{last}.parquet       (file:// stores)
+//! ```
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`manifest`] | the JSON of a range, its plan, and how both are read back |
+//! | [`write`] | seal → derived tables → days → Parquet → manifest |
+//! | [`recover`] | what a start finds: ranges, plans, leftovers, foreign ones |
+//! | [`upload`] | staged files to a remote store, under their final names |
+//!
+//! Deliberately not here: when to seal or pause (the pipeline), and what is
+//! committed already (the table's watermark tells).
+
+pub mod manifest;
+mod recover;
+pub mod upload;
+mod write;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use schema::{Catalog, Door, Position, TableDef, Tenant, WalId};
+use serde::{Deserialize, Serialize};
+
+use crate::store::Store;
+use crate::store::local::DurableLocal;
+use crate::store::tree::{self, Tree};
+use crate::{DataFile, Error, Place, StageSettings};
+
+pub use upload::upload;
+
+/// How long a committed file's local copy outlives its release: longer than a
+/// query that pinned it may run (S3).
+const GRACE: Duration = Duration::from_secs(600);
+
+/// Rows of one table that left the hot buffer and are not staged yet.
+#[derive(Debug)]
+pub struct Sealed {
+    pub tenant: Tenant,
+    pub table: Arc<TableDef>,
+    pub first: Position,
+    pub last: Position,
+    /// Rows per door, for the ledger (L1).
+    pub counts: Vec<(Door, u64)>,
+    pub rows: Vec<RecordBatch>,
+    /// When the oldest of them was received.
+    pub received_unix_nano: i64,
+}
+
+/// A range that is durable as Parquet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Staged {
+    pub tenant: Tenant,
+    /// The table whose rows were sealed; [`outputs`](Self::outputs) also has
+    /// what was derived from them.
+    pub table: String,
+    pub first: Position,
+    pub last: Position,
+    pub counts: Vec<(Door, u64)>,
+    pub received_unix_nano: i64,
+    /// The own table, then the derived one. A derived table without rows has
+    /// no files, and is still committed for its watermark.
+    pub outputs: Vec<Output>,
+    pub manifest: PathBuf,
+    /// Bytes of all files.
+    pub bytes: u64,
+}
+
+/// The files of a range that go to one table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Output {
+    pub table: String,
+    pub files: Vec<DataFile>,
+}
+
+/// The staging folder of one log.
+#[derive(Debug)]
+pub struct Stage {
+    own: Arc<DurableLocal>,
+    /// Where Parquet is written: the store's own folder, or the stage's.
+    files: Arc<Tree>,
+    place: Place,
+    wal_id: WalId,
+    /// How often this log's node has started; part of every file name.
+    boot: u64,
+    /// Bytes of each range that is not released, by manifest.
+    held: Mutex<HashMap<PathBuf, u64>>,
+    /// Local copies to remove, and from when on.
+    doomed: Mutex<Vec<(Instant, PathBuf)>>,
+}
+
+impl Stage {
+    /// Opens the folder from local disk alone: reads the manifests and removes
+    /// what a crash left of this log. Fails when the folder holds ranges of
+    /// another log, or ranges whose files are elsewhere or gone.
+    pub fn open(
+        settings: &StageSettings,
+        store: &Store,
+        wal_id: WalId,
+        boot: u64,
+        catalog: &Catalog,
+    ) -> Result<(Stage, Vec<Staged>), Error> {
+        let own = Arc::new(DurableLocal::open(&settings.dir)?);
+        let (files, place) = match store.tree() {
+            Some(tree) => (tree.clone(), Place::Store),
+            None => (own.tree().clone(), Place::Stage),
+        };
+        let (held, doomed) = Default::default();
+        let stage = Stage { own, files, place, wal_id, boot, held, doomed };
+        let staged = stage.recover(catalog)?;
+        Ok((stage, staged))
+    }
+
+    /// Makes a sealed range durable, with what is derived from it: all of it,
+    /// or an error and nothing left behind. Blocks on CPU and disk.
+    pub fn write(&self, sealed: &Sealed) -> Result<Staged, Error> {
+        self.sweep();
+        let staged = self.encode(sealed)?;
+        self.hold(&staged);
+        Ok(staged)
+    }
+
+    /// Forgets a range that every output has committed. Doing so twice is fine.
+    pub fn release(&self, staged: &Staged) -> Result<(), Error> {
+        let context = || format!("manifest {} could not be removed", staged.manifest.display());
+        tree::remove(&staged.manifest).map_err(Error::disk(context()))?;
+        self.held.lock().remove(&staged.manifest);
+        let when = Instant::now() + GRACE;
+        let files = staged.outputs.iter().flat_map(|output| &output.files);
+        let local = files.filter(|file| file.place == Place::Stage);
+        let root = self.own.tree().root();
+        self.doomed.lock().extend(local.map(|file| (when, root.join(&file.path))));
+        self.sweep();
+        Ok(())
+    }
+
+    /// Bytes staged and not released.
+    pub fn bytes(&self) -> u64 {
+        self.held.lock().values().sum()
+    }
+
+    /// Where [`Place::Stage`] paths are read.
+    pub fn objects(&self) -> Arc<dyn ObjectStore> {
+        self.own.clone()
+    }
+
+    fn hold(&self, staged: &Staged) {
+        self.held.lock().insert(staged.manifest.clone(), staged.bytes);
+    }
+
+    /// Removes local copies whose grace is over. What is missed here, the next
+    /// start removes.
+    fn sweep(&self) {
+        let now = Instant::now();
+        let due: Vec<PathBuf> = {
+            let mut doomed = self.doomed.lock();
+            doomed.extract_if(.., |(when, _)| *when <= now).map(|(_, path)| path).collect()
+        };
+        for path in due {
+            if let Err(error) = tree::remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "a local copy stays until the next start");
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! `file://` as an object store that can hold a Delta log: `object_store`'s own
+//! local store never fsyncs, so a commit it acknowledged may be gone after a
+//! power loss. Reading and listing are its own; writing goes through [`Tree`].
+
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::stream::BoxStream;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    RenameTargetMode, Result, UploadPart,
+};
+
+use super::tree::{Publish, Temp, Tree};
+
+const NAME: &str = "file";
+
+/// A folder as an object store, fsynced before anything is acknowledged.
+#[derive(Debug)]
+pub struct DurableLocal {
+    inner: LocalFileSystem,
+    tree: Arc<Tree>,
+}
+
+impl DurableLocal {
+    /// Opens a folder, which is made when missing.
+    pub fn open(root: &FsPath) -> Result<DurableLocal, crate::Error> {
+        let context = || format!("store folder {} could not be opened", root.display());
+        let tree = Tree::open(root).map_err(crate::Error::disk(context()))?;
+        let inner = LocalFileSystem::new_with_prefix(tree.root())
+            .map_err(crate::Error::store(context()))?;
+        Ok(DurableLocal { inner, tree })
+    }
+
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+}
+
+impl fmt::Display for DurableLocal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DurableLocal({})", self.tree.root().display())
+    }
+}
+
+#[async_trait]
+impl ObjectStore for DurableLocal {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
+        let how = match opts.mode {
+            PutMode::Create => Publish::Create,
+            PutMode::Overwrite => Publish::Overwrite,
+            PutMode::Update(_) => return Err(unsupported("put with PutMode::Update")),
+        };
+        if !opts.attributes.is_empty() {
+            return Err(unsupported("put with attributes"));
+        }
+        let dest = self.inner.path_to_filesystem(location)?;
+        let (tree, name) = (self.tree.clone(), location.clone());
+        blocking(move || {
+            let temp = tree.temp(&dest).map_err(|error| failed(&name, error))?;
+            payload
+                .iter()
+                .try_for_each(|bytes| io::Write::write_all(&mut temp.file(), bytes))
+                .and_then(|()| temp.publish(how))
+                .map_err(|error| failed(&name, error))?;
+            Ok(PutResult { e_tag: None, version: None })
+        })
+        .await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        if !opts.attributes.is_empty() {
+            return Err(unsupported("multipart put with attributes"));
+        }
+        let dest = self.inner.path_to_filesystem(location)?;
+        let (tree, name) = (self.tree.clone(), location.clone());
+        let temp = blocking(move || tree.temp(&dest).map_err(|error| failed(&name, error))).await?;
+        Ok(Box::new(Upload { temp: Some(Arc::new(temp)), name: location.clone(), offset: 0 }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list_with_offset(prefix, offset)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let how = match options.mode {
+            CopyMode::Create => Publish::Create,
+            CopyMode::Overwrite => Publish::Overwrite,
+        };
+        let source = self.inner.path_to_filesystem(from)?;
+        let dest = self.inner.path_to_filesystem(to)?;
+        let (tree, from, to) = (self.tree.clone(), from.clone(), to.clone());
+        blocking(move || {
+            let mut source = std::fs::File::open(source).map_err(|error| failed(&from, error))?;
+            let temp = tree.temp(&dest).map_err(|error| failed(&to, error))?;
+            io::copy(&mut source, &mut temp.file())
+                .and_then(|_| temp.publish(how))
+                .map_err(|error| failed(&to, error))
+        })
+        .await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let how = match options.target_mode {
+            RenameTargetMode::Create => Publish::Create,
+            RenameTargetMode::Overwrite => Publish::Overwrite,
+        };
+        let source = self.inner.path_to_filesystem(from)?;
+        let dest = self.inner.path_to_filesystem(to)?;
+        let (tree, name) = (self.tree.clone(), to.clone());
+        blocking(move || tree.rename(&source, &dest, how).map_err(|error| failed(&name, error)))
+            .await
+    }
+}
+
+#[derive(Debug)]
+struct Upload {
+    /// Gone once completed or aborted.
+    temp: Option<Arc<Temp>>,
+    name: Path,
+    offset: u64,
+}
+
+#[async_trait]
+impl MultipartUpload for Upload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let offset = self.offset;
+        self.offset += data.content_length() as u64;
+        let (temp, name) = (self.temp.clone(), self.name.clone());
+        let write = move || {
+            let temp = temp.ok_or_else(|| over(&name))?;
+            let mut at = offset;
+            for bytes in data.iter() {
+                temp.file().write_all_at(bytes, at).map_err(|error| failed(&name, error))?;
+                at += bytes.len() as u64;
+            }
+            Ok(())
+        };
+        blocking(write).boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let name = self.name.clone();
+        let temp = self.temp.take().ok_or_else(|| over(&name))?;
+        blocking(move || {
+            temp.publish(Publish::Overwrite).map_err(|error| failed(&name, error))?;
+            Ok(PutResult { e_tag: None, version: None })
+        })
+        .await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let temp = self.temp.take();
+        blocking(move || {
+            drop(temp);
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Disk work leaves the I/O runtime; without one it runs here.
+async fn blocking<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    match tokio::runtime::Handle::try_current() {
+        Ok(handle) => match handle.spawn_blocking(work).await {
+            Ok(result) => result,
+            Err(source) => Err(Error::Generic { store: NAME, source: source.into() }),
+        },
+        Err(_) => work(),
+    }
+}
+
+fn failed(location: &Path, source: io::Error) -> Error {
+    let path = location.to_string();
+    match source.kind() {
+        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
+        io::ErrorKind::NotFound => Error::NotFound { path, source: source.into() },
+        _ => Error::Generic { store: NAME, source: format!("{path}: {source}").into() },
+    }
+}
+
+fn over(location: &Path) -> Error {
+    let source = format!("{location}: the upload was completed or aborted").into();
+    Error::Generic { store: NAME, source }
+}
+
+fn unsupported(operation: &str) -> Error {
+    Error::NotImplemented { operation: operation.into(), implementer: "DurableLocal".into() }
+}

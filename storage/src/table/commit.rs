@@ -1,0 +1,382 @@
+//! The commit loop.
+//!
+//! An entry is put under the next version's name if nothing is there, and then
+//! the log is *read*: what it says happened is what happened (C3), whether the
+//! store answered yes, no, or nothing. The loop moves to a higher version only
+//! after it has read the entry of the lower one, so an attempt whose answer was
+//! lost, even one still on its way, can only ever land on a name that is tried
+//! again or found taken. The watermark in it then ends the loop: never twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::future::try_join_all;
+use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutPayload};
+use schema::table::{PARTITION, SCHEMA_VERSION};
+use schema::{ErrorKind, Position};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::log::{self, Add, Line, Metadata, Protocol};
+use super::state::SCHEMA_PROPERTY;
+use super::{Committed, DeltaTable, columns, stats};
+use crate::{DataFile, Error, failpoint};
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What became of a put, before the log was read.
+enum Put {
+    Done,
+    /// Another entry has the name.
+    Taken,
+    /// It may be there or not, now or soon.
+    Unknown(Error),
+}
+
+impl DeltaTable {
+    /// Commits files with the watermark `last`, once: files of ranges that the
+    /// log already has are left out, and nothing is written when it has all of
+    /// them. On an error of kind `DeadlineExceeded` the outcome is open, and
+    /// calling again with the same files settles it.
+    pub async fn commit(
+        &mut self,
+        files: Vec<DataFile>,
+        last: Position,
+    ) -> Result<Committed, Error> {
+        let Some(wal_id) = self.wal_id else {
+            return Err(Error::Internal("a table was opened for reading and committed to".into()));
+        };
+        let deadline = Instant::now() + self.deadline;
+        let mut pause = Pause::new(self, last);
+        let mut adds: Option<BTreeMap<String, Add>> = None;
+        loop {
+            let (state, committed) = self.known()?;
+            if state.watermark >= last {
+                return Ok(committed.clone());
+            }
+            let (watermark, version) = (state.watermark, state.version);
+            if !state.check_writable(&self.place)?.is_empty() {
+                self.prepare_until(deadline).await?;
+                continue;
+            }
+            let fresh = fresh(&files, watermark)?;
+            if adds.is_none() {
+                match timeout_at(deadline, self.adds(&files)).await {
+                    Ok(built) => adds = Some(built?),
+                    Err(_) => return Err(self.late(None)),
+                }
+            }
+            let adds = adds.iter().flatten();
+            let named = |(path, _): &(&String, &Add)| fresh.iter().any(|f| f.path == **path);
+            let adds: Vec<Add> = adds.filter(named).map(|(_, add)| add.clone()).collect();
+            let millis = adds.iter().map(|add| add.modification_time).max().unwrap_or(0);
+            let parameters = json!({"mode": "Append", "partitionBy": format!("[\"{PARTITION}\"]")});
+            let mut lines = vec![Line::info("WRITE", parameters, true, millis)];
+            lines.push(Line::watermark(wal_id, last));
+            lines.extend(adds.into_iter().map(Line::from));
+
+            failpoint::hit("commit_before");
+            match self.put(version + 1, &lines, deadline).await {
+                Put::Done => {
+                    failpoint::hit("commit_after");
+                    let read = self.follow_one(deadline).await;
+                    if read? && self.known()?.0.watermark < last {
+                        return Err(self.place.error(
+                            ErrorKind::Corrupt,
+                            format!(
+                                "the store acknowledged entry {} and holds another under its name: it does not \
+                                 honour conditional puts, so no two nodes may write to it",
+                                version + 1
+                            ),
+                        ));
+                    }
+                }
+                Put::Taken => {
+                    self.follow(deadline).await?;
+                }
+                Put::Unknown(error) => {
+                    tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
+                    self.wait(&mut pause, deadline, Some(error)).await?;
+                    self.follow(deadline).await?;
+                    continue;
+                }
+            }
+            if self.known()?.0.watermark < last {
+                self.wait(&mut pause, deadline, None).await?;
+            }
+        }
+    }
+
+    /// Creates the table, or adds the columns it lacks.
+    pub(super) async fn prepare(&mut self) -> Result<(), Error> {
+        self.prepare_until(Instant::now() + self.deadline).await
+    }
+
+    async fn prepare_until(&mut self, deadline: Instant) -> Result<(), Error> {
+        let mut pause = Pause::new(self, Position::ZERO);
+        loop {
+            let (version, lines) = match &self.now {
+                None => (0, self.create()?),
+                Some((state, _)) => {
+                    let missing = state.check_writable(&self.place)?;
+                    if missing.is_empty() {
+                        return Ok(());
+                    }
+                    let schema = columns::extended(&state.schema(&self.place)?, &missing);
+                    let mut metadata =
+                        Metadata { schema_string: schema.to_string(), ..state.metadata.clone() };
+                    metadata
+                        .configuration
+                        .insert(SCHEMA_PROPERTY.into(), SCHEMA_VERSION.to_string());
+                    let names: Vec<_> = missing.iter().map(|field| field["name"].clone()).collect();
+                    let parameters = json!({"columns": json!(names).to_string()});
+                    let info = Line::info("ADD COLUMNS", parameters, false, 0);
+                    (state.version + 1, vec![info, metadata.into()])
+                }
+            };
+            let put = self.put(version, &lines, deadline).await;
+            if let Put::Unknown(error) = put {
+                self.wait(&mut pause, deadline, Some(error)).await?;
+            }
+            match self.now {
+                Some(_) => {
+                    self.follow(deadline).await?;
+                }
+                None => match timeout_at(deadline, self.load()).await {
+                    Ok(loaded) => loaded?,
+                    Err(_) => return Err(self.late(None)),
+                },
+            }
+        }
+    }
+
+    /// The first entry of a table.
+    fn create(&self) -> Result<Vec<Line>, Error> {
+        let table = &self.place.table;
+        let schema = columns::schema(table).map_err(Error::Internal)?;
+        let configuration = [
+            (SCHEMA_PROPERTY, SCHEMA_VERSION.to_string()),
+            // Promoted columns come late and are what queries prune by.
+            ("delta.dataSkippingNumIndexedCols", "-1".to_owned()),
+        ];
+        let metadata = Metadata {
+            id: uuid::Uuid::new_v4().to_string(),
+            name: Some(table.name.into()),
+            description: Some(table.doc.into()),
+            format: json!({"provider": "parquet", "options": {}}),
+            schema_string: schema.to_string(),
+            partition_columns: vec![PARTITION.into()],
+            configuration: configuration.map(|(key, value)| (key.to_owned(), value)).into(),
+            created_time: None,
+        };
+        let protocol = Protocol {
+            min_reader_version: 1,
+            min_writer_version: 2,
+            reader_features: None,
+            writer_features: None,
+        };
+        let info = Line::info("CREATE TABLE", json!({"mode": "ErrorIfExists"}), false, 0);
+        Ok(vec![info, protocol.into(), metadata.into()])
+    }
+
+    /// The files as Adds, by their full path, after a look at each object: no
+    /// entry ever names a file that is not there. The store's own time of a
+    /// file is its modification time.
+    async fn adds(&self, files: &[DataFile]) -> Result<BTreeMap<String, Add>, Error> {
+        let add = async |file: &DataFile| {
+            let outside = || {
+                let prefix = &self.place.prefix;
+                Error::Internal(format!("{} was to be committed to {prefix}", file.path))
+            };
+            let path = file.path.strip_prefix(&self.place.prefix).and_then(|p| p.strip_prefix('/'));
+            let path = path.ok_or_else(outside)?;
+            let inside = object_store::path::Path::parse(path).map_err(|_| outside())?;
+            let found = self.place.objects.head(&inside).await;
+            let found = found.map_err(|error| self.place.unreachable(path, error))?;
+            if found.size != file.size {
+                return Err(Error::Corrupt(format!(
+                    "{} has {} bytes on the store and {} were written; restore it from the stage or a copy",
+                    file.path, found.size, file.size
+                )));
+            }
+            let date = Some(super::day_text(file.date)?);
+            let add = Add {
+                path: encode(path),
+                partition_values: [(PARTITION.to_owned(), date)].into(),
+                size: file.size,
+                modification_time: millis(found.last_modified),
+                data_change: true,
+                stats: Some(stats::write(file.rows, &file.stats)),
+                deletion_vector: None,
+            };
+            Ok((file.path.clone(), add))
+        };
+        Ok(try_join_all(files.iter().map(add)).await?.into_iter().collect())
+    }
+
+    async fn put(&self, version: u64, lines: &[Line], deadline: Instant) -> Put {
+        let bytes = match log::write(lines) {
+            Ok(bytes) => bytes,
+            Err(error) => return Put::Unknown(Error::Internal(format!("an entry is not JSON: {error}"))),
+        };
+        let path = log::entry_path(version);
+        let put = self.place.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
+        match timeout_at(deadline, put).await {
+            Ok(Ok(_)) => Put::Done,
+            Ok(Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => Put::Taken,
+            Ok(Err(source)) => Put::Unknown(Error::Store {
+                context: format!("entry {version} of table {} could not be put", self.place.prefix),
+                source,
+            }),
+            Err(_) => Put::Unknown(self.late(None)),
+        }
+    }
+
+    /// Reads one entry, if it is there.
+    async fn step(&mut self) -> Result<bool, Error> {
+        let Some((state, _)) = &mut self.now else { return Ok(false) };
+        let path = log::entry_path(state.version + 1);
+        let what = format!("entry {}", state.version + 1);
+        let bytes = match self.place.objects.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(|e| self.place.unreachable(&what, e))?,
+            Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(self.place.unreachable(&what, error)),
+        };
+        let lines = log::read(&bytes).map_err(|error| {
+            self.place.error(ErrorKind::Corrupt, format!("{what} of its log is broken: {error}"))
+        })?;
+        state.apply(&self.place, self.wal_id, lines)?;
+        Ok(true)
+    }
+
+    /// Reads every entry that has come since; false when there was none.
+    pub(super) async fn advance(&mut self) -> Result<bool, Error> {
+        let mut moved = false;
+        let outcome = loop {
+            match self.step().await {
+                Ok(true) => moved = true,
+                Ok(false) => break Ok(moved),
+                Err(error) => break Err(error),
+            }
+        };
+        self.now = self.now.take().map(|(state, committed)| match moved {
+            true => state.view(),
+            false => (state, committed),
+        });
+        outcome
+    }
+
+    /// [`advance`](Self::advance) within a deadline; errors of the store are
+    /// left to the next round, which will meet them again if they last.
+    async fn follow(&mut self, deadline: Instant) -> Result<bool, Error> {
+        let outcome = timeout_at(deadline, self.advance()).await;
+        match outcome {
+            Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => Ok(false),
+            Ok(Ok(false)) => match timeout_at(deadline, self.confirm()).await {
+                Ok(confirmed) => confirmed.map(|()| false),
+                Err(_) => Err(self.late(None)),
+            },
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.late(None)),
+        }
+    }
+
+    /// Reads back the entry that was just put.
+    async fn follow_one(&mut self, deadline: Instant) -> Result<bool, Error> {
+        let read = match timeout_at(deadline, self.step()).await {
+            Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => false,
+            Ok(outcome) => outcome?,
+            Err(_) => return Err(self.late(None)),
+        };
+        if read {
+            self.now = self.now.take().map(|(state, _)| state.view());
+        }
+        Ok(read)
+    }
+
+    fn known(&self) -> Result<&(super::State, Committed), Error> {
+        self.now.as_ref().ok_or_else(|| Error::Internal("a committer without a table".into()))
+    }
+
+    async fn wait(
+        &self,
+        pause: &mut Pause,
+        deadline: Instant,
+        why: Option<Error>,
+    ) -> Result<(), Error> {
+        let until = Instant::now() + pause.next();
+        if until >= deadline {
+            return Err(self.late(why));
+        }
+        sleep(until - Instant::now()).await;
+        Ok(())
+    }
+
+    fn late(&self, why: Option<Error>) -> Error {
+        let why = match why {
+            Some(error @ Error::Store { .. }) => match std::error::Error::source(&error) {
+                Some(source) => format!(" ({error}: {source})"),
+                None => format!(" ({error})"),
+            },
+            Some(error) => format!(" ({error})"),
+            None => String::new(),
+        };
+        let message = format!(
+            "a commit found no end within {:?}{why}; its rows stay staged, trying again settles it",
+            self.deadline
+        );
+        self.place.error(ErrorKind::DeadlineExceeded, message)
+    }
+}
+
+/// The files of ranges above the watermark. A range that lies across it was
+/// never one range, and committing it would double rows.
+fn fresh(files: &[DataFile], watermark: Position) -> Result<Vec<&DataFile>, Error> {
+    let mut fresh = Vec::with_capacity(files.len());
+    for file in files {
+        match file.origin {
+            Some(origin) if origin.last <= watermark => {}
+            Some(origin) if origin.first <= watermark => {
+                return Err(Error::Internal(format!(
+                    "{} holds positions {} to {}, of which those up to {watermark} are committed in other files",
+                    file.path, origin.first, origin.last
+                )));
+            }
+            _ => fresh.push(file),
+        }
+    }
+    Ok(fresh)
+}
+
+/// Growing pauses with full jitter. The seed is the log's id, which is random,
+/// so two nodes never stay in step.
+struct Pause {
+    seed: String,
+    attempt: u32,
+}
+
+impl Pause {
+    fn new(table: &DeltaTable, last: Position) -> Pause {
+        let log = table.wal_id.map(|id| id.to_string()).unwrap_or_default();
+        Pause { seed: format!("{log}{}{last}", table.place.prefix), attempt: 0 }
+    }
+
+    fn next(&mut self) -> Duration {
+        let longest = (FIRST_PAUSE * 2u32.pow(self.attempt.min(10))).min(LONGEST_PAUSE);
+        self.attempt += 1;
+        let hash = crc32fast::hash(format!("{}{}", self.seed, self.attempt).as_bytes());
+        longest.mul_f64(f64::from(hash) / f64::from(u32::MAX))
+    }
+}
+
+/// An Add's path is a URI. The stage's names need no escape but for the
+/// percent sign, which a tenant cannot have either.
+fn encode(path: &str) -> String {
+    path.replace('%', "%25")
+}
+
+fn millis(time: DateTime<Utc>) -> i64 {
+    time.timestamp_millis()
+}

@@ -1,0 +1,202 @@
+//! A Delta table as this project sees it: files, one watermark, one committer.
+//!
+//! Last station of the route in. **C1** files and watermark are one log entry.
+//! **C2** the caller commits in position order. **C3** what became of an entry
+//! is settled by reading the log, whatever the store answered.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`commit`] | the loop: put the next entry if absent, then read; create and evolve a table |
+//! | [`state`] | what the entries add up to; a table at one version |
+//! | [`log`] | the lines of an entry |
+//! | [`columns`] | Arrow schema ↔ Delta schema |
+//! | [`stats`] | [`FileStats`](crate::FileStats) ↔ Delta's statistics JSON |
+//! | [`delta`] | loading a table and writing checkpoints, by `deltalake`; its only mention |
+//! | [`mod@verify`] | every file a table names is there and is what its statistics say |
+//!
+//! The library loads and checkpoints; entries are written and followed here,
+//! because a blind append needs one conditional put and the read of what it
+//! missed, while the library's commit costs a conflict check over all files
+//! and would let one watermark be committed twice.
+//!
+//! Deliberately not here: Delta features beyond reader 1 / writer 2 (a table
+//! that demands them is refused), compaction, retention.
+
+mod columns;
+mod commit;
+mod delta;
+mod log;
+mod state;
+mod stats;
+pub mod verify;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::prefix::PrefixStore;
+use schema::{ErrorKind, Position, TableDef, Tenant, Version, WalId};
+
+use crate::store::Store;
+use crate::{DataFile, Error};
+use state::State;
+
+pub use verify::{Finding, verify};
+
+/// How long a commit tries before it gives up with an unknown outcome.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a table holds at one version.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    pub version: Version,
+    /// In order of their paths.
+    pub files: Arc<[Arc<DataFile>]>,
+    /// Up to where the rows of the own log are in `files`.
+    pub watermark: Position,
+}
+
+/// The one committer of a log to a table, or a reader of the table.
+#[derive(Debug)]
+pub struct DeltaTable {
+    place: Place,
+    wal_id: Option<WalId>,
+    deadline: Duration,
+    /// `None`: there is no such table, and this is a reader.
+    now: Option<(State, Committed)>,
+}
+
+/// Where a table is and what it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// Rooted at the table's folder.
+    pub objects: Arc<dyn ObjectStore>,
+    /// `{tenant}/{table}`
+    pub prefix: String,
+    pub table: Arc<TableDef>,
+}
+
+impl DeltaTable {
+    /// Loads the table. With a log id it becomes that log's committer: a table
+    /// that does not exist is created, columns that it lacks are added.
+    pub async fn open(
+        store: &Store,
+        tenant: &Tenant,
+        table: Arc<TableDef>,
+        wal_id: Option<WalId>,
+    ) -> Result<DeltaTable, Error> {
+        let place = Place::of(store, tenant, table)?;
+        let mut this = DeltaTable { place, wal_id, deadline: DEADLINE, now: None };
+        this.load().await?;
+        if wal_id.is_some() {
+            this.prepare().await?;
+        }
+        Ok(this)
+    }
+
+    /// Changes how long [`commit`](Self::commit) tries.
+    pub fn with_deadline(mut self, deadline: Duration) -> DeltaTable {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The table as last seen; `None` if it did not exist.
+    pub fn current(&self) -> Option<Committed> {
+        self.now.as_ref().map(|(_, committed)| committed.clone())
+    }
+
+    /// Reads what has been committed since.
+    pub async fn refresh(&mut self) -> Result<Option<Committed>, Error> {
+        match self.now {
+            Some(_) => {
+                if !self.advance().await? {
+                    self.confirm().await?;
+                }
+            }
+            None => self.load().await?,
+        }
+        Ok(self.current())
+    }
+
+    /// Writes a checkpoint of the current version, so that loading need not
+    /// read every entry. Slow (seconds with thousands of files): call it away
+    /// from commits.
+    pub async fn checkpoint(&self) -> Result<(), Error> {
+        match &self.now {
+            Some((state, _)) => delta::checkpoint(&self.place, state.version).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the table as the store has it, from its newest checkpoint on.
+    async fn load(&mut self) -> Result<(), Error> {
+        let loaded = delta::load(&self.place, self.wal_id).await?;
+        let Some((mut state, _)) = self.now.take() else {
+            self.now = loaded.map(State::view);
+            return Ok(());
+        };
+        let gone = match loaded {
+            Some(new) if new.metadata.id != state.metadata.id => "was replaced by another table",
+            Some(new) if new.version < state.version => "lost entries of its log",
+            None => "lost its log",
+            Some(new) => {
+                state = new;
+                ""
+            }
+        };
+        let version = state.version;
+        self.now = Some(state.view());
+        if gone.is_empty() {
+            return Ok(());
+        }
+        Err(self.place.error(
+            ErrorKind::Corrupt,
+            format!(
+                "it {gone} (it was at version {version}); nothing is committed to it any more: \
+                 restore it, or restart this node to go on with what is there"
+            ),
+        ))
+    }
+
+    /// Notices that the table's folder was emptied or replaced: an entry once
+    /// read goes only when a checkpoint stands in for it (faults.md F31).
+    async fn confirm(&mut self) -> Result<(), Error> {
+        let Some((state, _)) = &self.now else { return Ok(()) };
+        let path = log::entry_path(state.version);
+        match object_store::ObjectStoreExt::head(&self.place.objects, &path).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::NotFound { .. }) => self.load().await,
+            Err(error) => Err(self.place.unreachable("its newest log entry", error)),
+        }
+    }
+}
+
+impl Place {
+    pub fn of(store: &Store, tenant: &Tenant, table: Arc<TableDef>) -> Result<Place, Error> {
+        let prefix = format!("{tenant}/{}", table.name);
+        let path = object_store::path::Path::parse(&prefix)
+            .map_err(|error| Error::Settings(format!("{prefix} is no object path: {error}")))?;
+        let objects = Arc::new(PrefixStore::new(store.objects(), path));
+        Ok(Place { objects, prefix, table })
+    }
+
+    pub fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error::Table { table: self.prefix.clone(), message: message.into(), kind }
+    }
+
+    pub fn unreachable(&self, what: &str, source: object_store::Error) -> Error {
+        Error::Store { context: format!("table {}: {what} could not be read", self.prefix), source }
+    }
+}
+
+/// The partition folder of a day.
+pub(crate) fn partition(date: i32) -> Result<String, Error> {
+    Ok(format!("{}={}", schema::table::PARTITION, day_text(date)?))
+}
+
+/// A day as Delta writes a partition value.
+pub(crate) fn day_text(date: i32) -> Result<String, Error> {
+    chrono::NaiveDate::from_epoch_days(date)
+        .map(|day| day.format("%Y-%m-%d").to_string())
+        .ok_or_else(|| Error::Internal(format!("day {date} is beyond the calendar")))
+}
