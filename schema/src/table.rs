@@ -96,6 +96,8 @@ pub struct Promotion {
 #[derive(Clone)]
 pub struct Derived {
     pub table: Arc<TableDef>,
+    /// The columns of the base table that `derive` reads.
+    pub inputs: &'static [&'static str],
     /// Maps rows of the base table to rows of `table`; a pure function.
     pub derive: fn(&RecordBatch, &SchemaRef) -> Result<RecordBatch, ArrowError>,
 }

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use object_store::path::Path;
 use schema::{Position, WalId};
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
 
 /// Where the bytes of a file are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,6 +35,14 @@ pub struct DataFile {
     /// Whose rows these are and the range they come from; `None` for a file
     /// that this project did not write.
     pub origin: Option<Origin>,
+}
+
+impl DataFile {
+    /// [`path`](Self::path) as the object stores take it.
+    pub fn location(&self) -> Result<Path, Error> {
+        Path::parse(&self.path)
+            .map_err(|error| Error::Corrupt(format!("{:?} is no object path: {error}", self.path)))
+    }
 }
 
 /// The stretch of a log that a file was made from; both ends inclusive.

@@ -77,6 +77,10 @@ pub fn table(extra: &[Promotion], trace_parts: Arc<TableDef>) -> TableDef {
     table.signal = Some(Signal::Traces);
     table.sort = &["service_name", "time"];
     table.bloom = &["trace_id"];
-    table.derived = Some(Derived { table: trace_parts, derive: trace_parts::derive });
+    table.derived = Some(Derived {
+        table: trace_parts,
+        inputs: trace_parts::INPUTS,
+        derive: trace_parts::derive,
+    });
     table
 }

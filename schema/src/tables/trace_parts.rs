@@ -19,6 +19,18 @@ use crate::table::{Column, TableDef};
 
 pub const NAME: &str = "trace_parts";
 
+/// The columns of `spans` that [`derive`] reads.
+pub const INPUTS: &[&str] = &[
+    "trace_id",
+    "parent_span_id",
+    "service_name",
+    "name",
+    "time",
+    "duration_ns",
+    "is_error",
+    "date",
+];
+
 pub fn table() -> TableDef {
     let c = Column::new;
     let columns = vec![
