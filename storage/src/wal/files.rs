@@ -15,8 +15,6 @@ use std::io;
 /// 4. A create, rename or remove is durable once [`sync_dir`](Self::sync_dir)
 ///    has returned `Ok` for a name of the same folder; until then a power loss
 ///    may undo it, newest first.
-/// 5. At most one such value exists per folder; a second one is refused, in
-///    this process or in another.
 pub trait Files: Send + Sync {
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
     fn create(&self, name: &str) -> io::Result<Box<dyn File>>;

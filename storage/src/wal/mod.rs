@@ -49,6 +49,7 @@
 //! | `identity` | the folder's identity file |
 //! | `scan` | walks a segment, over damage too |
 //! | `ledger` | accepted rows, and from them exact losses |
+//! | `quarantine` | copies of what could not be read |
 //! | `open`, `replay` | recovery: find the end (F18), hand out what is wanted (D4) |
 //! | [`log`] | [`Log`]: append, sync, rotate, release |
 //!
@@ -60,13 +61,27 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use schema::{Door, Position, TableDef, Tenant, WalId};
 
+#[cfg(test)]
+mod conformance;
 pub mod disk;
 pub mod files;
+mod frame;
+mod identity;
+mod ledger;
 pub mod log;
+pub mod memory;
+mod open;
+mod quarantine;
+mod replay;
+mod rows;
+mod scan;
+mod segment;
+mod wire;
 
 pub use disk::Disk;
 pub use files::{File, Files};
 pub use log::Log;
+pub use memory::Memory;
 
 /// Rows of one tenant and table, to be written as one record.
 #[derive(Debug, Clone)]

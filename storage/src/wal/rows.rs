@@ -1,0 +1,255 @@
+//! Record batches to payloads and back, columns mapped by name.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::buffer::Buffer;
+use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow::ipc::reader::RecordBatchDecoder;
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
+use arrow::ipc::{CompressionType, MetadataVersion, RecordBatch as Message, root_as_message};
+use schema::{Catalog, TableDef};
+
+use super::ledger::{Key, Tally, take_key};
+use super::wire::{Bytes, put_text};
+use crate::Error;
+
+/// Arrow's padding of metadata and of each buffer.
+const PADDING: usize = 8;
+/// LZ4 sets up a table per buffer; below this it costs more than it saves.
+const COMPRESS_FROM: usize = 64 << 10;
+/// LZ4 cannot give more than 255 bytes per byte; what claims more is hostile.
+const LZ4_RATIO: i64 = 255;
+
+/// The head of a rows frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Head {
+    pub key: Key,
+    pub received_unix_nano: i64,
+    /// Fingerprint of the schema.
+    pub schema: u64,
+    pub rows: u32,
+    pub counts: Tally,
+    /// Accepted of this tenant and table before this record.
+    pub before: Tally,
+}
+
+impl Head {
+    pub fn put(&self, out: &mut Vec<u8>) {
+        put_text(out, self.key.0.as_str());
+        put_text(out, &self.key.1);
+        out.extend_from_slice(&self.received_unix_nano.to_le_bytes());
+        out.extend_from_slice(&self.schema.to_le_bytes());
+        out.extend_from_slice(&self.rows.to_le_bytes());
+        self.counts.put(out);
+        self.before.put(out);
+    }
+
+    pub fn parse(bytes: &[u8]) -> Option<Head> {
+        let mut bytes = Bytes(bytes);
+        Some(Head {
+            key: take_key(&mut bytes)?,
+            received_unix_nano: bytes.i64()?,
+            schema: bytes.u64()?,
+            rows: bytes.u32()?,
+            counts: Tally::take(&mut bytes)?,
+            before: Tally::take(&mut bytes)?,
+        })
+    }
+}
+
+/// A schema as it is written, and the number by which records name it.
+pub(super) struct Written {
+    schema: SchemaRef,
+    pub fingerprint: u64,
+    pub bytes: Vec<u8>,
+}
+
+/// Encodes batches; keeps what is worth keeping between them.
+pub(super) struct Encoder {
+    plain: IpcWriteOptions,
+    compressed: IpcWriteOptions,
+    context: IpcWriteContext,
+    schemas: HashMap<&'static str, Arc<Written>>,
+}
+
+impl Encoder {
+    pub fn new() -> Result<Encoder, Error> {
+        let plain = IpcWriteOptions::try_new(PADDING, false, MetadataVersion::V5)?;
+        let compressed = plain.clone().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        let context = IpcWriteContext::default();
+        Ok(Encoder { plain, compressed, context, schemas: HashMap::new() })
+    }
+
+    /// The schema message for a batch of this table.
+    pub fn schema(&mut self, table: &'static str, schema: &SchemaRef) -> Arc<Written> {
+        if let Some(written) = self.schemas.get(table)
+            && (Arc::ptr_eq(&written.schema, schema) || written.schema == *schema)
+        {
+            return written.clone();
+        }
+        let written = Arc::new(write_schema(schema, &self.plain));
+        self.schemas.insert(table, written.clone());
+        written
+    }
+
+    /// Appends the batch's message: metadata length, metadata, body.
+    pub fn rows(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Error> {
+        let large = rows.get_array_memory_size() >= COMPRESS_FROM;
+        let options = if large { &self.compressed } else { &self.plain };
+        let mut tracker = DictionaryTracker::new(true);
+        let (dictionaries, message) =
+            IpcDataGenerator::default().encode(rows, &mut tracker, options, &mut self.context)?;
+        if !dictionaries.is_empty() {
+            return Err(Error::Internal(
+                "a batch with dictionary columns reached the write-ahead log; tables have none"
+                    .into(),
+            ));
+        }
+        let metadata = message.ipc_message.len().next_multiple_of(PADDING);
+        out.extend_from_slice(&(metadata as u64).to_le_bytes());
+        out.extend_from_slice(&message.ipc_message);
+        out.resize(out.len() + metadata - message.ipc_message.len(), 0);
+        out.extend_from_slice(&message.arrow_data);
+        Ok(())
+    }
+}
+
+fn write_schema(schema: &SchemaRef, options: &IpcWriteOptions) -> Written {
+    let mut tracker = DictionaryTracker::new(true);
+    let bytes = IpcDataGenerator::default()
+        .schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, options)
+        .ipc_message;
+    Written { schema: schema.clone(), fingerprint: fingerprint(&bytes), bytes }
+}
+
+/// FNV-1a, 64 bits: told apart are the few schemas one log ever holds.
+pub(super) fn fingerprint(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
+/// The schemas met so far, and those of today's tables, in case a schema frame
+/// is lost.
+pub(super) struct Schemas(HashMap<u64, SchemaRef>);
+
+impl Schemas {
+    pub fn of(catalog: &Catalog) -> Result<Schemas, Error> {
+        let options = Encoder::new()?.plain;
+        let written = |table: &Arc<TableDef>| {
+            (write_schema(&table.schema, &options).fingerprint, table.schema.clone())
+        };
+        Ok(Schemas(catalog.tables().iter().map(written).collect()))
+    }
+
+    /// Reads a schema message; what cannot be read is not learnt.
+    pub fn learn(&mut self, bytes: &[u8]) {
+        let fingerprint = fingerprint(bytes);
+        if self.0.contains_key(&fingerprint) {
+            return;
+        }
+        let read = shielded(|| {
+            let schema = arrow::ipc::convert::try_schema_from_flatbuffer_bytes(bytes);
+            schema.map_err(|error| error.to_string())
+        });
+        match read {
+            Ok(schema) => drop(self.0.insert(fingerprint, Arc::new(schema))),
+            Err(error) => tracing::warn!(error, "write-ahead log holds a schema that cannot be read"),
+        }
+    }
+
+    pub fn get(&self, fingerprint: u64) -> Option<&SchemaRef> {
+        self.0.get(&fingerprint)
+    }
+}
+
+/// Reads a payload. Whatever it holds, the answer is rows or a reason.
+pub(super) fn decode(head: &Head, schema: &SchemaRef, payload: &Buffer) -> Result<RecordBatch, String> {
+    let batch = shielded(|| {
+        let length = Bytes(payload).u64().and_then(|length| usize::try_from(length).ok());
+        let length = length.filter(|length| *length <= payload.len() - 8);
+        let length = length.ok_or("the metadata's length is beyond the payload")?;
+        let metadata = &payload[8..8 + length];
+        let body = payload.slice(8 + length);
+        let message = root_as_message(metadata).map_err(|error| error.to_string())?;
+        let batch = message.header_as_record_batch().ok_or("the message is no record batch")?;
+        check(&batch, &body)?;
+        let none = HashMap::new();
+        let version = message.version();
+        RecordBatchDecoder::try_new(&body, batch, schema.clone(), &none, &version)
+            .and_then(RecordBatchDecoder::read_record_batch)
+            .map_err(|error| error.to_string())
+    })?;
+    if batch.num_rows() != head.rows as usize {
+        return Err(format!("{} rows where {} were written", batch.num_rows(), head.rows));
+    }
+    Ok(batch)
+}
+
+/// Arrow trusts offsets and uncompressed lengths; this does not.
+fn check(batch: &Message<'_>, body: &Buffer) -> Result<(), String> {
+    let available = body.len() as i64;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let (offset, length) = (buffer.offset(), buffer.length());
+        let inside = offset >= 0 && length >= 0 && offset.saturating_add(length) <= available;
+        if !inside {
+            return Err(format!("a buffer of {length} bytes at {offset} in {available}"));
+        }
+        if batch.compression().is_some() && length > 0 {
+            let start = &body[offset as usize..(offset + length) as usize];
+            let claimed = Bytes(start).i64().ok_or("a compressed buffer without its length")?;
+            if claimed != -1 && !(0..=length.saturating_mul(LZ4_RATIO)).contains(&claimed) {
+                return Err(format!("a buffer of {length} bytes claims to hold {claimed}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Arrow panics on some malformed messages. The bytes passed a checksum, so
+/// this happens for a fault of a writer only, and it must not become a crash
+/// at every start (F37).
+fn shielded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(read)) {
+        Ok(result) => result,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(format!("the decoder panicked: {}", text.unwrap_or("without a message")))
+        }
+    }
+}
+
+/// The rows under the table's schema of today: missing columns are NULL,
+/// unknown ones are dropped, a changed type is cast where it can be.
+pub(super) fn conform(rows: &RecordBatch, table: &TableDef) -> Result<RecordBatch, String> {
+    if rows.schema_ref() == &table.schema {
+        return Ok(rows.clone());
+    }
+    let lenient = CastOptions { safe: true, ..CastOptions::default() };
+    let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, String> {
+        let wanted = field.data_type();
+        match rows.column_by_name(field.name()) {
+            Some(column) if column.data_type() == wanted => Ok(column.clone()),
+            Some(column) if can_cast_types(column.data_type(), wanted) => {
+                cast_with_options(column, wanted, &lenient).map_err(|error| error.to_string())
+            }
+            _ => Ok(new_null_array(wanted, rows.num_rows())),
+        }
+    };
+    shielded(|| {
+        let columns: Result<Vec<ArrayRef>, String> = table.schema.fields().iter().map(column).collect();
+        RecordBatch::try_new(table.schema.clone(), columns?).map_err(|error| error.to_string())
+    })
+}
+
+/// The columns that [`conform`] drops or changes, for the log.
+pub(super) fn changed(from: &Schema, to: &Schema) -> Vec<String> {
+    let same = |name: &str, ty| to.field_with_name(name).is_ok_and(|field| field.data_type() == ty);
+    let fields = from.fields().iter().filter(|field| !same(field.name(), field.data_type()));
+    fields.map(|field| field.name().clone()).collect()
+}
