@@ -12,7 +12,14 @@ use crate::DataFile;
 #[derive(Debug)]
 pub struct HotRows {
     pub rows: RecordBatch,
-    pub(crate) _paid: Option<Reservation>,
+    pub(crate) paid: Option<Reservation>,
+}
+
+impl HotRows {
+    /// Bytes that the reservation pays for.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.paid.as_ref().map_or(0, Reservation::bytes)
+    }
 }
 
 /// Committed ∪ staged ∪ hot, each row in exactly one of them (S1).

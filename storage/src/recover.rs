@@ -1,0 +1,171 @@
+//! The start: from local disk alone to live tables that hold every acked row
+//! once (**D4**).
+//!
+//! Per table the log is replayed above the higher of what this node has seen
+//! committed and what is staged. Rows are staged on the way as soon as they
+//! fill a seal, so a log of any length needs no more memory than usual.
+
+use std::sync::Arc;
+
+use schema::{Budget, Catalog, Position, Tenant, WalId};
+use tokio::runtime::Handle;
+
+use crate::books::Books;
+use crate::failpoint;
+use crate::live::{Live, LiveSet};
+use crate::metrics::Metrics;
+use crate::progress::{Found, Progress};
+use crate::stage::{Stage, Staged};
+use crate::store::Store;
+use crate::table::DeltaTable;
+use crate::wal::{Disk, Log, Loss, Opened, Replayed};
+use crate::{Error, Settings};
+
+/// All that recovery has brought back.
+pub struct Recovered {
+    pub log: Log,
+    pub wal_id: WalId,
+    pub stage: Arc<Stage>,
+    pub progress: Arc<Progress>,
+    pub live: Arc<LiveSet>,
+    pub books: Arc<Books>,
+}
+
+/// Blocking; `runtime` is used only when the store must be asked.
+pub fn run(
+    settings: &Settings,
+    catalog: Arc<Catalog>,
+    store: &Store,
+    budget: &Budget,
+    metrics: &Metrics,
+    runtime: &Handle,
+) -> Result<Recovered, Error> {
+    let files = Arc::new(Disk::open(&settings.wal.dir)?);
+    let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } =
+        Log::open(files, &settings.wal, &catalog)?;
+    let (stage, staged) = Stage::open(&settings.stage, store, wal_id, boot, &catalog)?;
+    let stage = Arc::new(stage);
+    let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
+    if found == Found::Unreadable {
+        runtime.block_on(relearn(&progress, store, &catalog, wal_id))?;
+    }
+    if torn_bytes > 0 {
+        metrics.wal_torn_bytes.inc_by(torn_bytes);
+        tracing::warn!(bytes = torn_bytes, "cut the log's torn end; none of it was acked");
+    }
+
+    let books = Arc::new(Books::default());
+    for (tenant, table, door, rows) in &accepted {
+        if let Some(table) = catalog.get(table) {
+            books.restore_accepted(tenant, table, &[(*door, *rows)]);
+        }
+    }
+    for (tenant, table, counts) in progress.persisted() {
+        if let Some(table) = catalog.get(&table) {
+            books.restore_persisted(&tenant, table, &counts);
+        }
+    }
+    let floors = floors(&progress, &staged, &catalog);
+    let live = Arc::new(LiveSet::new(catalog.clone(), staged, &progress));
+    let mut replayed = 0u64;
+    log.replay(&|tenant, table| floors(tenant, table), &mut |record| {
+        replayed += record.rows.num_rows() as u64;
+        failpoint::hit("recover_mid");
+        take(record, settings, &live, &stage, budget)
+    })?;
+    for Loss { tenant, table, counts, reason } in &log.losses() {
+        let rows: u64 = counts.iter().map(|(_, rows)| rows).sum();
+        metrics.wal_quarantined_rows.inc_by(rows);
+        tracing::error!(%tenant, table, rows, reason, "acked rows are lost; the damaged bytes are in the log's quarantine folder");
+        if let Some(table) = catalog.get(table) {
+            books.drop_rows(tenant, table, counts, reason);
+        }
+    }
+
+    if replayed > 0 {
+        tracing::info!(rows = replayed, %last, "replayed the log");
+    }
+    Ok(Recovered { log, wal_id, stage, progress: Arc::new(progress), live, books })
+}
+
+/// Per table: up to where rows are committed or staged.
+fn floors(
+    progress: &Progress,
+    staged: &[Staged],
+    catalog: &Catalog,
+) -> impl Fn(&Tenant, &str) -> Position + use<> {
+    let mut known = std::collections::HashMap::new();
+    for (tenant, table, _) in progress.persisted() {
+        let watermark = progress.watermark(&tenant, &table);
+        known.insert((tenant, table), watermark);
+    }
+    for one in staged.iter().filter(|one| catalog.get(&one.table).is_some()) {
+        let floor = known.entry((one.tenant.clone(), one.table.clone())).or_default();
+        *floor = (*floor).max(one.last);
+    }
+    move |tenant, table| known.get(&(tenant.clone(), table.to_owned())).copied().unwrap_or_default()
+}
+
+/// Puts a replayed record into its table, and stages the table when that fills
+/// a seal.
+fn take(
+    record: Replayed,
+    settings: &Settings,
+    live: &LiveSet,
+    stage: &Stage,
+    budget: &Budget,
+) -> Result<(), Error> {
+    let (table, _) = live.enter(&record.tenant, &record.table);
+    let paid = budget.reserve_regardless(record.rows.get_array_memory_size() as u64);
+    table.push(
+        record.position,
+        record.rows,
+        &record.counts,
+        record.received_unix_nano,
+        paid,
+        budget,
+    )?;
+    if table.status().hot_bytes >= settings.flush.max_bytes
+        && stage.bytes() < settings.stage.max_bytes
+    {
+        stage_now(&table, stage);
+    }
+    Ok(())
+}
+
+/// A full disk must not keep a node from starting: what cannot be staged stays
+/// in the log and in memory, and admission refuses new rows meanwhile.
+fn stage_now(table: &Live, stage: &Stage) {
+    table.seal();
+    while let Some(sealed) = table.next_sealed() {
+        match stage.write(&sealed) {
+            Ok(staged) => table.staged(staged),
+            Err(error) => {
+                tracing::warn!(%error, "replayed rows could not be staged yet; they stay in the log");
+                return;
+            }
+        }
+    }
+}
+
+/// Asks every table of the default tenant for this log's watermark.
+async fn relearn(
+    progress: &Progress,
+    store: &Store,
+    catalog: &Catalog,
+    wal_id: WalId,
+) -> Result<(), Error> {
+    let tenant = Tenant::default();
+    for table in catalog.tables().iter().filter(|table| table.signal.is_some()) {
+        let delta = DeltaTable::open(store, &tenant, table.clone(), Some(wal_id)).await?;
+        if let Some(committed) = delta.current() {
+            let own =
+                committed.files.iter().filter(|f| f.origin.is_some_and(|o| o.wal_id == wal_id));
+            let rows: u64 = own.map(|file| file.rows).sum();
+            tracing::warn!(table = table.name, watermark = %committed.watermark, rows, "progress relearned from the table; the door of these rows is not known");
+            let counts = [(schema::Door::Internal, rows)];
+            progress.record(&tenant, table.name, committed.watermark, &counts)?;
+        }
+    }
+    Ok(())
+}

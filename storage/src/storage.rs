@@ -1,0 +1,325 @@
+//! The running storage of a node: everything wired, opened from local disk
+//! alone, ended in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use object_store::ObjectStore;
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use schema::{Ack, Batch, Budget, Catalog, Clock, Refusal, Sink, Tenant, WalId};
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::append::{Appender, Writer};
+use crate::books::Books;
+use crate::commit::{Committers, Flushed, Shared};
+use crate::disk::{Disk, Space};
+use crate::live::LiveSet;
+use crate::metrics::Metrics;
+use crate::recover::{self, Recovered};
+use crate::seal::{self, Sealer, Sealing};
+use crate::stage::Stage;
+use crate::store::Store;
+use crate::{Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
+
+/// What a node gives to its storage.
+pub struct Components {
+    pub settings: Settings,
+    pub catalog: Arc<Catalog>,
+    pub store: Store,
+    pub budget: Budget,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// See the [crate](crate) for the route.
+pub struct Storage {
+    wal_id: WalId,
+    live: Arc<LiveSet>,
+    books: Arc<Books>,
+    appender: Arc<Appender>,
+    committers: Arc<Committers>,
+    sealing: Sealing,
+    stage: Arc<Stage>,
+    store: Store,
+    disk: Arc<Disk>,
+    budget: Budget,
+    settings: Settings,
+    tasks: Mutex<JoinSet<()>>,
+    cancel: CancellationToken,
+    /// Cancelled when the log's thread has ended.
+    log_ended: CancellationToken,
+}
+
+/// For `/api/v1/status` and the shutdown log.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    pub wal_id: String,
+    pub wal_bytes: u64,
+    pub wal_last_position: u64,
+    /// Why appends are refused, if they are.
+    pub refusing: Option<String>,
+    pub stage_bytes: u64,
+    pub memory_used_bytes: u64,
+    pub memory_limit_bytes: u64,
+    pub disk: Option<Space>,
+    pub tables: Vec<TableStatus>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct TableStatus {
+    pub tenant: String,
+    pub table: &'static str,
+    /// `null` while the table is not loaded or does not exist.
+    pub version: Option<u64>,
+    pub files: usize,
+    pub watermark: Option<u64>,
+    pub hot_rows: u64,
+    pub hot_bytes: u64,
+    pub sealed_ranges: usize,
+    pub staged_ranges: usize,
+    pub staged_bytes: u64,
+    /// Why `version` may be behind, if it may.
+    pub incomplete: Option<String>,
+}
+
+impl Storage {
+    /// Recovers from local disk (D4) and starts every task. The store is not
+    /// touched before this returns, unless what this node knows of its own
+    /// commits cannot be read.
+    pub async fn open(
+        components: Components,
+        registry: &mut Registry,
+    ) -> Result<Arc<Storage>, Error> {
+        let Components { settings, catalog, store, budget, clock } = components;
+        settings.validate()?;
+        let metrics = Metrics::new(registry);
+        let disk = Arc::new(Disk::new(&settings.wal.dir, settings.disk_reserve));
+        let Recovered { log, wal_id, stage, progress, live, books } = {
+            let (settings, catalog, store, budget, metrics) =
+                (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || {
+                recover::run(&settings, catalog, &store, &budget, &metrics, &runtime)
+            })
+            .await
+            .map_err(|panic| Error::Internal(format!("recovery panicked: {panic}")))??
+        };
+
+        let cancel = CancellationToken::new();
+        let log_ended = CancellationToken::new();
+        let (entered, mut new_tables) = tokio::sync::mpsc::unbounded_channel();
+        let writer = Writer {
+            log,
+            settings: settings.wal.clone(),
+            live: live.clone(),
+            books: books.clone(),
+            budget: budget.clone(),
+            clock,
+            disk: disk.clone(),
+            metrics: metrics.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            entered,
+        };
+        let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
+        appender.release();
+        let shared = Shared {
+            store: store.clone(),
+            stage: stage.clone(),
+            wal_id,
+            progress,
+            books: books.clone(),
+            appender: appender.clone(),
+            metrics: metrics.clone(),
+        };
+        let committers = Arc::new(Committers::new(shared, cancel.child_token()));
+        live.all().iter().for_each(|table| committers.enter(table));
+
+        let (sealing, inbox) = seal::channel();
+        let sealer = Sealer {
+            flush: settings.flush.clone(),
+            wal: settings.wal.clone(),
+            stage_max_bytes: settings.stage.max_bytes,
+            live: live.clone(),
+            stage: stage.clone(),
+            appender: appender.clone(),
+            committers: committers.clone(),
+            budget: budget.clone(),
+            disk: disk.clone(),
+            metrics,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sealer.run(inbox, cancel.clone()));
+        let enter = committers.clone();
+        tasks.spawn(async move {
+            while let Some(live) = new_tables.recv().await {
+                enter.enter(&live);
+            }
+        });
+        Ok(Arc::new(Storage {
+            wal_id,
+            live,
+            books,
+            appender,
+            committers,
+            sealing,
+            stage,
+            store,
+            disk,
+            budget,
+            settings,
+            tasks: Mutex::new(tasks),
+            cancel,
+            log_ended,
+        }))
+    }
+
+    /// Seals, stages and commits everything acked before the call. An error
+    /// means that it is as safe as before, but not all of it is committed.
+    pub async fn flush(&self) -> Result<Vec<Flushed>, Error> {
+        self.sealing.all().await?;
+        let mut reached = Vec::new();
+        for live in self.live.all() {
+            reached.extend(self.committers.flush(&live).await?);
+        }
+        self.appender.release();
+        Ok(reached)
+    }
+
+    /// Ready means recovered and accepting; the store may be away.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.log_ended.is_cancelled() {
+            return Err("the write-ahead log has stopped".into());
+        }
+        self.appender.refusing().map_or(Ok(()), Err)
+    }
+
+    /// Resolves when a task of storage has ended though nobody asked it to.
+    pub async fn failed(&self) -> String {
+        tokio::select! {
+            () = self.log_ended.cancelled() => "the write-ahead log's thread has ended".into(),
+            why = self.committers.failed() => why,
+            why = self.task_ended() => why,
+        }
+    }
+
+    async fn task_ended(&self) -> String {
+        loop {
+            if let Some(ended) = self.tasks.lock().try_join_next() {
+                return format!("the sealer or its watcher ended: {ended:?}");
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Ends in order: seal, stage, commit if time allows, close the log. Call
+    /// it when nothing appends any more. Says who was late; what was not
+    /// committed is staged or in the log, and the next start goes on from it.
+    pub async fn shutdown(&self, deadline: Duration) -> Vec<String> {
+        let mut late = Vec::new();
+        let end = tokio::time::Instant::now() + deadline;
+        match tokio::time::timeout_at(end, self.sealing.all()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => late.push(format!("staging: {error}")),
+            Err(_) => late.push("staging: out of time; the rows stay in the log".into()),
+        }
+        for live in self.live.all() {
+            let name = live.table.name;
+            match tokio::time::timeout_at(end, self.committers.flush(&live)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => late.push(format!("commit of {name}: {error}")),
+                Err(_) => late.push(format!("commit of {name}: out of time; the rows stay staged")),
+            }
+        }
+        self.cancel.cancel();
+        self.committers.stop().await;
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        self.appender.release();
+        self.appender.stop().await;
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+        late
+    }
+
+    pub fn status(&self) -> Status {
+        let log = self.appender.status();
+        let mut tables = Vec::new();
+        for live in self.live.all() {
+            for (output, table) in live.outputs().iter().enumerate() {
+                let committed = live.committed(output);
+                let status = if output == 0 { live.status() } else { Default::default() };
+                tables.push(TableStatus {
+                    tenant: live.tenant.to_string(),
+                    table: table.name,
+                    version: committed.as_ref().map(|c| c.version.0),
+                    files: committed.as_ref().map_or(0, |c| c.files.len()),
+                    watermark: committed.as_ref().map(|c| c.watermark.0),
+                    hot_rows: status.hot_rows,
+                    hot_bytes: status.hot_bytes,
+                    sealed_ranges: status.sealed,
+                    staged_ranges: status.staged,
+                    staged_bytes: status.staged_bytes,
+                    incomplete: live.incomplete(output),
+                });
+            }
+        }
+        Status {
+            wal_id: self.wal_id.to_string(),
+            wal_bytes: log.bytes,
+            wal_last_position: log.last.0,
+            refusing: self.appender.refusing(),
+            stage_bytes: self.stage.bytes(),
+            memory_used_bytes: self.budget.used(),
+            memory_limit_bytes: self.budget.limit(),
+            disk: self.disk.space().ok(),
+            tables,
+        }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+}
+
+#[async_trait]
+impl Sink for Storage {
+    async fn append(&self, batch: Batch) -> Result<Ack, Refusal> {
+        self.appender.append(batch).await
+    }
+}
+
+impl Source for Storage {
+    fn snapshot(&self, tenant: &Tenant, table: &str) -> Option<Snapshot> {
+        self.live.snapshot(tenant, table)
+    }
+
+    fn catalog(&self) -> &Catalog {
+        self.live.catalog()
+    }
+
+    fn store(&self) -> Arc<dyn ObjectStore> {
+        self.store.objects()
+    }
+
+    fn stage(&self) -> Arc<dyn ObjectStore> {
+        self.stage.objects()
+    }
+
+    fn ledger(&self) -> Vec<LedgerRow> {
+        self.books.read(&self.live)
+    }
+
+    fn wal_segments(&self) -> Vec<SegmentInfo> {
+        self.appender.status().segments
+    }
+}
+
+/// Dropped without [`Storage::shutdown`], everything stops where it is; the
+/// next start recovers.
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}
