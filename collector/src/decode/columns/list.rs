@@ -1,0 +1,122 @@
+//! Lists of numbers and of structs.
+
+use std::sync::Arc;
+
+use arrow::array::builder::NullBufferBuilder;
+use arrow::array::{Array, ArrayRef, ListArray, PrimitiveBuilder, StructArray};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef};
+use arrow::error::ArrowError;
+
+/// Where each row's elements end, and which rows are NULL.
+#[derive(Debug)]
+struct Rows {
+    offsets: Vec<i32>,
+    nulls: NullBufferBuilder,
+}
+
+impl Rows {
+    fn new() -> Rows {
+        Rows { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+    }
+
+    fn pad(&mut self, row: usize) {
+        let last = self.offsets.last().copied().unwrap_or_default();
+        let behind = (row + 1).saturating_sub(self.offsets.len());
+        if behind > 0 {
+            self.offsets.resize(row + 1, last);
+            self.nulls.append_n_nulls(behind);
+        }
+    }
+
+    fn end(&mut self, elements: usize) {
+        // The batch's size limit keeps elements far below 2^31.
+        self.offsets.push(elements as i32);
+        self.nulls.append_non_null();
+    }
+
+    fn list(mut self, element: FieldRef, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let offsets = OffsetBuffer::new(self.offsets.into());
+        let mut list = ListArray::try_new(element, offsets, values, self.nulls.finish())?;
+        list.shrink_to_fit();
+        Ok(Arc::new(list))
+    }
+}
+
+fn element_of(list: &DataType) -> Result<FieldRef, ArrowError> {
+    match list {
+        DataType::List(element) => Ok(Arc::clone(element)),
+        other => Err(ArrowError::SchemaError(format!("{other} is not a list"))),
+    }
+}
+
+/// A list of numbers in each row; a row without one is NULL.
+#[derive(Debug)]
+pub(crate) struct Numbers<T: ArrowPrimitiveType> {
+    values: PrimitiveBuilder<T>,
+    rows: Rows,
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    pub fn new() -> Numbers<T> {
+        Numbers { values: PrimitiveBuilder::new(), rows: Rows::new() }
+    }
+
+    pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
+        self.rows.pad(row);
+        let mut elements = self.rows.offsets.last().copied().unwrap_or_default() as usize;
+        for number in numbers {
+            self.values.append_value(number);
+            elements += 1;
+        }
+        self.rows.end(elements);
+    }
+
+    pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
+        self.rows.pad(rows);
+        self.rows.list(element_of(list)?, Arc::new(self.values.finish()))
+    }
+}
+
+/// The rows of a list of structs; its owner holds a builder for each field.
+#[derive(Debug)]
+pub(crate) struct Structs {
+    rows: Rows,
+    elements: usize,
+}
+
+impl Structs {
+    pub fn new() -> Structs {
+        Structs { rows: Rows::new(), elements: 0 }
+    }
+
+    /// Counts an element whose fields were appended.
+    pub fn element(&mut self) {
+        self.elements += 1;
+    }
+
+    /// Ends a row that holds the elements since the last one.
+    pub fn end_row(&mut self, row: usize) {
+        self.rows.pad(row);
+        self.rows.end(self.elements);
+    }
+
+    pub fn elements(&self) -> usize {
+        self.elements
+    }
+
+    pub fn finish(
+        mut self,
+        list: &DataType,
+        fields: Vec<ArrayRef>,
+        rows: usize,
+    ) -> Result<ArrayRef, ArrowError> {
+        self.rows.pad(rows);
+        let element = element_of(list)?;
+        let DataType::Struct(names) = element.data_type() else {
+            return Err(ArrowError::SchemaError(format!("{list} is not a list of structs")));
+        };
+        let values = StructArray::try_new_with_length(names.clone(), fields, None, self.elements)?;
+        self.rows.list(Arc::clone(&element), Arc::new(values))
+    }
+}

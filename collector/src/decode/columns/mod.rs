@@ -1,0 +1,130 @@
+//! Arrow builders that know how to be sparse, and the batch they make.
+//!
+//! Builders are filled row by row; a column that a row has nothing for is left
+//! behind and padded with NULLs when it is next used, so that a row costs what
+//! it says and not what its table could hold.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`map`] | `map<string, string>` |
+//! | [`list`] | lists of numbers and of structs |
+//! | [`promoted`] | the typed columns of attribute keys |
+
+mod list;
+mod map;
+mod promoted;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder,
+    RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
+};
+use arrow::error::ArrowError;
+use schema::TableDef;
+
+use super::model::Id;
+use super::outcome::{Warning, Warnings};
+use super::text::hex;
+pub(super) use list::{Numbers, Structs};
+pub(super) use map::{MapColumn, MapRow};
+pub(super) use promoted::Promoted;
+
+/// A builder that can be caught up with the current row.
+pub(super) trait Sparse: ArrayBuilder + Sized {
+    fn append_nulls(&mut self, count: usize);
+
+    /// Pads to `row`, whose value is appended next.
+    fn at(&mut self, row: usize) -> &mut Self {
+        let behind = row.saturating_sub(self.len());
+        if behind > 0 {
+            self.append_nulls(behind);
+        }
+        self
+    }
+
+    /// The column over `rows` rows, without spare capacity: batches wait in
+    /// memory, and what they are charged is what they hold (B1).
+    fn column(mut self, rows: usize) -> ArrayRef {
+        self.at(rows);
+        let mut array = ArrayBuilder::finish(&mut self);
+        array.shrink_to_fit();
+        array
+    }
+}
+
+macro_rules! sparse {
+    ($($builder:ty),+) => {
+        $(impl Sparse for $builder {
+            fn append_nulls(&mut self, count: usize) {
+                <$builder>::append_nulls(self, count);
+            }
+        })+
+    };
+}
+
+sparse!(StringBuilder, Int64Builder, Int32Builder, Float64Builder, BooleanBuilder);
+
+/// Appends a text that OTLP cannot tell from an absent one: empty is NULL.
+pub(super) fn append_text(builder: &mut StringBuilder, text: &str) {
+    if text.is_empty() { builder.append_null() } else { builder.append_value(text) }
+}
+
+/// Appends the id of a record that may lack one: what is not an id is NULL and
+/// remarked (D1).
+pub(super) fn append_id<const N: usize>(
+    builder: &mut StringBuilder,
+    id: &Id<N>,
+    buffer: &mut String,
+    warnings: &mut Warnings,
+) {
+    match id {
+        Id::Valid(id) => builder.append_value(hex(id, buffer)),
+        Id::Absent => builder.append_null(),
+        Id::Invalid => {
+            warnings.add(Warning::InvalidId);
+            builder.append_null();
+        }
+    }
+}
+
+/// As [`append_text`], for `count` rows.
+pub(super) fn append_texts(builder: &mut StringBuilder, text: &str, count: usize) {
+    if text.is_empty() {
+        builder.append_nulls(count);
+    } else {
+        builder.append_value_n(text, count);
+    }
+}
+
+/// Finished columns by name.
+#[derive(Debug, Default)]
+pub(super) struct Finished {
+    columns: HashMap<String, ArrayRef>,
+}
+
+impl Finished {
+    pub fn add(&mut self, name: &str, column: ArrayRef) {
+        self.columns.insert(name.to_owned(), column);
+    }
+
+    pub fn sparse(&mut self, name: &str, builder: impl Sparse, rows: usize) {
+        self.add(name, builder.column(rows));
+    }
+
+    /// The batch with exactly the table's columns. One that nobody filled is
+    /// NULL: tables gain columns before decoders learn of them.
+    pub fn batch(mut self, table: &TableDef, rows: usize) -> Result<RecordBatch, ArrowError> {
+        let fields = table.schema.fields().iter();
+        let columns = fields
+            .map(|field| {
+                let column = self.columns.remove(field.name());
+                column.unwrap_or_else(|| new_null_array(field.data_type(), rows))
+            })
+            .collect();
+        debug_assert!(self.columns.is_empty(), "not in {}: {:?}", table.name, self.columns.keys());
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(Arc::clone(&table.schema), columns, &options)
+    }
+}

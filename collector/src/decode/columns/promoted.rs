@@ -1,0 +1,102 @@
+//! The typed columns of promoted attribute keys.
+
+use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
+use schema::{ColumnType, Scope, TableDef};
+
+use super::super::model::Value;
+use super::Sparse;
+
+/// The promotions of one scope, sorted by key, each with its column.
+#[derive(Debug)]
+pub(crate) struct Promoted {
+    keys: Vec<String>,
+    columns: Vec<Column>,
+}
+
+#[derive(Debug)]
+struct Column {
+    name: String,
+    builder: Builder,
+}
+
+#[derive(Debug)]
+enum Builder {
+    Text(StringBuilder),
+    Int(Int64Builder),
+    Double(Float64Builder),
+    Bool(BooleanBuilder),
+}
+
+impl Promoted {
+    pub fn new(table: &TableDef, scope: Scope) -> Promoted {
+        let mut promotions: Vec<_> =
+            table.promotions.iter().filter(|promotion| promotion.scope == scope).collect();
+        // Of two promotions of one key the first counts, as in `TableDef`.
+        promotions.sort_by(|a, b| a.key.cmp(&b.key));
+        promotions.dedup_by(|later, first| later.key == first.key);
+        let columns = promotions.iter().map(|promotion| Column {
+            name: promotion.column.clone(),
+            builder: match promotion.kind {
+                ColumnType::Text => Builder::Text(StringBuilder::new()),
+                ColumnType::Int => Builder::Int(Int64Builder::new()),
+                ColumnType::Double => Builder::Double(Float64Builder::new()),
+                ColumnType::Bool => Builder::Bool(BooleanBuilder::new()),
+            },
+        });
+        let columns = columns.collect();
+        Promoted {
+            keys: promotions.iter().map(|promotion| promotion.key.clone()).collect(),
+            columns,
+        }
+    }
+
+    /// The promoted keys in order; a key's index is its column's.
+    pub fn keys(&self) -> &[String] {
+        &self.keys
+    }
+
+    pub fn position(&self, key: &str) -> Option<usize> {
+        self.keys.binary_search_by(|held| held.as_str().cmp(key)).ok()
+    }
+
+    /// Whether a value has the type of the column; else it stays in the map.
+    pub fn fits(&self, column: usize, value: &Value<'_>) -> bool {
+        let Some(column) = self.columns.get(column) else { return false };
+        matches!(
+            (&column.builder, value),
+            (Builder::Text(_), Value::Text(_))
+                | (Builder::Int(_), Value::Int(_))
+                | (Builder::Double(_), Value::Double(_))
+                | (Builder::Bool(_), Value::Bool(_))
+        )
+    }
+
+    /// Sets rows `row` to `row + count` of a column to a value that fits it;
+    /// a text may have been cut.
+    pub fn set(&mut self, column: usize, row: usize, count: usize, value: &Value<'_>, text: &str) {
+        let Some(column) = self.columns.get_mut(column) else { return };
+        match (&mut column.builder, value) {
+            (Builder::Text(builder), Value::Text(_)) => builder.at(row).append_value_n(text, count),
+            (Builder::Int(builder), Value::Int(value)) => {
+                builder.at(row).append_value_n(*value, count);
+            }
+            (Builder::Double(builder), Value::Double(value)) => {
+                builder.at(row).append_value_n(*value, count);
+            }
+            (Builder::Bool(builder), Value::Bool(value)) => builder.at(row).append_n(count, *value),
+            _ => {}
+        }
+    }
+
+    pub fn finish(self, rows: usize) -> impl Iterator<Item = (String, ArrayRef)> {
+        self.columns.into_iter().map(move |column| {
+            let array = match column.builder {
+                Builder::Text(builder) => builder.column(rows),
+                Builder::Int(builder) => builder.column(rows),
+                Builder::Double(builder) => builder.column(rows),
+                Builder::Bool(builder) => builder.column(rows),
+            };
+            (column.name, array)
+        })
+    }
+}

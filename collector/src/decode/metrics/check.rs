@@ -1,0 +1,75 @@
+//! What makes a data point unacceptable.
+
+use super::super::model::{Data, Exponential, Histogram, Kind, Point};
+use super::super::outcome::{Reason, Warning, Warnings};
+use super::super::text::nanos;
+
+/// The flag by which a point says that nothing was measured.
+const NO_RECORDED_VALUE: u32 = 1;
+
+type Fault = (Reason, String);
+
+/// The time of an acceptable point.
+pub(super) fn point(point: &Point<'_>, kind: Kind, warnings: &mut Warnings) -> Result<i64, Fault> {
+    if point.time_unix_nano == 0 {
+        return Err((Reason::MissingTime, "has a point without time_unix_nano".into()));
+    }
+    let exemplars = point.exemplars.iter().map(|exemplar| exemplar.time_unix_nano);
+    let mut times = exemplars.chain([point.start_time_unix_nano, point.time_unix_nano]);
+    if times.any(|time| nanos(time).is_none()) {
+        return Err((Reason::OutOfRange, "has a time after the year 2262".into()));
+    }
+    match &point.data {
+        Data::Number(None) if point.flags & NO_RECORDED_VALUE == 0 => {
+            let why = format!("has a {kind:?} point without a value");
+            return Err((Reason::MissingValue, why));
+        }
+        Data::Number(_) => {}
+        Data::Histogram(data) => histogram(data, warnings)?,
+        Data::Exponential(data) => exponential(data, warnings)?,
+        Data::Summary(data) => in_range([data.count])?,
+    }
+    Ok(point.time_unix_nano as i64)
+}
+
+fn in_range(counts: impl IntoIterator<Item = u64>) -> Result<(), Fault> {
+    match counts.into_iter().find(|count| i64::try_from(*count).is_err()) {
+        Some(count) => Err((Reason::OutOfRange, format!("has the count {count}, over 2^63 - 1"))),
+        None => Ok(()),
+    }
+}
+
+fn histogram(data: &Histogram, warnings: &mut Warnings) -> Result<(), Fault> {
+    let Histogram { bucket_counts, explicit_bounds, .. } = data;
+    let (buckets, bounds) = (bucket_counts.len(), explicit_bounds.len());
+    if buckets != bounds + 1 && (buckets, bounds) != (0, 0) {
+        let why = format!("has {buckets} buckets and {bounds} bounds, needs one bound fewer");
+        return Err((Reason::InvalidBuckets, why));
+    }
+    // Written so that NaN is not increasing either.
+    let increasing = explicit_bounds.is_sorted_by(|a, b| a < b);
+    if !increasing || explicit_bounds.iter().any(|bound| bound.is_nan()) {
+        let why = "has bucket bounds that do not increase".into();
+        return Err((Reason::InvalidBuckets, why));
+    }
+    in_range(bucket_counts.iter().copied().chain([data.count]))?;
+    if buckets > 0 {
+        compare(data.count, bucket_counts.iter(), warnings);
+    }
+    Ok(())
+}
+
+fn exponential(data: &Exponential, warnings: &mut Warnings) -> Result<(), Fault> {
+    let sides = || [&data.positive, &data.negative].into_iter().flatten();
+    let counts = || sides().flat_map(|buckets| &buckets.counts);
+    in_range(counts().copied().chain([data.count, data.zero_count]))?;
+    compare(data.count, counts().chain([&data.zero_count]), warnings);
+    Ok(())
+}
+
+fn compare<'c>(count: u64, buckets: impl Iterator<Item = &'c u64>, warnings: &mut Warnings) {
+    let sum: u128 = buckets.map(|count| u128::from(*count)).sum();
+    if sum != u128::from(count) {
+        warnings.add(Warning::CountMismatch);
+    }
+}

@@ -1,0 +1,85 @@
+//! Example measurements, with the traces they came from.
+
+use arrow::array::{ArrayRef, Float64Builder, Int64Builder, StringBuilder};
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+
+use super::super::Error;
+use super::super::attributes::Sorted;
+use super::super::columns::{MapColumn, Sparse, Structs, append_id};
+use super::super::model::{Exemplar, Number};
+use super::super::origin::Origin;
+use super::super::text::nanos;
+
+/// Numbers and offsets of an exemplar, roughly.
+const BYTES: usize = 80;
+
+#[derive(Debug)]
+pub(super) struct Exemplars {
+    list: Structs,
+    time_unix_nano: Int64Builder,
+    value: Float64Builder,
+    value_int: Int64Builder,
+    trace_id: StringBuilder,
+    span_id: StringBuilder,
+    attributes: MapColumn,
+    sorted: Sorted,
+}
+
+impl Exemplars {
+    pub fn new() -> Exemplars {
+        Exemplars {
+            list: Structs::new(),
+            time_unix_nano: Int64Builder::new(),
+            value: Float64Builder::new(),
+            value_int: Int64Builder::new(),
+            trace_id: StringBuilder::new(),
+            span_id: StringBuilder::new(),
+            attributes: MapColumn::new(),
+            sorted: Sorted::default(),
+        }
+    }
+
+    /// Times were checked to fit.
+    pub fn append(
+        &mut self,
+        row: usize,
+        exemplars: &[Exemplar<'_>],
+        origin: &mut Origin<'_>,
+        hex: &mut String,
+    ) -> Result<(), Error> {
+        for exemplar in exemplars {
+            let (sorted, limits) = (&mut self.sorted, origin.limits());
+            let warnings = &mut origin.notes.warnings;
+            sorted.sort(&exemplar.filtered_attributes, None, limits, warnings);
+            append_id(&mut self.trace_id, &exemplar.trace_id, hex, warnings);
+            append_id(&mut self.span_id, &exemplar.span_id, hex, warnings);
+            origin.charge(sorted.bytes + BYTES)?;
+            sorted.append_map(&exemplar.filtered_attributes, &mut self.attributes);
+            self.time_unix_nano.append_option(nanos(exemplar.time_unix_nano));
+            let (value, value_int) = match exemplar.value {
+                None => (None, None),
+                Some(Number::Double(value)) => (Some(value), None),
+                Some(Number::Int(value)) => (Some(value as f64), Some(value)),
+            };
+            self.value.append_option(value);
+            self.value_int.append_option(value_int);
+            self.list.element();
+        }
+        self.list.end_row(row);
+        Ok(())
+    }
+
+    pub fn finish(self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
+        let count = self.list.elements();
+        let fields = vec![
+            self.time_unix_nano.column(count),
+            self.value.column(count),
+            self.value_int.column(count),
+            self.trace_id.column(count),
+            self.span_id.column(count),
+            self.attributes.finish()?,
+        ];
+        self.list.finish(list, fields, rows)
+    }
+}

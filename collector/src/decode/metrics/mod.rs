@@ -1,0 +1,252 @@
+//! `metrics`: one row per data point of all five kinds.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | [`check`] | what makes a point unacceptable (D2 to D5) |
+//! | [`values`] | the columns that hold what a point measured |
+//! | [`exemplars`] | example measurements |
+
+mod check;
+mod exemplars;
+mod values;
+
+use std::borrow::Cow;
+use std::mem;
+
+use arrow::array::{BooleanBuilder, Int64Builder, StringBuilder};
+
+use super::attributes::{RecordAttributes, Sorted};
+use super::columns::{Finished, MapColumn, append_text};
+use super::model::{Kind, Metric, Point};
+use super::origin::{Origin, Rows};
+use super::outcome::{Decoded, Notes, Warning};
+use super::text::quoted;
+use super::wire::Chunk;
+use super::{Context, Encoding, Error, protobuf};
+use crate::json;
+use exemplars::Exemplars;
+use values::Values;
+
+pub(super) fn decode<'a>(
+    encoding: Encoding,
+    body: &'a [u8],
+    cx: &Context<'a>,
+) -> Result<Decoded, Error> {
+    let mut rows = MetricRows::new(cx);
+    match encoding {
+        Encoding::Protobuf => protobuf::walk(body, &mut rows, MetricRows::protobuf)?,
+        Encoding::Json => json::walk(body, &json::METRICS, &mut rows, MetricRows::json)?,
+    }
+    rows.finish(cx)
+}
+
+struct MetricRows<'a> {
+    origin: Origin<'a>,
+    attributes: RecordAttributes,
+    /// The point at hand; kept for its allocations.
+    point: Point<'a>,
+    metadata: Sorted,
+    buffer: String,
+    values: Values,
+    exemplars: Exemplars,
+    columns: Columns,
+}
+
+#[derive(Default)]
+struct Columns {
+    metric_name: StringBuilder,
+    metric_kind: StringBuilder,
+    series_id: Int64Builder,
+    unit: StringBuilder,
+    description: StringBuilder,
+    temporality: StringBuilder,
+    is_monotonic: BooleanBuilder,
+    start_time_unix_nano: Int64Builder,
+    metadata: MapColumn,
+    flags: Int64Builder,
+}
+
+/// What all points of a metric share.
+struct Head<'m, 'a> {
+    metric: &'m Metric<'a>,
+    kind: Kind,
+    temporality: Option<Cow<'static, str>>,
+    digest: u64,
+    /// Encoded bytes, which each of its rows repeats.
+    size: usize,
+}
+
+impl<'a> Rows<'a> for MetricRows<'a> {
+    fn origin(&mut self) -> &mut Origin<'a> {
+        &mut self.origin
+    }
+}
+
+impl<'a> MetricRows<'a> {
+    fn new(cx: &Context<'a>) -> MetricRows<'a> {
+        MetricRows {
+            origin: Origin::new(cx),
+            attributes: RecordAttributes::new(cx.table),
+            point: Point::default(),
+            metadata: Sorted::default(),
+            buffer: String::new(),
+            values: Values::new(),
+            exemplars: Exemplars::new(),
+            columns: Columns::default(),
+        }
+    }
+
+    fn protobuf(&mut self, chunk: Chunk<'a>) -> Result<(), Error> {
+        self.origin.enter_item();
+        let limit = self.origin.limits().max_record_bytes;
+        let (metric, data, size) = protobuf::metrics::metric(chunk, &mut self.origin.notes, limit)?;
+        let Some(head) = self.head(&metric, size) else { return Ok(()) };
+        protobuf::metrics::points(&data, |chunk| {
+            self.point(&head, chunk.bytes.len(), |point, notes| {
+                protobuf::metrics::point(head.kind, chunk, point, notes)
+            })
+        })
+    }
+
+    fn json(&mut self, item: json::Raw<'a>) -> Result<(), Error> {
+        self.origin.enter_item();
+        let limit = self.origin.limits().max_record_bytes;
+        let (metric, data, size) = json::metrics::metric(item, &mut self.origin.notes, limit)?;
+        let Some(head) = self.head(&metric, size) else { return Ok(()) };
+        json::metrics::points(data, |item| {
+            self.point(&head, item.len(), |point, notes| {
+                json::metrics::point(head.kind, item, point, notes)
+            })
+        })
+    }
+
+    /// What the points of a metric need; None if it can have none.
+    fn head<'m>(&mut self, metric: &'m Metric<'a>, size: usize) -> Option<Head<'m, 'a>> {
+        let MetricRows { origin, metadata, .. } = self;
+        let Some(kind) = metric.kind else {
+            origin.notes.warnings.add(Warning::EmptyMetric);
+            return None;
+        };
+        metadata.sort(&metric.metadata, None, origin.limits(), &mut origin.notes.warnings);
+        let temporality = match kind {
+            Kind::Gauge | Kind::Summary => None,
+            _ => Some(temporality(metric.temporality)),
+        };
+        let digest = origin.digest.start();
+        digest.text(&metric.name).text(name_of(kind)).text(&metric.unit);
+        let digest = digest.text(temporality.as_deref().unwrap_or_default()).finish();
+        Some(Head { metric, kind, temporality, digest, size })
+    }
+
+    /// Reads one point and appends its row, or rejects it.
+    fn point(
+        &mut self,
+        head: &Head<'_, 'a>,
+        size: usize,
+        read: impl FnOnce(&mut Point<'a>, &mut Notes) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if !self.origin.admits("data point of metric", size.max(head.size)) {
+            return Ok(());
+        }
+        let mut point = mem::take(&mut self.point);
+        point.reset();
+        read(&mut point, &mut self.origin.notes)?;
+        if self.origin.admits_depth("data point of metric") {
+            match check::point(&point, head.kind, &mut self.origin.notes.warnings) {
+                Ok(time) => self.append(head, &point, time, size)?,
+                Err((reason, why)) => {
+                    self.origin.reject(reason, "data point of metric", |_| {
+                        format!("{} {why}", quoted(&head.metric.name))
+                    });
+                }
+            }
+        }
+        self.point = point;
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        head: &Head<'_, 'a>,
+        point: &Point<'_>,
+        time: i64,
+        size: usize,
+    ) -> Result<(), Error> {
+        let MetricRows { origin, attributes, metadata, values, exemplars, columns: c, .. } = self;
+        let (row, metric) = (origin.row(), head.metric);
+        attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
+        // Packed varints take up to 8 times their bytes as 64-bit counts.
+        origin.charge(8 * size + head.size + attributes.sorted.bytes + metadata.bytes)?;
+        attributes.append(&point.attributes, row);
+        values.append(row, &point.data);
+        exemplars.append(row, &point.exemplars, origin, &mut self.buffer)?;
+
+        let (resource, scope) = origin.digests();
+        let digest = origin.digest.start().number(resource).number(scope).number(head.digest);
+        let series = digest.attributes(attributes.sorted.iter(&point.attributes)).finish();
+        c.series_id.append_value(series as i64);
+        c.metric_name.append_value(&metric.name);
+        c.metric_kind.append_value(name_of(head.kind));
+        append_text(&mut c.unit, &metric.unit);
+        append_text(&mut c.description, &metric.description);
+        c.temporality.append_option(head.temporality.as_deref());
+        c.is_monotonic.append_option((head.kind == Kind::Sum).then_some(metric.is_monotonic));
+        c.start_time_unix_nano.append_value(point.start_time_unix_nano as i64);
+        metadata.append_map(&metric.metadata, &mut c.metadata);
+        c.flags.append_value(i64::from(point.flags));
+        origin.accept(time)
+    }
+
+    fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
+        let MetricRows { origin, attributes, values, exemplars, columns: c, .. } = self;
+        let schema = &cx.table.schema;
+        origin.finish(|finished: &mut Finished, rows| {
+            attributes.finish(finished, rows)?;
+            values.finish(finished, schema, rows)?;
+            let list = schema.field_with_name("exemplars")?.data_type();
+            finished.add("exemplars", exemplars.finish(list, rows)?);
+            finished.sparse("metric_name", c.metric_name, rows);
+            finished.sparse("metric_kind", c.metric_kind, rows);
+            finished.sparse("series_id", c.series_id, rows);
+            finished.sparse("unit", c.unit, rows);
+            finished.sparse("description", c.description, rows);
+            finished.sparse("temporality", c.temporality, rows);
+            finished.sparse("is_monotonic", c.is_monotonic, rows);
+            finished.sparse("start_time_unix_nano", c.start_time_unix_nano, rows);
+            finished.add("metadata", c.metadata.finish()?);
+            finished.sparse("flags", c.flags, rows);
+            Ok(())
+        })
+    }
+}
+
+impl Point<'_> {
+    /// Empties it and keeps its allocations.
+    fn reset(&mut self) {
+        let mut kept = mem::take(self);
+        kept.attributes.clear();
+        kept.exemplars.clear();
+        self.attributes = kept.attributes;
+        self.exemplars = kept.exemplars;
+    }
+}
+
+fn name_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Gauge => "GAUGE",
+        Kind::Sum => "SUM",
+        Kind::Histogram => "HISTOGRAM",
+        Kind::ExponentialHistogram => "EXPONENTIAL_HISTOGRAM",
+        Kind::Summary => "SUMMARY",
+    }
+}
+
+/// An unknown number is kept as its digits (D9, D13).
+fn temporality(temporality: i32) -> Cow<'static, str> {
+    match temporality {
+        0 => "UNSPECIFIED".into(),
+        1 => "DELTA".into(),
+        2 => "CUMULATIVE".into(),
+        unknown => unknown.to_string().into(),
+    }
+}

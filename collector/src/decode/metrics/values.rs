@@ -1,0 +1,147 @@
+//! The columns that hold what a point measured. A kind fills its own and leaves
+//! the others behind as NULL.
+
+use arrow::array::{Float64Builder, Int32Builder, Int64Builder};
+use arrow::datatypes::{Float64Type, Int64Type, Schema};
+use arrow::error::ArrowError;
+
+use super::super::columns::{Finished, Numbers, Sparse, Structs};
+use super::super::model::{Data, Exponential, Histogram, Number, Summary};
+
+#[derive(Debug)]
+pub(super) struct Values {
+    value: Float64Builder,
+    value_int: Int64Builder,
+    count: Int64Builder,
+    sum: Float64Builder,
+    min: Float64Builder,
+    max: Float64Builder,
+    bucket_counts: Numbers<Int64Type>,
+    explicit_bounds: Numbers<Float64Type>,
+    scale: Int32Builder,
+    zero_count: Int64Builder,
+    zero_threshold: Float64Builder,
+    positive: Side,
+    negative: Side,
+    quantiles: Structs,
+    quantile: Float64Builder,
+    quantile_value: Float64Builder,
+}
+
+/// The positive or the negative buckets of an exponential histogram.
+#[derive(Debug)]
+struct Side {
+    offset: Int32Builder,
+    counts: Numbers<Int64Type>,
+}
+
+impl Values {
+    pub fn new() -> Values {
+        let side = || Side { offset: Int32Builder::new(), counts: Numbers::new() };
+        Values {
+            value: Float64Builder::new(),
+            value_int: Int64Builder::new(),
+            count: Int64Builder::new(),
+            sum: Float64Builder::new(),
+            min: Float64Builder::new(),
+            max: Float64Builder::new(),
+            bucket_counts: Numbers::new(),
+            explicit_bounds: Numbers::new(),
+            scale: Int32Builder::new(),
+            zero_count: Int64Builder::new(),
+            zero_threshold: Float64Builder::new(),
+            positive: side(),
+            negative: side(),
+            quantiles: Structs::new(),
+            quantile: Float64Builder::new(),
+            quantile_value: Float64Builder::new(),
+        }
+    }
+
+    /// Counts were checked to fit.
+    pub fn append(&mut self, row: usize, data: &Data) {
+        match data {
+            Data::Number(None) => {}
+            Data::Number(Some(Number::Double(value))) => self.value.at(row).append_value(*value),
+            Data::Number(Some(Number::Int(value))) => {
+                self.value.at(row).append_value(*value as f64);
+                self.value_int.at(row).append_value(*value);
+            }
+            Data::Histogram(data) => self.histogram(row, data),
+            Data::Exponential(data) => self.exponential(row, data),
+            Data::Summary(data) => self.summary(row, data),
+        }
+    }
+
+    fn histogram(&mut self, row: usize, data: &Histogram) {
+        self.moments(row, data.count, [data.sum, data.min, data.max]);
+        self.bucket_counts.set(row, data.bucket_counts.iter().map(|count| *count as i64));
+        self.explicit_bounds.set(row, data.explicit_bounds.iter().copied());
+    }
+
+    fn exponential(&mut self, row: usize, data: &Exponential) {
+        self.moments(row, data.count, [data.sum, data.min, data.max]);
+        self.scale.at(row).append_value(data.scale);
+        self.zero_count.at(row).append_value(data.zero_count as i64);
+        self.zero_threshold.at(row).append_value(data.zero_threshold);
+        let sides = [(&mut self.positive, &data.positive), (&mut self.negative, &data.negative)];
+        for (side, buckets) in sides {
+            if let Some(buckets) = buckets {
+                side.offset.at(row).append_value(buckets.offset);
+                side.counts.set(row, buckets.counts.iter().map(|count| *count as i64));
+            }
+        }
+    }
+
+    fn summary(&mut self, row: usize, data: &Summary) {
+        self.moments(row, data.count, [Some(data.sum), None, None]);
+        for quantile in &data.quantiles {
+            self.quantile.append_value(quantile.quantile);
+            self.quantile_value.append_value(quantile.value);
+            self.quantiles.element();
+        }
+        self.quantiles.end_row(row);
+    }
+
+    fn moments(&mut self, row: usize, count: u64, [sum, min, max]: [Option<f64>; 3]) {
+        self.count.at(row).append_value(count as i64);
+        self.sum.at(row).append_option(sum);
+        self.min.at(row).append_option(min);
+        self.max.at(row).append_option(max);
+    }
+
+    pub fn finish(
+        self,
+        finished: &mut Finished,
+        schema: &Schema,
+        rows: usize,
+    ) -> Result<(), ArrowError> {
+        let list = |name: &str| schema.field_with_name(name).map(|field| field.data_type());
+        finished.sparse("value", self.value, rows);
+        finished.sparse("value_int", self.value_int, rows);
+        finished.sparse("count", self.count, rows);
+        finished.sparse("sum", self.sum, rows);
+        finished.sparse("min", self.min, rows);
+        finished.sparse("max", self.max, rows);
+        finished.sparse("scale", self.scale, rows);
+        finished.sparse("zero_count", self.zero_count, rows);
+        finished.sparse("zero_threshold", self.zero_threshold, rows);
+        finished.sparse("positive_offset", self.positive.offset, rows);
+        finished.sparse("negative_offset", self.negative.offset, rows);
+        let counts = [
+            ("bucket_counts", self.bucket_counts),
+            ("positive_counts", self.positive.counts),
+            ("negative_counts", self.negative.counts),
+        ];
+        for (name, numbers) in counts {
+            finished.add(name, numbers.finish(list(name)?, rows)?);
+        }
+        let bounds = self.explicit_bounds.finish(list("explicit_bounds")?, rows)?;
+        finished.add("explicit_bounds", bounds);
+        let count = self.quantiles.elements();
+        let fields = vec![self.quantile.column(count), self.quantile_value.column(count)];
+        let quantiles = self.quantiles.finish(list("quantiles")?, fields, rows)?;
+        finished.add("quantiles", quantiles);
+        Ok(())
+    }
+}

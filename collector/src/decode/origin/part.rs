@@ -1,0 +1,154 @@
+//! The columns of a resource or a scope.
+//!
+//! Its attributes are sorted and rendered once, when its first item is
+//! accepted, and appended as a block for all the rows in a row that share it.
+
+use arrow::array::{Int64Builder, StringBuilder};
+use arrow::error::ArrowError;
+use schema::{Scope, TableDef};
+
+use super::super::Limits;
+use super::super::attributes::Sorted;
+use super::super::columns::{Finished, MapColumn, MapRow, Promoted, Sparse, append_texts};
+use super::super::model::{KeyValue, Text, Value};
+use super::super::outcome::{Reason, Warnings};
+use super::super::series::Digest;
+
+/// The key whose column the older key below fills when it is not given.
+const ENVIRONMENT: &str = "deployment.environment.name";
+const OLD_ENVIRONMENT: &str = "deployment.environment";
+
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    scope: Scope,
+    attributes: Vec<KeyValue<'a>>,
+    dropped: u32,
+    schema_url: Text<'a>,
+    /// Why none of its items can be accepted.
+    pub fault: Option<Reason>,
+    sorted: Sorted,
+    /// What its rows repeat; None until a row asks.
+    prepared: Option<Prepared>,
+    map: MapColumn,
+    types: StringBuilder,
+    schema_urls: StringBuilder,
+    dropped_counts: Int64Builder,
+    promoted: Promoted,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    map: MapRow,
+    types: Option<String>,
+    digest: u64,
+    bytes: usize,
+}
+
+impl<'a> Part<'a> {
+    pub fn new(table: &TableDef, scope: Scope) -> Part<'a> {
+        Part {
+            scope,
+            attributes: Vec::new(),
+            dropped: 0,
+            schema_url: Text::default(),
+            fault: None,
+            sorted: Sorted::default(),
+            prepared: None,
+            map: MapColumn::new(),
+            types: StringBuilder::new(),
+            schema_urls: StringBuilder::new(),
+            dropped_counts: Int64Builder::new(),
+            promoted: Promoted::new(table, scope),
+        }
+    }
+
+    /// Takes the place of the one before, whose rows have been labelled.
+    pub fn enter(
+        &mut self,
+        attributes: Vec<KeyValue<'a>>,
+        dropped: u32,
+        schema_url: Text<'a>,
+        fault: Option<Reason>,
+    ) {
+        self.attributes = attributes;
+        self.dropped = dropped;
+        self.schema_url = schema_url;
+        self.fault = fault;
+        self.prepared = None;
+    }
+
+    pub fn prepare<'d>(
+        &mut self,
+        limits: &Limits,
+        warnings: &mut Warnings,
+        digest: impl FnOnce() -> &'d mut Digest,
+    ) {
+        if self.prepared.is_some() {
+            return;
+        }
+        self.sorted.sort(&self.attributes, Some(&self.promoted), limits, warnings);
+        let mut map = MapColumn::new();
+        self.sorted.append_map(&self.attributes, &mut map);
+        let digest = digest().attributes(self.sorted.iter(&self.attributes)).finish();
+        let map = map.into_row();
+        let bytes = self.sorted.bytes + map.bytes() + self.schema_url.len();
+        self.prepared = Some(Prepared { map, types: self.sorted.types(), digest, bytes });
+    }
+
+    /// Bytes that each of its rows takes.
+    pub fn bytes(&self) -> usize {
+        self.prepared.as_ref().map_or(0, |prepared| prepared.bytes)
+    }
+
+    pub fn digest(&self) -> u64 {
+        self.prepared.as_ref().map_or(0, |prepared| prepared.digest)
+    }
+
+    /// Appends it to `count` rows from `first` on.
+    pub fn label(&mut self, first: usize, count: usize) -> Result<(), ArrowError> {
+        let Some(prepared) = &self.prepared else { return Ok(()) };
+        self.map.repeat(&prepared.map, count)?;
+        if let Some(types) = &prepared.types {
+            self.types.at(first).append_value_n(types, count);
+        }
+        append_texts(&mut self.schema_urls, &self.schema_url, count);
+        let dropped = i64::from(self.dropped) + self.sorted.dropped;
+        self.dropped_counts.append_value_n(dropped, count);
+
+        let (mut environment, mut old) = (false, None);
+        for attribute in self.sorted.iter(&self.attributes) {
+            let text = attribute.text.unwrap_or_default();
+            if let Some(column) = attribute.column {
+                self.promoted.set(column, first, count, attribute.value, text);
+            }
+            environment |= attribute.key == ENVIRONMENT;
+            if attribute.key == OLD_ENVIRONMENT {
+                old = Some((attribute.value, text));
+            }
+        }
+        // The old key also stays in the map, or where its own promotion puts it.
+        if let (Scope::Resource, false, Some((value @ Value::Text(_), text))) =
+            (self.scope, environment, old)
+            && let Some(column) = self.promoted.position(ENVIRONMENT)
+        {
+            self.promoted.set(column, first, count, value, text);
+        }
+        Ok(())
+    }
+
+    pub fn finish(self, finished: &mut Finished, rows: usize) -> Result<(), ArrowError> {
+        let name = self.scope.as_str();
+        finished.add(self.scope.map_column(), self.map.finish()?);
+        // Scopes have so few attributes that their types are not kept.
+        if self.scope == Scope::Resource {
+            finished.sparse("resource_attribute_types", self.types, rows);
+        }
+        finished.sparse(&format!("{name}_schema_url"), self.schema_urls, rows);
+        let dropped = format!("{name}_dropped_attributes_count");
+        finished.sparse(&dropped, self.dropped_counts, rows);
+        for (name, column) in self.promoted.finish(rows) {
+            finished.add(&name, column);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! `opentelemetry.proto.common.v1` and `resource.v1`.
+
+use std::borrow::Cow;
+
+use super::super::Error;
+use super::super::model::{KeyValue, Resource, Scope, Value};
+use super::super::outcome::{Notes, Warning};
+use super::super::wire::Chunk;
+use super::at;
+
+pub(super) fn resource<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Resource<'a>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    while let Some((tag, field)) = fields.next()? {
+        match tag {
+            1 => key_value(field.chunk()?, &mut into.attributes, notes)?,
+            2 => into.dropped_attributes_count = field.uint32()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn scope<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Scope<'a>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    while let Some((tag, field)) = fields.next()? {
+        match tag {
+            1 => into.name = at("name", field.text(notes))?,
+            2 => into.version = at("version", field.text(notes))?,
+            3 => key_value(field.chunk()?, &mut into.attributes, notes)?,
+            4 => into.dropped_attributes_count = field.uint32()?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Appends one attribute.
+pub(super) fn key_value<'a>(
+    chunk: Chunk<'a>,
+    into: &mut Vec<KeyValue<'a>>,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    into.push(at("attributes", pair(chunk, 0, notes))?);
+    Ok(())
+}
+
+fn pair<'a>(mut fields: Chunk<'a>, depth: usize, notes: &mut Notes) -> Result<KeyValue<'a>, Error> {
+    let mut pair = KeyValue::default();
+    while let Some((tag, field)) = fields.next()? {
+        match tag {
+            1 => pair.key = at("key", field.text(notes))?,
+            2 => at("value", value(field.chunk()?, &mut pair.value, depth, notes))?,
+            // An index into a table that only profiles carry.
+            3 if field.int32()? != 0 => notes.warnings.add(Warning::UnknownValue),
+            _ => {}
+        }
+    }
+    Ok(pair)
+}
+
+/// Merges an `AnyValue` into what was read of it before. `depth` counts the
+/// arrays and maps around it; past the limit their content is left out and
+/// noted, so that no nesting can exhaust the stack (G28).
+pub(super) fn value<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Value<'a>,
+    depth: usize,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    while let Some((tag, field)) = fields.next()? {
+        match tag {
+            1 => *into = Value::Text(field.text(notes)?),
+            2 => *into = Value::Bool(field.boolean()?),
+            3 => *into = Value::Int(field.varint()? as i64),
+            4 => *into = Value::Double(field.double()?),
+            5 => {
+                let chunk = field.chunk()?;
+                if !matches!(into, Value::Array(_)) {
+                    *into = Value::Array(Vec::new());
+                }
+                if let Value::Array(values) = into {
+                    at("array_value", array(chunk, values, depth + 1, notes))?;
+                }
+            }
+            6 => {
+                let chunk = field.chunk()?;
+                if !matches!(into, Value::Map(_)) {
+                    *into = Value::Map(Vec::new());
+                }
+                if let Value::Map(pairs) = into {
+                    at("kvlist_value", map(chunk, pairs, depth + 1, notes))?;
+                }
+            }
+            7 => *into = Value::Bytes(Cow::Borrowed(field.chunk()?.bytes)),
+            8 => {
+                field.int32()?;
+                notes.warnings.add(Warning::UnknownValue);
+                *into = Value::Empty;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn array<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Vec<Value<'a>>,
+    depth: usize,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    if depth > notes.max_depth {
+        notes.too_deep = true;
+        return Ok(());
+    }
+    while let Some((tag, field)) = fields.next()? {
+        if tag == 1 {
+            let mut element = Value::Empty;
+            value(field.chunk()?, &mut element, depth, notes)?;
+            into.push(element);
+        }
+    }
+    Ok(())
+}
+
+fn map<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Vec<KeyValue<'a>>,
+    depth: usize,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    if depth > notes.max_depth {
+        notes.too_deep = true;
+        return Ok(());
+    }
+    while let Some((tag, field)) = fields.next()? {
+        if tag == 1 {
+            into.push(pair(field.chunk()?, depth, notes)?);
+        }
+    }
+    Ok(())
+}
