@@ -1,0 +1,276 @@
+//! What a statement can name, and one moment of it.
+//!
+//! A [`View`] is made per statement. It pins one snapshot per table when that
+//! table is first named, so that two mentions of a table see the same rows
+//! (S2); it holds the tables of one tenant and no others (S11).
+//!
+//! | file | what |
+//! | --- | --- |
+//! | this | [`View`], and the three schemas as DataFusion wants them |
+//! | [`pins`] | [`Pins`](pins::Pins): snapshots, each taken once |
+//! | [`public`] | the tables, the columns computed on `spans`, the view `traces` |
+//! | [`system`] | `system.ledger`, `files`, `wal`, `queries` |
+//! | [`attributes`] | `system.attributes`, by a scan |
+//! | [`describe`] | tables with their meaning and counts, for `/api/v1/tables` |
+//!
+//! `information_schema` is DataFusion's, without the engine's settings (S20).
+
+mod attributes;
+pub(crate) mod describe;
+pub(crate) mod pins;
+mod public;
+mod system;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::catalog::information_schema::InformationSchemaProvider;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
+use datafusion::common::DataFusionError;
+use datafusion::datasource::TableType;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::SessionState;
+use schema::Tenant;
+
+use crate::Error;
+use crate::attributes::Rewrite;
+use crate::engine::{Core, Stats, session::Share};
+use pins::Pins;
+
+pub(crate) const CATALOG: &str = "cloudsail";
+pub(crate) const PUBLIC: &str = "public";
+const SYSTEM: &str = "system";
+const INFORMATION: &str = "information_schema";
+const SETTINGS: &str = "df_settings";
+
+/// Everything one statement can see.
+pub(crate) struct View {
+    pub core: Arc<Core>,
+    pub tenant: Tenant,
+    pub pins: Arc<Pins>,
+    env: Arc<RuntimeEnv>,
+    now_unix_nano: i64,
+}
+
+impl View {
+    pub fn new(
+        core: Arc<Core>,
+        tenant: Tenant,
+        stats: Stats,
+        env: Arc<RuntimeEnv>,
+        now_unix_nano: i64,
+    ) -> Arc<View> {
+        let stores = core.base.stores.clone();
+        let limit = core.settings.pinned;
+        let pins = Pins::new(core.source.clone(), stores, tenant.clone(), stats, limit);
+        Arc::new(View { core, tenant, pins: Arc::new(pins), env, now_unix_nano })
+    }
+
+    /// A view for looking at tables rather than rows.
+    pub fn aside(core: &Arc<Core>, tenant: &Tenant) -> Arc<View> {
+        let env = core.base.env(&Share::new(core.settings.share()));
+        let now = core.clock.now_unix_nano();
+        View::new(core.clone(), tenant.clone(), Stats::begin(), env, now)
+    }
+
+    /// A session that plans and runs over this view.
+    pub fn session(self: &Arc<Self>) -> SessionState {
+        let list = Arc::new(List(self.clone()));
+        let rewrite = Rewrite::new(self.core.uses.clone(), self.tenant.clone(), self.now_unix_nano);
+        self.core.base.session(list, self.env.clone(), rewrite, self.now_unix_nano)
+    }
+
+    fn schema(self: &Arc<Self>, name: &str, columns_only: bool) -> Option<Arc<dyn SchemaProvider>> {
+        let view = self.clone();
+        match name {
+            PUBLIC | SYSTEM => {
+                Some(Arc::new(Tables { view, system: name == SYSTEM, columns_only }))
+            }
+            INFORMATION if !columns_only => Some(Arc::new(Information(view))),
+            _ => None,
+        }
+    }
+
+    /// Adds what the user probably meant to an error about a missing table.
+    pub fn suggest(&self, error: DataFusionError) -> Error {
+        let error = Error::from(error);
+        let text = error.to_string();
+        let Some(missing) =
+            text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found"))
+        else {
+            return error;
+        };
+        let name = missing.trim_start_matches("cloudsail.");
+        let (schema, bare) = name.rsplit_once('.').unwrap_or((PUBLIC, name));
+        let said =
+            Error::invalid(format!("there is no table {}", name.trim_start_matches("public.")))
+                .at(error.position());
+        let system = system::NAMES.map(|table| format!("{SYSTEM}.{table}"));
+        let public = public::names(self);
+        // Someone who asks for `ledger` means `system.ledger`.
+        if let Some(full) = system.iter().find(|full| full.ends_with(&format!(".{bare}"))) {
+            return said.with_hint(format!("did you mean {full}?"));
+        }
+        let known: Vec<&str> = match schema {
+            SYSTEM => system::NAMES.to_vec(),
+            _ => public.iter().map(String::as_str).collect(),
+        };
+        match crate::sandbox::nearest(bare, known.iter().copied()) {
+            Some(near) if schema == SYSTEM => {
+                said.with_hint(format!("did you mean {SYSTEM}.{near}?"))
+            }
+            Some(near) => said.with_hint(format!("did you mean {near}?")),
+            None => {
+                said.with_hint(format!("there are {}; SHOW TABLES lists all", public.join(", ")))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for View {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("tenant", &self.tenant).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct List(Arc<View>);
+
+impl CatalogProviderList for List {
+    /// Nothing can be registered: the catalog offered comes back.
+    fn register_catalog(
+        &self,
+        _: String,
+        catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        Some(catalog)
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.into()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let catalog = Schemas { view: self.0.clone(), columns_only: false };
+        (name == CATALOG).then(|| Arc::new(catalog) as Arc<dyn CatalogProvider>)
+    }
+}
+
+/// The list that `information_schema` reads: listing columns pins nothing.
+#[derive(Debug)]
+struct ColumnsOnly(Arc<View>);
+
+impl CatalogProviderList for ColumnsOnly {
+    fn register_catalog(
+        &self,
+        _: String,
+        catalog: Arc<dyn CatalogProvider>,
+    ) -> Option<Arc<dyn CatalogProvider>> {
+        Some(catalog)
+    }
+
+    fn catalog_names(&self) -> Vec<String> {
+        vec![CATALOG.into()]
+    }
+
+    fn catalog(&self, name: &str) -> Option<Arc<dyn CatalogProvider>> {
+        let catalog = Schemas { view: self.0.clone(), columns_only: true };
+        (name == CATALOG).then(|| Arc::new(catalog) as Arc<dyn CatalogProvider>)
+    }
+}
+
+#[derive(Debug)]
+struct Schemas {
+    view: Arc<View>,
+    columns_only: bool,
+}
+
+impl CatalogProvider for Schemas {
+    fn schema_names(&self) -> Vec<String> {
+        vec![PUBLIC.into(), SYSTEM.into(), INFORMATION.into()]
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        self.view.schema(name, self.columns_only)
+    }
+}
+
+/// `public` or `system`.
+#[derive(Debug)]
+struct Tables {
+    view: Arc<View>,
+    system: bool,
+    columns_only: bool,
+}
+
+#[async_trait]
+impl SchemaProvider for Tables {
+    fn table_names(&self) -> Vec<String> {
+        match self.system {
+            true => system::NAMES.map(String::from).to_vec(),
+            false => public::names(&self.view),
+        }
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if self.columns_only {
+            let schema = match self.system {
+                true => system::schema(name),
+                false => public::schema(&self.view, name),
+            };
+            return Ok(schema.map(|schema| Arc::new(EmptyTable::new(schema)) as _));
+        }
+        match self.system {
+            true => system::table(&self.view, name).await,
+            false => public::table(&self.view, name).await,
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
+        let derived = self.system || name == public::TRACES;
+        let kind = if derived { TableType::View } else { TableType::Base };
+        Ok(self.table_exist(name).then_some(kind))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.table_names().iter().any(|known| known == name)
+    }
+}
+
+#[derive(Debug)]
+struct Information(Arc<View>);
+
+impl Information {
+    fn inner(&self) -> InformationSchemaProvider {
+        InformationSchemaProvider::new(Arc::new(ColumnsOnly(self.0.clone())))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Information {
+    fn table_names(&self) -> Vec<String> {
+        self.inner().table_names().into_iter().filter(|name| name != SETTINGS).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        match name.eq_ignore_ascii_case(SETTINGS) {
+            true => Ok(None),
+            false => self.inner().table(name).await,
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        !name.eq_ignore_ascii_case(SETTINGS) && self.inner().table_exist(name)
+    }
+}
+
+/// Plans a view's SQL over the same pinned snapshots as the statement.
+async fn planned(
+    view: &Arc<View>,
+    sql: &str,
+) -> Result<datafusion::logical_expr::LogicalPlan, DataFusionError> {
+    let state = view.session();
+    debug_assert_eq!(state.config().target_partitions(), view.core.settings.threads);
+    state.create_logical_plan(sql).await
+}

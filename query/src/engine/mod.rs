@@ -1,0 +1,270 @@
+//! Takes a statement in no protocol's terms and runs it within its bounds.
+//!
+//! On the route out this stands between the doors and the scan:
+//! door → [`Query`] → **engine** → [`crate::catalog`] → [`crate::scan`].
+//!
+//! A statement waits for a permit, gets an equal share of the memory and a
+//! deadline that covers everything up to its last row, is planned and run on
+//! the engine's own threads (whose stacks are large: planning recurses, S21),
+//! and is cancelled with everything under it when its [`Answer`] is dropped.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | this | [`Engine`], [`Query`], admission |
+//! | [`run`] | one statement from text to its last row |
+//! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
+//! | [`answer`] | [`Answer`]: the schema, the stream, the numbers |
+//! | [`stats`] | [`Stats`]: versions, files, bytes, rows |
+//! | [`activity`] | running and recent statements, for `system.queries` |
+//!
+//! Not here: what a statement may say ([`crate::sandbox`]), what it sees
+//! ([`crate::catalog`]), and any protocol ([`crate::doors`]).
+
+pub(crate) mod activity;
+mod answer;
+mod run;
+pub(crate) mod session;
+mod stats;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use schema::{Clock, ErrorKind, Tenant};
+use storage::Source;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+pub use answer::{Answer, Rows};
+pub use stats::{Stats, Summary};
+
+use crate::catalog::describe;
+use crate::metrics::{Metrics, Outcome};
+use crate::{Error, Settings, TableInfo};
+use activity::{Activities, Activity, State};
+use answer::AbortOnDrop;
+use session::Base;
+
+/// Bytes of stack per engine thread. Touched only as far as it is used; a
+/// statement at every limit of the sandbox needs a few MiB in a debug build.
+const STACK: usize = 64 << 20;
+
+/// A statement and who sent it.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub sql: String,
+    /// Values of `$1`, `$2`, …: text, numbers, booleans or null.
+    pub params: Vec<serde_json::Value>,
+    /// Rows that the asker wants at most.
+    pub limit: Option<usize>,
+    pub tenant: Tenant,
+    pub principal: Option<String>,
+    /// `http`, `flight`, `postgres`, `cli`, or whatever asks from inside.
+    pub door: &'static str,
+    /// A time limit below the configured one; a longer one is cut to it.
+    pub deadline: Option<Duration>,
+}
+
+impl Query {
+    /// The default tenant's, without parameters or limits of its own.
+    pub fn new(sql: impl Into<String>, door: &'static str) -> Query {
+        Query {
+            sql: sql.into(),
+            params: Vec::new(),
+            limit: None,
+            tenant: Tenant::default(),
+            principal: None,
+            door,
+            deadline: None,
+        }
+    }
+}
+
+/// What every statement shares. Tasks hold this, never the [`Engine`], whose
+/// last drop must not happen on one of its own threads' tasks.
+pub(crate) struct Core {
+    pub source: Arc<dyn Source>,
+    pub settings: Settings,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Metrics,
+    pub activities: Activities,
+    pub base: Base,
+    pub uses: crate::attributes::Uses,
+    permits: Arc<Semaphore>,
+}
+
+/// Runs statements over what a [`Source`] shows.
+pub struct Engine {
+    pub(crate) core: Arc<Core>,
+    /// `None` only while dropping.
+    runtime: Option<Runtime>,
+}
+
+impl Engine {
+    pub fn new(
+        source: Arc<dyn Source>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        registry: &mut Registry,
+    ) -> Result<Arc<Engine>, Error> {
+        settings.validate()?;
+        let base = Base::new(source.as_ref(), &settings)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(settings.threads)
+            .thread_name("query")
+            .thread_stack_size(STACK)
+            .enable_all()
+            .build()
+            .map_err(|error| {
+                Error::new(ErrorKind::Internal, format!("the query threads do not start: {error}"))
+            })?;
+        let core = Arc::new(Core {
+            permits: Arc::new(Semaphore::new(settings.concurrency)),
+            source,
+            settings,
+            clock,
+            metrics: Metrics::register(registry),
+            activities: Activities::default(),
+            base,
+            uses: Default::default(),
+        });
+        Ok(Arc::new(Engine { core, runtime: Some(runtime) }))
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+
+    /// Statements that wait or run now.
+    pub fn running(&self) -> usize {
+        self.core.activities.running()
+    }
+
+    /// Runs a statement up to its first batch. Whoever drops the future, or
+    /// the answer, cancels the statement.
+    pub async fn run(&self, query: Query) -> Result<Answer, Error> {
+        let core = &self.core;
+        let limit = query.deadline.map_or(core.settings.timeout, |d| d.min(core.settings.timeout));
+        let deadline = Instant::now() + limit;
+        let now = core.clock.now_unix_nano();
+        let entry = Entry { activity: core.activities.begin(&query, now), core: core.clone() };
+        core.metrics.running.inc();
+        let activity = entry.activity.clone();
+        let permit = match self.permit(deadline).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                return Err(entry.end(Err(error)).unwrap_or_else(|| Error::deadline(limit)));
+            }
+        };
+
+        let (rows, incoming) = mpsc::channel(1);
+        let (ready, planned) = oneshot::channel();
+        let statement = run::Statement { query, entry, deadline, limit, permit };
+        let Some(runtime) = &self.runtime else {
+            return Err(Error::new(ErrorKind::Unavailable, "the engine is stopping"));
+        };
+        let task = runtime.spawn(statement.run(ready, rows));
+        let task = AbortOnDrop(task.abort_handle());
+        // The task keeps the deadline itself; planning that never yields
+        // would not see it, so the door does not wait for that.
+        let schema = match timeout_at(deadline + Duration::from_millis(500), planned).await {
+            Ok(Ok(planned)) => planned?,
+            Ok(Err(_)) => {
+                activity.moved(State::Failed(ErrorKind::Internal));
+                return Err(Error::new(ErrorKind::Internal, "planning the statement broke off")
+                    .with_hint("the log has the cause"));
+            }
+            Err(_) => return Err(Error::deadline(limit)),
+        };
+        let stats = activity.stats.clone();
+        Ok(Answer { id: activity.id, schema, rows: Rows::new(incoming, task), stats })
+    }
+
+    /// Every table of a tenant with its columns and counts.
+    pub fn tables(&self, tenant: &Tenant) -> Result<Vec<TableInfo>, Error> {
+        describe::tables(&self.core, tenant, None)
+    }
+
+    /// One table by its name (`spans`, `system.files`).
+    pub fn table(&self, tenant: &Tenant, name: &str) -> Result<TableInfo, Error> {
+        let found = describe::tables(&self.core, tenant, Some(name))?;
+        found.into_iter().next().ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("there is no table {name}"))
+                .with_hint("GET /api/v1/tables lists them")
+        })
+    }
+
+    async fn permit(&self, deadline: Instant) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+        let core = &self.core;
+        let patience = deadline.min(Instant::now() + core.settings.queue);
+        match timeout_at(patience, core.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Unavailable, "the engine is stopping")),
+            Err(_) => {
+                let n = core.settings.concurrency;
+                Err(Error::new(ErrorKind::Throttled, format!("{n} statements run already"))
+                    .with_hint("try again, or raise query.concurrency"))
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.core.fmt(f)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Statements in flight end at their next await; blocking here
+            // could be on one of the daemon's own threads.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A statement's line in the books: closed once, whatever happens to it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub activity: Arc<Activity>,
+    pub core: Arc<Core>,
+}
+
+impl Entry {
+    /// Closes the line with the outcome and gives back the error, if it was one.
+    fn end(&self, outcome: Result<State, Error>) -> Option<Error> {
+        let state = match &outcome {
+            Ok(state) => *state,
+            Err(error) => State::Failed(error.kind()),
+        };
+        if self.core.activities.end(&self.activity, state) {
+            let summary = self.activity.stats.summary();
+            let metrics = &self.core.metrics;
+            let labels = Outcome { door: self.activity.door, outcome: state.as_str() };
+            metrics.statements.get_or_create(&labels).inc();
+            metrics.seconds.observe(self.activity.stats.elapsed().as_secs_f64());
+            metrics.running.dec();
+            metrics.rows.inc_by(summary.rows);
+            metrics.bytes_read.inc_by(summary.bytes_read);
+            metrics.files_read.inc_by(summary.files_read);
+            metrics.files_pruned.inc_by(summary.files_pruned);
+        }
+        outcome.err()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // Nothing was said: the task was aborted because its reader went.
+        self.end(Ok(State::Cancelled));
+    }
+}

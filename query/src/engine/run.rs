@@ -1,0 +1,225 @@
+//! One statement, from its text to its last row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{RecordBatch, StringArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SQLOptions;
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use super::activity::State;
+use super::answer::Message;
+use super::session::Share;
+use super::{Entry, Query};
+use crate::catalog::View;
+use crate::sandbox::{self, Admitted};
+use crate::{Error, redact};
+
+/// Up to here a wanted limit becomes part of the plan, where it can stop scans
+/// and bound sorts. Above, keeping the top rows costs more than a plain sort.
+const PLANNED_LIMIT: usize = 10_000;
+
+/// An admitted statement.
+pub(super) struct Statement {
+    pub query: Query,
+    pub entry: Entry,
+    pub deadline: Instant,
+    pub limit: Duration,
+    pub permit: OwnedSemaphorePermit,
+}
+
+type Ready = oneshot::Sender<Result<SchemaRef, Error>>;
+
+impl Statement {
+    /// Plans, answers `ready`, then sends rows until there are no more, the
+    /// reader is gone, or a bound is reached.
+    pub async fn run(self, ready: Ready, rows: mpsc::Sender<Message>) {
+        let Statement { query, entry, deadline, limit, permit } = self;
+        let share = Share::new(entry.core.settings.share());
+        entry.activity.moved(State::Planning);
+        let planned = match timeout_at(deadline, plan(&entry, &query, &share)).await {
+            Ok(planned) => planned,
+            Err(_) => Err(Error::deadline(limit)),
+        };
+        let planned = match planned {
+            Ok(planned) => planned,
+            Err(error) => {
+                entry.end(Err(error.clone()));
+                // A reader that is gone needs no answer.
+                ready.send(Err(error)).ok();
+                return;
+            }
+        };
+        entry.activity.moved(State::Running);
+        if ready.send(Ok(planned.schema())).is_err() {
+            return;
+        }
+        let cap = query.limit.unwrap_or(usize::MAX).min(entry.core.settings.max_rows);
+        let outcome = match timeout_at(deadline, planned.send(&entry, cap, &rows)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Error::deadline(limit)),
+        };
+        entry.activity.stats.peak(share.peak());
+        // Memory and snapshots go before the permit, and both before the
+        // reader learns that it is over.
+        drop(share);
+        drop(permit);
+        let last = match entry.end(outcome) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        };
+        rows.send(Message::End(last)).await.ok();
+    }
+}
+
+/// A statement that is ready to run, and what it keeps alive.
+struct Planned {
+    stream: SendableRecordBatchStream,
+    explains: bool,
+    /// Pins the snapshots, and with them files and hot rows (S2, S3, B1).
+    _view: Arc<View>,
+}
+
+impl Planned {
+    fn schema(&self) -> SchemaRef {
+        self.stream.schema()
+    }
+
+    async fn send(
+        mut self,
+        entry: &Entry,
+        cap: usize,
+        rows: &mpsc::Sender<Message>,
+    ) -> Result<State, Error> {
+        let stats = &entry.activity.stats;
+        let mut left = cap;
+        while let Some(batch) = self.stream.next().await {
+            let mut batch = batch?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let cut = batch.num_rows() > left;
+            if cut {
+                batch = batch.slice(0, left);
+            }
+            left -= batch.num_rows();
+            stats.answered(batch.num_rows());
+            if self.explains {
+                batch = without_paths(&batch)?;
+            }
+            if batch.num_rows() > 0 && rows.send(Message::Rows(batch)).await.is_err() {
+                return Ok(State::Cancelled);
+            }
+            if cut {
+                stats.cut();
+                return Ok(State::Truncated);
+            }
+        }
+        Ok(State::Done)
+    }
+}
+
+async fn plan(entry: &Entry, query: &Query, share: &Share) -> Result<Planned, Error> {
+    let core = &entry.core;
+    let Admitted { statement, explains } = sandbox::admit(&query.sql)?;
+    let env = core.base.env(share);
+    let now = entry.activity.started_unix_nano;
+    let view =
+        View::new(core.clone(), query.tenant.clone(), entry.activity.stats.clone(), env, now);
+    let state = view.session();
+    let plan = match state.statement_to_plan(statement).await {
+        Ok(plan) => plan,
+        Err(error) => return Err(view.suggest(error)),
+    };
+    let plan = bind(plan, &query.params)?;
+    let fence =
+        SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    fence.verify_plan(&plan).map_err(|error| match Error::from(error) {
+        error if error.kind() == schema::ErrorKind::Invalid => Error::denied(error.to_string()),
+        error => error,
+    })?;
+    let plan = limited(plan, query.limit)?;
+    let stream = start(&state, &plan).await?;
+    Ok(Planned { stream, explains, _view: view })
+}
+
+async fn start(
+    state: &SessionState,
+    plan: &LogicalPlan,
+) -> Result<SendableRecordBatchStream, Error> {
+    let physical = state.create_physical_plan(plan).await?;
+    Ok(execute_stream(physical, state.task_ctx())?)
+}
+
+/// Puts the values in the place of `$1`, `$2`, ….
+fn bind(plan: LogicalPlan, params: &[serde_json::Value]) -> Result<LogicalPlan, Error> {
+    let wanted = plan.get_parameter_names()?.len();
+    if wanted > params.len() {
+        return Err(Error::invalid(format!(
+            "the statement has {wanted} parameters and {} values were given",
+            params.len()
+        ))
+        .with_hint("give one value in \"params\" per $1, $2, …"));
+    }
+    if wanted == 0 {
+        return Ok(plan);
+    }
+    let values = params.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
+    Ok(plan.with_param_values(ParamValues::from(values))?)
+}
+
+fn scalar(value: &serde_json::Value) -> Result<ScalarValue, Error> {
+    use serde_json::Value;
+    Ok(match value {
+        Value::Null => ScalarValue::Null,
+        Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
+        Value::String(text) => ScalarValue::Utf8(Some(text.clone())),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(int), _) => ScalarValue::Int64(Some(int)),
+            (None, Some(double)) => ScalarValue::Float64(Some(double)),
+            (None, None) => return Err(Error::invalid("a parameter is a number of no known type")),
+        },
+        Value::Array(_) | Value::Object(_) => {
+            return Err(Error::invalid("a parameter is an array or an object")
+                .with_hint("pass each value of a list as its own parameter"));
+        }
+    })
+}
+
+/// One row more than wanted, so that the cut can be told from the end.
+fn limited(plan: LogicalPlan, limit: Option<usize>) -> Result<LogicalPlan, Error> {
+    let rows = matches!(
+        plan,
+        LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_)
+    );
+    match limit {
+        Some(limit) if limit <= PLANNED_LIMIT && !rows => {
+            Ok(LogicalPlanBuilder::from(plan).limit(0, Some(limit + 1))?.build()?)
+        }
+        _ => Ok(plan),
+    }
+}
+
+/// Plans name the files they read; a user is not shown where they lie (S23).
+fn without_paths(batch: &RecordBatch) -> Result<RecordBatch, Error> {
+    let clean = |column: &arrow::array::ArrayRef| -> arrow::array::ArrayRef {
+        match column.as_any().downcast_ref::<StringArray>() {
+            Some(text) => {
+                let lines = text.iter().map(|line| line.map(redact::paths));
+                Arc::new(lines.collect::<StringArray>())
+            }
+            None => column.clone(),
+        }
+    };
+    debug_assert!(batch.schema().fields().iter().all(|f| *f.data_type() == DataType::Utf8));
+    RecordBatch::try_new(batch.schema(), batch.columns().iter().map(clean).collect())
+        .map_err(|error| Error::from(DataFusionError::from(error)))
+}

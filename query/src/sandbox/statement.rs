@@ -1,0 +1,166 @@
+//! Which statements run: those that read (S19), of bounded size (S21).
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::parser::{ExplainStatement, Statement};
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, Query, Select, Statement as Ast, Visit, Visitor,
+};
+
+use crate::Error;
+
+/// Levels of nesting, as written and as parsed.
+pub(crate) const MAX_DEPTH: usize = 200;
+const MAX_NODES: usize = 10_000;
+const MAX_RELATIONS: usize = 200;
+/// See `text::MAX_WITH`: resolving a nested WITH doubles per level.
+const MAX_NESTED_WITH: usize = 8;
+
+/// Says whether it is an EXPLAIN.
+pub(super) fn check(statement: &Statement) -> Result<bool, Error> {
+    match statement {
+        Statement::Statement(ast) => check_ast(ast),
+        // Not recursive: EXPLAIN EXPLAIN is refused.
+        Statement::Explain(ExplainStatement { statement, .. }) => match statement.as_ref() {
+            Statement::Statement(ast) if matches!(**ast, Ast::Query(_)) => {
+                check_ast(ast)?;
+                Ok(true)
+            }
+            _ => Err(Error::denied("only a query can be explained")),
+        },
+        Statement::CreateExternalTable(_) => Err(read_only("CREATE")),
+        Statement::CopyTo(_) => Err(read_only("COPY")),
+        Statement::Reset(_) => Err(read_only("RESET")),
+    }
+}
+
+fn check_ast(ast: &Ast) -> Result<bool, Error> {
+    match ast {
+        Ast::Query(_) | Ast::ExplainTable { .. } => {}
+        Ast::ShowTables { .. } | Ast::ShowColumns { .. } | Ast::ShowFunctions { .. } => {}
+        Ast::Explain { statement, .. } if matches!(**statement, Ast::Query(_)) => {
+            measure(statement)?;
+            return Ok(true);
+        }
+        Ast::Explain { .. } => return Err(Error::denied("only a query can be explained")),
+        Ast::ShowVariable { .. } | Ast::ShowVariables { .. } => {
+            return Err(Error::denied("settings are not shown through SQL")
+                .with_hint("`cloudsail config show` prints them; SHOW TABLES lists the tables"));
+        }
+        other => {
+            let text = other.to_string();
+            let verb = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            return Err(read_only(verb));
+        }
+    }
+    measure(ast)?;
+    Ok(false)
+}
+
+fn read_only(verb: &str) -> Error {
+    Error::denied(format!("{verb} is not allowed: this SQL only reads"))
+        .with_hint("SELECT, WITH, VALUES, EXPLAIN, SHOW and DESCRIBE run; rows come in by OTLP")
+}
+
+fn measure(ast: &Ast) -> Result<(), Error> {
+    match ast.visit(&mut Measure::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+#[derive(Default)]
+struct Measure {
+    depth: usize,
+    nodes: usize,
+    relations: usize,
+    withs: usize,
+    statements: usize,
+}
+
+impl Measure {
+    fn enter(&mut self) -> ControlFlow<Error> {
+        self.depth += 1;
+        self.nodes += 1;
+        if self.depth > MAX_DEPTH {
+            let error =
+                Error::invalid(format!("the statement nests deeper than {MAX_DEPTH} levels"))
+                    .with_hint("write long chains of OR as x IN (…), and AND as x NOT IN (…)");
+            return ControlFlow::Break(error);
+        }
+        if self.nodes > MAX_NODES {
+            let error = Error::invalid(format!("the statement has more than {MAX_NODES} parts"));
+            return ControlFlow::Break(error);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn leave(&mut self) -> ControlFlow<Error> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+}
+
+impl Visitor for Measure {
+    type Break = Error;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+        self.enter()
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+        self.leave()
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        if let Some(with) = &query.with {
+            self.withs += 1;
+            if with.recursive {
+                let error = Error::denied("WITH RECURSIVE is not allowed: it may never end");
+                return ControlFlow::Break(error);
+            }
+            if self.withs > MAX_NESTED_WITH {
+                let error = Error::invalid(format!(
+                    "WITH is nested more than {MAX_NESTED_WITH} times; list the names in one WITH"
+                ));
+                return ControlFlow::Break(error);
+            }
+        }
+        if !query.locks.is_empty() {
+            return ControlFlow::Break(read_only("FOR UPDATE"));
+        }
+        self.enter()
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        self.withs -= usize::from(query.with.is_some());
+        self.leave()
+    }
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        match select.into {
+            Some(_) => ControlFlow::Break(read_only("SELECT INTO")),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_relation(&mut self, _: &ObjectName) -> ControlFlow<Error> {
+        self.relations += 1;
+        if self.relations > MAX_RELATIONS {
+            let error = format!("the statement names more than {MAX_RELATIONS} relations");
+            return ControlFlow::Break(Error::invalid(error));
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Data-modifying statements hide in WITH and in set operations.
+    fn pre_visit_statement(&mut self, statement: &Ast) -> ControlFlow<Error> {
+        self.statements += 1;
+        if self.statements == 1 {
+            return ControlFlow::Continue(());
+        }
+        let text = statement.to_string();
+        let verb = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        ControlFlow::Break(read_only(verb))
+    }
+}

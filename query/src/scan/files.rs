@@ -1,0 +1,158 @@
+//! The Parquet files of one place as a plan node.
+
+use std::sync::Arc;
+
+use datafusion::catalog::Session;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, DataFusionError, ScalarValue, Statistics};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::DataSourceExec;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::physical_plan::ExecutionPlan;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use schema::TableDef;
+use storage::{DataFile, Place};
+
+use super::reader::Readers;
+use crate::catalog::pins::Pins;
+use crate::prune;
+use crate::sandbox::stores::Stores;
+
+/// Files that get statistics of their own, by which a running TopK skips
+/// them. They take about 20 KiB a file while the statement runs.
+const WITH_STATISTICS: usize = 1_000;
+
+pub(super) struct Scan<'a> {
+    pub def: &'a TableDef,
+    pub schema: &'a TableSchema,
+    pub pins: &'a Pins,
+    pub place: Place,
+}
+
+impl Scan<'_> {
+    pub fn plan(
+        &self,
+        state: &dyn Session,
+        files: Vec<Arc<DataFile>>,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let store = self.pins.stores.at(self.place).clone();
+        let readers = Readers::new(store, cache, self.pins.stats.clone());
+        let source = ParquetSource::new(self.schema.clone())
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+
+        let partitions = state.config().target_partitions();
+        let total = self.total(&files);
+        // One sorted file per group is in order by itself. Several in a group
+        // overlap: every flush covers all services and times.
+        let ordered = files.len() <= partitions && files.iter().all(|f| f.origin.is_some());
+        let ordering = if ordered { self.ordering()? } else { Vec::new() };
+        let detailed = files.len() <= WITH_STATISTICS;
+        let mut groups: Vec<Vec<PartitionedFile>> = Vec::new();
+        for group in spread(files, partitions) {
+            let files = group.iter().map(|file| self.file(file, detailed));
+            groups.push(files.collect::<Result<_, _>>()?);
+        }
+        let config = FileScanConfigBuilder::new(Stores::url(self.place)?, Arc::new(source))
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_statistics(total)
+            .with_output_ordering(ordering)
+            .with_limit(limit)
+            .with_projection_indices(projection.cloned())?
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// What each file is sorted by (`TableDef::sort`).
+    fn ordering(&self) -> Result<Vec<LexOrdering>, DataFusionError> {
+        let schema = self.schema.table_schema();
+        let mut by = Vec::with_capacity(self.def.sort.len());
+        for name in self.def.sort {
+            let column = Column::new_with_schema(name, schema)?;
+            by.push(PhysicalSortExpr::new_default(Arc::new(column)).asc().nulls_first());
+        }
+        Ok(LexOrdering::new(by).into_iter().collect())
+    }
+
+    fn file(&self, file: &DataFile, detailed: bool) -> Result<PartitionedFile, DataFusionError> {
+        // `Path::from` would encode what a tenant's name may hold.
+        let location = Path::parse(&file.path)
+            .map_err(|error| DataFusionError::ObjectStore(Box::new(error.into())))?;
+        let meta = ObjectMeta {
+            location,
+            // The footer cache compares it; contents never change (C4).
+            last_modified: chrono::DateTime::UNIX_EPOCH,
+            size: file.size,
+            e_tag: None,
+            version: None,
+        };
+        let date = ScalarValue::Date32(Some(file.date));
+        let part = PartitionedFile::new_from_meta(meta).with_partition_values(vec![date]);
+        match detailed {
+            true => Ok(part.with_statistics(Arc::new(self.statistics(file)))),
+            false => Ok(part),
+        }
+    }
+
+    /// Bounds of one file. They are said to be exact, which is true of what
+    /// they are used for here, pruning; the totals below, out of which `min`
+    /// and `max` could be answered, do not have them.
+    fn statistics(&self, file: &DataFile) -> Statistics {
+        let columns = self.schema.file_schema().fields().iter().map(|field| {
+            let mut column = ColumnStatistics::new_unknown();
+            let Some(known) = file.stats.get(field.name()) else { return column };
+            let bound = |value: &Option<storage::StatValue>| match value
+                .as_ref()
+                .and_then(|v| prune::scalar(v, field.data_type()))
+            {
+                Some(scalar) => Precision::Exact(scalar),
+                None => Precision::Absent,
+            };
+            column.min_value = bound(&known.min);
+            column.max_value = bound(&known.max);
+            if let Some(nulls) = known.null_count {
+                column.null_count = Precision::Exact(nulls as usize);
+            }
+            column
+        });
+        Statistics {
+            num_rows: Precision::Exact(file.rows as usize),
+            total_byte_size: Precision::Inexact(file.size as usize),
+            column_statistics: columns.collect(),
+        }
+    }
+
+    /// Row counts are exact, so `count(*)` opens nothing.
+    fn total(&self, files: &[Arc<DataFile>]) -> Statistics {
+        let mut total = Statistics::new_unknown(self.schema.table_schema());
+        total.num_rows = Precision::Exact(files.iter().map(|file| file.rows as usize).sum());
+        total.total_byte_size = Precision::Inexact(files.iter().map(|f| f.size as usize).sum());
+        total
+    }
+}
+
+/// Largest first onto the lightest group.
+fn spread(mut files: Vec<Arc<DataFile>>, groups: usize) -> Vec<Vec<Arc<DataFile>>> {
+    files.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.path.cmp(&b.path)));
+    let count = groups.clamp(1, files.len().max(1));
+    let mut spread: Vec<(u64, Vec<Arc<DataFile>>)> = vec![(0, Vec::new()); count];
+    for file in files {
+        if let Some(lightest) = spread.iter_mut().min_by_key(|(bytes, _)| *bytes) {
+            lightest.0 += file.size;
+            lightest.1.push(file);
+        }
+    }
+    spread.into_iter().map(|(_, files)| files).collect()
+}

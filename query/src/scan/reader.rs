@@ -1,0 +1,79 @@
+//! Reads Parquet bytes for a statement and counts them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use datafusion::common::DataFusionError;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
+use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::future::BoxFuture;
+use object_store::ObjectStore;
+use parquet::arrow::arrow_reader::ArrowReaderOptions;
+use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::file::metadata::ParquetMetaData;
+
+use crate::engine::Stats;
+
+type Result<T> = std::result::Result<T, parquet::errors::ParquetError>;
+
+/// Opens files with their footers cached: a name never has two contents (C4),
+/// so a cached footer is never stale.
+#[derive(Debug)]
+pub(super) struct Readers {
+    inner: CachedParquetFileReaderFactory,
+    stats: Stats,
+}
+
+impl Readers {
+    pub fn new(
+        store: Arc<dyn ObjectStore>,
+        cache: Arc<FileMetadataCache>,
+        stats: Stats,
+    ) -> Readers {
+        Readers { inner: CachedParquetFileReaderFactory::new(store, cache), stats }
+    }
+}
+
+impl ParquetFileReaderFactory for Readers {
+    fn create_reader(
+        &self,
+        partition: usize,
+        file: PartitionedFile,
+        size_hint: Option<usize>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> std::result::Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
+        let path = file.object_meta.location.to_string();
+        let inner = self.inner.create_reader(partition, file, size_hint, metrics)?;
+        Ok(Box::new(Counted { inner, path, stats: self.stats.clone() }))
+    }
+}
+
+struct Counted {
+    inner: Box<dyn AsyncFileReader + Send>,
+    path: String,
+    stats: Stats,
+}
+
+impl AsyncFileReader for Counted {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
+        self.stats.read(range.end - range.start);
+        self.inner.get_bytes(range)
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
+        self.stats.read(ranges.iter().map(|range| range.end - range.start).sum());
+        self.inner.get_byte_ranges(ranges)
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
+        self.stats.opened(&self.path);
+        self.inner.get_metadata(options)
+    }
+}
