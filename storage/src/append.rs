@@ -170,10 +170,11 @@ impl Writer {
                     order = inbox.try_recv().ok();
                 }
             }
-            let refusing = if group.is_empty() { None } else { self.commit(group, closed) };
+            let refused = if group.is_empty() { None } else { self.commit(group, closed) };
             if release || stop {
                 self.release();
             }
+            let refusing = refused.or_else(|| self.room(closed).err().map(|why| why.to_string()));
             *status.lock() = self.status(refusing);
             if stop {
                 break;

@@ -162,6 +162,10 @@ impl Sealer {
     }
 
     fn observe(&self) {
+        if self.appender.refusing().is_some() {
+            // Has the log look again, though nobody sends: readiness follows.
+            self.appender.release();
+        }
         let m = &self.metrics;
         m.memory_used_bytes.set(self.budget.used() as i64);
         m.memory_limit_bytes.set(self.budget.limit() as i64);

@@ -160,7 +160,7 @@ async fn inv_d4_a_restart_brings_back_every_acked_row_once() {
         // The committed part is there as soon as the store has answered.
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         while node.snapshot("spans").incomplete.is_some() {
-            assert!(tokio::time::Instant::now() < deadline, "the table was not loaded");
+            assert!(tokio::time::Instant::now() < deadline, "the table was not loaded: {:?}", node.snapshot("spans").incomplete);
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert_eq!(node.seen(), ((100..150).collect(), 100));
