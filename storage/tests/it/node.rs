@@ -132,6 +132,14 @@ impl Node {
     }
 }
 
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// Scenario: rows are appended, flushed, and more appended; then the storage is
 /// dropped without notice and opened again, twice, on a local store.
 /// Guarantees: D2 rows are there with the ack; S1 each once in every state; D4
@@ -158,11 +166,7 @@ async fn inv_d4_a_restart_brings_back_every_acked_row_once() {
         let node = start(&url, settings.clone()).await;
         node.balanced(150);
         // The committed part is there as soon as the store has answered.
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        while node.snapshot("spans").incomplete.is_some() {
-            assert!(tokio::time::Instant::now() < deadline, "the table was not loaded: {:?}", node.snapshot("spans").incomplete);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("the table is loaded", || node.snapshot("spans").incomplete.is_none()).await;
         assert_eq!(node.seen(), ((100..150).collect(), 100));
         node.balanced(150);
     }
@@ -228,7 +232,7 @@ async fn fault_f13_a_full_log_refuses_and_loses_nothing() {
     };
     assert_eq!(refusal.kind, ErrorKind::Unavailable);
     assert!(refusal.retry_after.is_some());
-    assert!(node.storage.ready().is_err());
+    until("readiness is red", || node.storage.ready().is_err()).await;
     node.balanced(acked as u64);
     drop(node);
 
@@ -238,7 +242,7 @@ async fn fault_f13_a_full_log_refuses_and_loses_nothing() {
     node.storage.flush().await.unwrap();
     node.append(acked..acked + 10).await.unwrap();
     assert_eq!(node.seen(), ((acked..acked + 10).collect(), acked as u64));
-    assert!(node.storage.ready().is_ok());
+    until("readiness is green", || node.storage.ready().is_ok()).await;
     node.balanced(acked as u64 + 10);
 }
 
