@@ -1,16 +1,16 @@
 //! Named stages at which a test may kill this process, as a power cut would.
 //!
-//! Without the cargo feature `failpoints` a [`hit`] compiles to nothing. With
-//! it, `CLOUDSAIL_FAILPOINT=name` (or `name:nth`, counted from 1) in the
+//! In a release build without the cargo feature `failpoints` a [`hit`] compiles
+//! to nothing. Else `CLOUDSAIL_FAILPOINT=name` (or `name:nth`, counted from 1) in the
 //! environment sends SIGKILL to the own process when that stage is reached.
 
 /// Marks a stage.
-#[cfg(not(feature = "failpoints"))]
+#[cfg(not(any(feature = "failpoints", debug_assertions)))]
 #[inline(always)]
 pub fn hit(_name: &'static str) {}
 
 /// Marks a stage; the wanted one ends the process.
-#[cfg(feature = "failpoints")]
+#[cfg(any(feature = "failpoints", debug_assertions))]
 pub fn hit(name: &'static str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};

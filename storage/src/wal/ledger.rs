@@ -70,7 +70,9 @@ impl Tally {
             let (code, rows) = (bytes.u8()?, bytes.u64()?);
             match Door::from_code(code) {
                 Some(door) => counts.push((door, rows)),
-                None => tracing::warn!(code, rows, "write-ahead log counts rows of an unknown door"),
+                None => {
+                    tracing::warn!(code, rows, "write-ahead log counts rows of an unknown door")
+                }
             }
         }
         let mut tally = Tally::default();
@@ -224,12 +226,7 @@ impl Auditor {
 
     /// `before` rows of this table were accepted before `here`. Returns what of
     /// it was never seen, and the last position that it can have.
-    pub fn expect(
-        &mut self,
-        key: &Key,
-        before: Tally,
-        here: Position,
-    ) -> Vec<(Tally, Position)> {
+    pub fn expect(&mut self, key: &Key, before: Tally, here: Position) -> Vec<(Tally, Position)> {
         let seen = self.seen.get(key).copied();
         let (rows, last) = match seen {
             None if !self.started => (before, Position::ZERO),

@@ -55,12 +55,22 @@ impl Fault {
 /// Which operations fail with EIO.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Faults {
+    /// Every operation that changes something, whatever else is said.
+    pub all: Fault,
     pub writes: Fault,
     pub syncs: Fault,
     pub truncates: Fault,
     pub creates: Fault,
     pub renames: Fault,
+    pub removes: Fault,
     pub dir_syncs: Fault,
+}
+
+impl Faults {
+    fn strikes(&mut self, which: impl FnOnce(&mut Faults) -> &mut Fault) -> io::Result<()> {
+        self.all.strikes()?;
+        which(self).strikes()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -158,10 +168,9 @@ impl Memory {
 impl State {
     fn folder(&mut self, name: &str) -> &mut Folder {
         let folder = name.rsplit_once('/').map_or("", |(folder, _)| folder);
-        self.folders.entry(folder.into()).or_insert_with(|| Folder {
-            live: Names::new(),
-            past: vec![Names::new()],
-        })
+        self.folders
+            .entry(folder.into())
+            .or_insert_with(|| Folder { live: Names::new(), past: vec![Names::new()] })
     }
 
     fn find(&self, name: &str) -> Option<u64> {
@@ -266,7 +275,7 @@ impl Files for Memory {
 
     fn create(&self, name: &str) -> io::Result<Box<dyn File>> {
         let mut state = self.state.lock();
-        state.faults.creates.strikes()?;
+        state.faults.strikes(|faults| &mut faults.creates)?;
         let node = state.add(Node::default());
         state.folder(name).change(|names| {
             names.insert(name.into(), node);
@@ -282,7 +291,7 @@ impl Files for Memory {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.faults.renames.strikes()?;
+        state.faults.strikes(|faults| &mut faults.renames)?;
         let node = state.find(from).ok_or(ErrorKind::NotFound)?;
         state.folder(from).change(|names| {
             names.remove(from);
@@ -293,6 +302,7 @@ impl Files for Memory {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.faults.strikes(|faults| &mut faults.removes)?;
         state.find(name).ok_or(ErrorKind::NotFound)?;
         state.folder(name).change(|names| {
             names.remove(name);
@@ -302,7 +312,7 @@ impl Files for Memory {
 
     fn sync_dir(&self, name: &str) -> io::Result<()> {
         let mut state = self.state.lock();
-        state.faults.dir_syncs.strikes()?;
+        state.faults.strikes(|faults| &mut faults.dir_syncs)?;
         let folder = state.folder(name);
         folder.past = vec![folder.live.clone()];
         Ok(())
@@ -316,10 +326,7 @@ struct Handle {
 }
 
 impl Handle {
-    fn with<T>(
-        &self,
-        act: impl FnOnce(&mut State, u64) -> io::Result<T>,
-    ) -> io::Result<T> {
+    fn with<T>(&self, act: impl FnOnce(&mut State, u64) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
         if state.cycle != self.cycle {
             return Err(io::Error::other("the power was cut since this file was opened"));
@@ -341,9 +348,9 @@ impl File for Handle {
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.with(|state, node| {
-            let struck = state.faults.writes.strikes();
-            let grows = (offset + bytes.len() as u64)
-                .saturating_sub(state.nodes[&node].live.len() as u64);
+            let struck = state.faults.strikes(|faults| &mut faults.writes);
+            let grows =
+                (offset + bytes.len() as u64).saturating_sub(state.nodes[&node].live.len() as u64);
             let room = state.capacity.map_or(u64::MAX, |all| all.saturating_sub(state.used()));
             let fits = match &struck {
                 Err(_) => bytes.len() / 2,
@@ -357,7 +364,7 @@ impl File for Handle {
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
         self.with(|state, node| {
-            state.faults.truncates.strikes()?;
+            state.faults.strikes(|faults| &mut faults.truncates)?;
             let node = state.nodes.entry(node).or_default();
             node.live.resize(length as usize, 0);
             node.dirty.retain(|sector| sector * SECTOR < length as usize);
@@ -367,7 +374,7 @@ impl File for Handle {
 
     fn sync(&mut self) -> io::Result<()> {
         self.with(|state, node| {
-            let struck = state.faults.syncs.strikes();
+            let struck = state.faults.strikes(|faults| &mut faults.syncs);
             let node = state.nodes.entry(node).or_default();
             match struck {
                 Ok(()) => node.sync(),

@@ -3,6 +3,7 @@
 
 use schema::{Position, WalId};
 
+use super::Files;
 use super::frame::{FIXED, Frame, Kind, Seal};
 use super::identity::{self, Identity};
 use super::ledger::{self, Accepted, Key, Tally};
@@ -10,7 +11,6 @@ use super::log::Segment;
 use super::rows::Head;
 use super::scan::{Found, Scanner};
 use super::segment::{self, Beginning, DRAFT_SUFFIX, End, Header};
-use super::Files;
 use crate::Error;
 
 /// The state in which the next segment is begun.
@@ -84,8 +84,7 @@ pub(super) fn recover(files: &dyn Files) -> Result<Recovered, Error> {
     let boot = boots.chain(known.as_ref().map(|known| known.boot)).max().unwrap_or(0) + 1;
     let mut missed = known.map_or_else(Vec::new, |known| known.missed);
     ledger::fold(&mut missed, seen.first().map_or(next, |oldest| oldest.first));
-    let identity =
-        Identity { wal_id, boot, floor: next, accepted: books.accepted.clone(), missed };
+    let identity = Identity { wal_id, boot, floor: next, accepted: books.accepted.clone(), missed };
     identity.write(files)?;
 
     // Only now: the floor that replaces the positions in the tail is durable.
@@ -206,7 +205,8 @@ impl Count {
         while let Some(found) = scanner.next()? {
             let Found::Frame(frame) = found else { continue };
             let sound = scanner.payload(&frame)?.is_some();
-            let head = Some(&frame).filter(|f| f.kind == Kind::Rows).and_then(|f| Head::parse(&f.head));
+            let head =
+                Some(&frame).filter(|f| f.kind == Kind::Rows).and_then(|f| Head::parse(&f.head));
             if frame.kind == Kind::Rows {
                 self.highest = self.highest.max(frame.position);
             }
@@ -263,7 +263,8 @@ impl Scanner {
     }
 }
 
-/// Cuts the torn tail and tells where the newest kept segment ends.
+/// Cuts the torn tail, makes the rest durable and tells where the newest kept
+/// segment ends.
 fn finish(
     files: &dyn Files,
     seen: &[Seen],
@@ -274,17 +275,19 @@ fn finish(
     let last = seen.last()?;
     let newest = segments.last_mut()?;
     newest.end = tail.end;
-    if tail.end < last.length && tail.end > 0 {
-        let name = segment::name(last.first);
-        let cut = files.open(&name).and_then(|mut file| {
+    let name = segment::name(last.first);
+    let settled = files.open(&name).and_then(|mut file| {
+        if tail.end > 0 {
             file.truncate(tail.end)?;
-            file.sync()
-        });
-        match cut {
-            Ok(()) => newest.bytes = tail.end,
-            // The next segment's header fences it all the same.
-            Err(error) => tracing::warn!(segment = name, %error, "torn tail could not be cut"),
+            newest.bytes = tail.end;
         }
+        // What a dead process wrote may be in the page cache only; rows that
+        // come back must not go with the next power loss.
+        file.sync()
+    });
+    if let Err(error) = settled {
+        // The next segment's header fences the tail all the same.
+        tracing::warn!(segment = name, %error, "the last segment could not be cut and synced");
     }
     if last.first == next {
         // It holds nothing, and the next segment takes its name and its place.

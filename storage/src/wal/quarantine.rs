@@ -40,7 +40,8 @@ impl<'a> Quarantine<'a> {
             return;
         }
         let full = self.held.values().sum::<u64>() + length > MAX_BYTES;
-        let copied = if full { Ok(false) } else { bytes().and_then(|bytes| self.copy(&name, &bytes)) };
+        let copied =
+            if full { Ok(false) } else { bytes().and_then(|bytes| self.copy(&name, &bytes)) };
         match copied {
             Ok(copied) => {
                 tracing::error!(segment, offset, length, why, copied, "write-ahead log is damaged");

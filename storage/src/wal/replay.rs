@@ -112,7 +112,12 @@ impl Replay<'_> {
         Ok(())
     }
 
-    fn frame(&mut self, segment: Position, scanner: &mut Scanner, frame: Frame) -> Result<(), Error> {
+    fn frame(
+        &mut self,
+        segment: Position,
+        scanner: &mut Scanner,
+        frame: Frame,
+    ) -> Result<(), Error> {
         if frame.kind == Kind::Schema {
             match scanner.payload(&frame)? {
                 Some(payload) => self.schemas.learn(&payload),
@@ -165,7 +170,11 @@ impl Replay<'_> {
         if !self.told.contains(&seen) {
             let columns = rows::changed(&schema, &table.schema);
             if !columns.is_empty() {
-                tracing::warn!(table = name, ?columns, "columns of logged rows are not of today's table: their values are dropped or cast");
+                tracing::warn!(
+                    table = name,
+                    ?columns,
+                    "columns of logged rows are not of today's table: their values are dropped or cast"
+                );
             }
             self.told.push(seen);
         }

@@ -107,3 +107,64 @@ impl Scanner {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schema::WalId;
+
+    use super::*;
+    use crate::wal::frame::Draft;
+    use crate::wal::{Files, Memory};
+
+    fn scan(bytes: &[u8]) -> (Scanner, Seal) {
+        let files = Memory::new();
+        files.put("s", bytes);
+        let seal = Seal::of(WalId(7), Position(1));
+        let end = bytes.len() as u64;
+        (Scanner::new(files.open("s").unwrap(), Position(1), seal.clone(), 0, end), seal)
+    }
+
+    fn frame(out: &mut Vec<u8>, payload: &[u8], seal: &Seal) {
+        let draft = Draft::begin(out, |head| head.extend_from_slice(b"head"));
+        out.extend_from_slice(payload);
+        draft.finish(out, 0, Kind::Rows, (Position(1), Position(1)), seal).unwrap();
+    }
+
+    /// Scenario: a header whose checksum is right claims a payload of 4 GiB.
+    /// Guarantees: F19: nothing is allocated for it, and the walk ends.
+    #[test]
+    fn fault_f19_a_hostile_length_allocates_nothing() {
+        let (_, seal) = scan(&[]);
+        let mut bytes = Vec::new();
+        frame(&mut bytes, b"payload", &seal);
+        // Sign again with the length changed, as a faulty writer would.
+        let mut hostile = Vec::new();
+        let draft = Draft::begin(&mut hostile, |head| head.extend_from_slice(b"head"));
+        draft.finish(&mut hostile, 0, Kind::Rows, (Position(1), Position(1)), &seal).unwrap();
+        let (mut scanner, _) = scan(&hostile);
+        let Some(Found::Frame(mut found)) = scanner.next().unwrap() else { panic!("a frame") };
+        found.payload_length = u32::MAX;
+        assert!(scanner.payload(&found).unwrap().is_none());
+        assert!(scanner.next().unwrap().is_none());
+    }
+
+    /// Scenario: valid frames of the same log lie inside another frame's
+    /// payload and at the place of a lost one, moved from where they were.
+    /// Guarantees: F19: resync takes a frame only where it was written.
+    #[test]
+    fn fault_f19_a_moved_frame_is_no_frame() {
+        let (_, seal) = scan(&[]);
+        let mut inner = Vec::new();
+        frame(&mut inner, b"forged", &seal);
+        let mut bytes = vec![0xEE; 64];
+        frame(&mut bytes, &inner, &seal);
+        frame(&mut bytes, b"second", &seal);
+        bytes[64] ^= 1;
+        let (mut scanner, _) = scan(&bytes);
+        let Some(Found::Hole { from: 0, to }) = scanner.next().unwrap() else { panic!("a hole") };
+        let Some(Found::Frame(found)) = scanner.next().unwrap() else { panic!("a frame") };
+        assert_eq!(found.offset, to);
+        assert_eq!(scanner.payload(&found).unwrap().unwrap().as_slice(), b"second");
+        assert!(scanner.next().unwrap().is_none());
+    }
+}

@@ -1,5 +1,15 @@
 //! Storage from outside, in one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
+
+mod encode_parquet;
+mod encode_rows;
 mod node;
+mod store_faulty;
+mod store_local;
+mod wal_damage;
+mod wal_faults;
+mod wal_fuzz;
 mod wal_log;
+mod wal_model;
 mod wal_world;
