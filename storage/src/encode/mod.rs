@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file |
+//! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
 //! | [`stats`] | bounds and null counts per column, sound under truncation and NaN |
 //!
 //! Rows are gathered chunk by chunk straight from the sealed batches, so that
@@ -19,7 +20,9 @@
 
 pub mod order;
 pub mod parquet;
+pub mod rows;
 pub mod stats;
 
 pub use order::{Day, days};
 pub use parquet::{Encoded, write};
+pub use rows::RowsWriter;

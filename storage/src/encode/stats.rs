@@ -23,6 +23,7 @@ pub const TEXT_CHARS: usize = 64;
 #[derive(Debug)]
 pub struct Gather {
     columns: Vec<Column>,
+    exact: bool,
 }
 
 #[derive(Debug)]
@@ -58,10 +59,19 @@ pub fn bounded(data_type: &DataType) -> bool {
 impl Gather {
     pub fn new(schema: &SchemaRef) -> Gather {
         let fields = schema.fields().iter().enumerate();
-        let columns = fields.filter(|(_, field)| bounded(field.data_type())).map(|(index, field)| {
-            Column { name: field.name().clone(), index, rows: Bounds::default(), nulls: 0 }
-        });
-        Gather { columns: columns.collect() }
+        let columns =
+            fields.filter(|(_, field)| bounded(field.data_type())).map(|(index, field)| Column {
+                name: field.name().clone(),
+                index,
+                rows: Bounds::default(),
+                nulls: 0,
+            });
+        Gather { columns: columns.collect(), exact: false }
+    }
+
+    /// Bounds as they are, neither cut nor widened: to check others against.
+    pub fn exact(schema: &SchemaRef) -> Gather {
+        Gather { exact: true, ..Gather::new(schema) }
     }
 
     /// Takes in more rows, of the schema given to [`new`](Self::new).
@@ -69,7 +79,7 @@ impl Gather {
         for column in &mut self.columns {
             let array = rows.column(column.index);
             column.nulls += array.null_count() as u64;
-            column.rows.add(array);
+            column.rows.add(array, self.exact);
         }
     }
 
@@ -88,7 +98,7 @@ impl Gather {
 }
 
 impl Bounds {
-    fn add(&mut self, array: &ArrayRef) {
+    fn add(&mut self, array: &ArrayRef, exact: bool) {
         match array.data_type() {
             DataType::Boolean => {
                 let array = array.as_boolean();
@@ -110,11 +120,11 @@ impl Bounds {
                 .as_primitive::<Float64Type>()
                 .iter()
                 .flatten()
-                .for_each(|value| self.double(value)),
+                .for_each(|value| self.double(value, exact)),
             DataType::Utf8 => {
                 let array = array.as_string::<i32>();
                 if let (Some(low), Some(high)) = (min_string(array), max_string(array)) {
-                    self.text(low, high);
+                    self.text(low, high, exact);
                 }
             }
             _ => {}
@@ -131,10 +141,13 @@ impl Bounds {
         }
     }
 
-    fn double(&mut self, value: f64) {
+    fn double(&mut self, value: f64, exact: bool) {
         if value.is_nan() {
             (self.open_min, self.open_max) = (true, true);
             return;
+        }
+        if exact {
+            return self.widen(Some(value), Some(value), StatValue::Double);
         }
         // Sixteen units in the last place: more than two JSON round trips
         // lose. The smallest normal number also sets ±0.0 inside.
@@ -146,7 +159,10 @@ impl Bounds {
         self.widen(Some(low), Some(high), StatValue::Double);
     }
 
-    fn text(&mut self, low: &str, high: &str) {
+    fn text(&mut self, low: &str, high: &str, exact: bool) {
+        if exact {
+            return self.widen(Some(low.to_owned()), Some(high.to_owned()), StatValue::Text);
+        }
         let low = floor(low);
         match ceiling(high) {
             Some(high) => self.widen(Some(low), Some(high), StatValue::Text),

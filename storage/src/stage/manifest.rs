@@ -90,8 +90,8 @@ impl Manifest {
                  restore it from a copy, or move it out of the folder to start without them"
             ))
         };
-        let manifest: Manifest =
-            serde_json::from_slice(&json).map_err(|error| broken(&format!("is broken ({error})")))?;
+        let manifest: Manifest = serde_json::from_slice(&json)
+            .map_err(|error| broken(&format!("is broken ({error})")))?;
         if manifest.version != VERSION {
             return Err(Error::Settings(format!(
                 "manifest {shown} has format {}, this build reads {VERSION}; start the version that wrote it and let it commit",

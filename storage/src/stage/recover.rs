@@ -144,13 +144,16 @@ fn is_temp(path: &Path) -> bool {
 }
 
 fn remove(path: &Path) -> Result<(), Error> {
-    tree::remove(path).map_err(Error::disk(format!("leftover {} could not be removed", path.display())))
+    tree::remove(path)
+        .map_err(Error::disk(format!("leftover {} could not be removed", path.display())))
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let context = || format!("folder {} could not be listed", folder.display());
     let listed = match std::fs::read_dir(folder) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
         listed => listed.map_err(Error::disk(context()))?,
     };
     listed.map(|entry| Ok(entry.map_err(Error::disk(context()))?.path())).collect()

@@ -60,7 +60,8 @@ impl Stage {
                 let found = derived.inputs.iter().map(|name| rows.schema_ref().index_of(name));
                 rows.project(&found.collect::<Result<Vec<usize>, _>>()?)
             };
-            let rows: Vec<RecordBatch> = sealed.rows.iter().map(wanted).collect::<Result<_, _>>()?;
+            let rows: Vec<RecordBatch> =
+                sealed.rows.iter().map(wanted).collect::<Result<_, _>>()?;
             let rows = match rows.first() {
                 Some(first) => {
                     let all = concat_batches(first.schema_ref(), &rows)?;
@@ -82,7 +83,12 @@ impl Stage {
         parts.into_iter().map(part).collect()
     }
 
-    fn files_of(&self, sealed: &Sealed, parts: &[Part], manifest: &PathBuf) -> Result<Staged, Error> {
+    fn files_of(
+        &self,
+        sealed: &Sealed,
+        parts: &[Part],
+        manifest: &PathBuf,
+    ) -> Result<Staged, Error> {
         let mut outputs = Vec::with_capacity(parts.len());
         for part in parts {
             let files: Result<Vec<DataFile>, Error> =
@@ -110,8 +116,7 @@ impl Stage {
         let mut out = BufWriter::with_capacity(1 << 20, temp.file());
         let encoded = encode::write(&part.table, &part.rows, day, &mut out)
             .map_err(|error| disk_error(error, context()))?;
-        out.into_inner()
-            .map_err(|error| Error::disk(context())(error.into_error()))?;
+        out.into_inner().map_err(|error| Error::disk(context())(error.into_error()))?;
         failpoint::hit("stage_encode");
         temp.publish(Publish::Create).map_err(Error::disk(context()))?;
         Ok(DataFile {

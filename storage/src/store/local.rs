@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -113,7 +113,7 @@ impl ObjectStore for DurableLocal {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        in_order(self.inner.list(prefix))
     }
 
     fn list_with_offset(
@@ -121,7 +121,7 @@ impl ObjectStore for DurableLocal {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        in_order(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -203,6 +203,19 @@ impl MultipartUpload for Upload {
         })
         .await
     }
+}
+
+/// A folder lists in any order; readers of a Delta log rely on that of names,
+/// which every remote store gives.
+fn in_order(
+    listed: BoxStream<'static, Result<ObjectMeta>>,
+) -> BoxStream<'static, Result<ObjectMeta>> {
+    let sorted = async move {
+        let mut all: Vec<ObjectMeta> = listed.try_collect().await?;
+        all.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+        Ok::<_, Error>(stream::iter(all.into_iter().map(Ok)))
+    };
+    stream::once(sorted).try_flatten().boxed()
 }
 
 /// Disk work leaves the I/O runtime; without one it runs here.

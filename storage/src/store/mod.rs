@@ -7,16 +7,18 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`local`] | [`DurableLocal`](local::DurableLocal): `file://` with fsync, which `object_store`'s own lacks |
+//! | [`mod@probe`] | what `doctor` asks of a store |
 //! | [`tree`] | the file operations under it, also used by the stage: temp, fsync, publish, fsync the folders |
 //!
 //! Deliberately not here: S3, GCS and Azure (this build has none), retries
 //! (whoever asks knows what an unknown outcome means), caches.
 
 pub mod local;
+pub mod probe;
 pub mod tree;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -25,6 +27,7 @@ use url::Url;
 
 use crate::Error;
 use local::DurableLocal;
+pub use probe::probe;
 
 /// An open store; clones share it.
 #[derive(Debug, Clone)]
@@ -52,7 +55,9 @@ impl Store {
             },
             "memory" => None,
             "s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss" => {
-                return bad("names a remote store, which this build does not have yet; use file:///path");
+                return bad(
+                    "names a remote store, which this build does not have yet; use file:///path",
+                );
             }
             _ => return bad("has an unknown scheme; use file:///path or memory://"),
         };
@@ -92,9 +97,4 @@ impl Store {
     pub(crate) fn tree(&self) -> Option<&Arc<tree::Tree>> {
         self.local.as_ref().map(|local| local.tree())
     }
-}
-
-/// Where a path of the store lies on a local disk.
-pub(crate) fn on_disk(root: &Path, object: &str) -> PathBuf {
-    root.join(object)
 }

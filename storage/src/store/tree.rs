@@ -50,7 +50,11 @@ impl Tree {
     /// name ends in `#` and digits, which `object_store` leaves out of listings.
     pub fn temp(&self, dest: &Path) -> io::Result<Temp> {
         loop {
-            self.ensure_parent(dest)?;
+            match self.ensure_parent(dest) {
+                // A folder was durable once and has been removed since.
+                Err(error) if error.kind() == ErrorKind::NotFound && self.forget(dest) => continue,
+                made => made?,
+            }
             let mut name = dest.as_os_str().to_owned();
             name.push(format!("#{}", NEXT.fetch_add(1, Ordering::Relaxed)));
             let path = PathBuf::from(name);
@@ -65,7 +69,6 @@ impl Tree {
                 }
                 // Left by a crashed process that had the same number.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                // The folder was durable once and has been removed since.
                 Err(error) if error.kind() == ErrorKind::NotFound && self.forget(dest) => {}
                 Err(error) => return Err(error),
             }
@@ -102,9 +105,10 @@ impl Tree {
         }
         self.ensure_parent(dir)?;
         match std::fs::create_dir(dir) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            _ => sync_parent(dir)?,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && dir.is_dir() => {}
+            made => made?,
         }
+        sync_parent(dir)?;
         self.durable.lock().insert(dir.to_owned());
         Ok(())
     }
@@ -143,7 +147,6 @@ impl Temp {
         }
         sync_parent(&self.dest)
     }
-
 }
 
 impl Drop for Temp {
@@ -161,7 +164,9 @@ impl Drop for Temp {
 pub fn remove(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Ok(()) => sync_parent(path),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(())
+        }
         Err(error) => Err(error),
     }
 }

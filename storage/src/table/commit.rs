@@ -51,6 +51,12 @@ impl DeltaTable {
         let deadline = Instant::now() + self.deadline;
         let mut pause = Pause::new(self, last);
         let mut adds: Option<BTreeMap<String, Add>> = None;
+        if self.known()?.0.watermark < last {
+            match timeout_at(deadline, self.confirm()).await {
+                Ok(confirmed) => confirmed?,
+                Err(_) => return Err(self.late(None)),
+            }
+        }
         loop {
             let (state, committed) = self.known()?;
             if state.watermark >= last {
@@ -219,13 +225,18 @@ impl DeltaTable {
     async fn put(&self, version: u64, lines: &[Line], deadline: Instant) -> Put {
         let bytes = match log::write(lines) {
             Ok(bytes) => bytes,
-            Err(error) => return Put::Unknown(Error::Internal(format!("an entry is not JSON: {error}"))),
+            Err(error) => {
+                return Put::Unknown(Error::Internal(format!("an entry is not JSON: {error}")));
+            }
         };
         let path = log::entry_path(version);
-        let put = self.place.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
+        let put =
+            self.place.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
         match timeout_at(deadline, put).await {
             Ok(Ok(_)) => Put::Done,
-            Ok(Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => Put::Taken,
+            Ok(Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
+                Put::Taken
+            }
             Ok(Err(source)) => Put::Unknown(Error::Store {
                 context: format!("entry {version} of table {} could not be put", self.place.prefix),
                 source,

@@ -67,7 +67,9 @@ pub async fn checkpoint(place: &Place, version: u64) -> Result<(), Error> {
     match written.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(failed(&place, "could not be checkpointed", error)),
-        Err(panic) => Err(Error::Internal(format!("a checkpoint of {} died: {panic}", place.prefix))),
+        Err(panic) => {
+            Err(Error::Internal(format!("a checkpoint of {} died: {panic}", place.prefix)))
+        }
     }
 }
 
@@ -92,9 +94,9 @@ fn listed(place: &Place, view: &LogicalFileView) -> Result<(String, Arc<crate::D
 
 /// The library's models and ours are the same JSON.
 fn convert<T: DeserializeOwned>(place: &Place, theirs: &impl Serialize) -> Result<T, Error> {
-    serde_json::to_value(theirs)
-        .and_then(serde_json::from_value)
-        .map_err(|error| place.error(ErrorKind::Corrupt, format!("its metadata is broken: {error}")))
+    serde_json::to_value(theirs).and_then(serde_json::from_value).map_err(|error| {
+        place.error(ErrorKind::Corrupt, format!("its metadata is broken: {error}"))
+    })
 }
 
 fn failed(place: &Place, what: &str, error: DeltaTableError) -> Error {

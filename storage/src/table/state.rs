@@ -153,8 +153,9 @@ impl State {
     }
 
     pub fn schema(&self, place: &Place) -> Result<Value, Error> {
-        serde_json::from_str(&self.metadata.schema_string)
-            .map_err(|error| place.error(ErrorKind::Corrupt, format!("its schema is not JSON: {error}")))
+        serde_json::from_str(&self.metadata.schema_string).map_err(|error| {
+            place.error(ErrorKind::Corrupt, format!("its schema is not JSON: {error}"))
+        })
     }
 }
 

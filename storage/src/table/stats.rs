@@ -27,7 +27,8 @@ pub fn write(rows: u64, stats: &FileStats) -> String {
         ("maxValues", high.into()),
         ("nullCount", nulls.into()),
     ];
-    Value::Object(stats.map(|(key, value)| (key.to_owned(), value)).into_iter().collect()).to_string()
+    Value::Object(stats.map(|(key, value)| (key.to_owned(), value)).into_iter().collect())
+        .to_string()
 }
 
 /// Reads statistics back, whoever wrote them. What is not understood is not
@@ -88,5 +89,115 @@ fn parse(data_type: &DataType, value: &Value, up: bool) -> Option<StatValue> {
             Some(StatValue::Timestamp(if cut { micros.saturating_add(999) } else { micros }))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{
+        Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    };
+    use proptest::prelude::*;
+    use schema::Catalog;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::encode::stats::{less, of};
+
+    fn within(stats: &FileStats, column: &str, value: &StatValue) -> bool {
+        let Some(known) = stats.get(column) else { return true };
+        known.min.as_ref().is_none_or(|min| !less(value, min))
+            && known.max.as_ref().is_none_or(|max| !less(max, value))
+    }
+
+    proptest! {
+        /// Scenario: any doubles, integers, texts and times are written as a
+        /// manifest's and then as a log's statistics, and read back from both.
+        /// Guarantees: every value lies within its bounds at each stage, and a
+        /// column with a NaN has none, so that its rows are never pruned.
+        #[test]
+        fn every_value_lies_within_the_bounds(
+            doubles in proptest::collection::vec(proptest::option::of(any::<f64>()), 1..20),
+            ints in proptest::collection::vec(any::<i64>(), 1..20),
+            texts in proptest::collection::vec(".{0,80}", 1..20),
+            times in proptest::collection::vec(any::<i32>().prop_flat_map(|s| (0..1_000_000i64).prop_map(move |us| i64::from(s) * 1_000_000 + us)), 1..20),
+        ) {
+            let rows = [doubles.len(), ints.len(), texts.len(), times.len()].into_iter().min().unwrap();
+            let zone = TimestampMicrosecondArray::from(times[..rows].to_vec()).with_timezone("UTC");
+            let batch = RecordBatch::try_from_iter_with_nullable([
+                ("value", Arc::new(Float64Array::from(doubles[..rows].to_vec())) as _, true),
+                ("value_int", Arc::new(Int64Array::from(ints[..rows].to_vec())) as _, true),
+                ("unit", Arc::new(StringArray::from(texts[..rows].to_vec())) as _, true),
+                ("time", Arc::new(zone) as _, true),
+            ])
+            .unwrap();
+            let catalog = Catalog::default();
+            let metrics = catalog.get("metrics").unwrap();
+            let gathered = of(&batch);
+            let manifest = serde_json::to_string(&gathered).unwrap();
+            let kept: FileStats = serde_json::from_str(&manifest).unwrap();
+            let (count, read) = read(metrics, &write(rows as u64, &kept));
+            prop_assert_eq!(count, Some(rows as u64));
+            for stats in [&gathered, &kept, &read] {
+                for row in 0..rows {
+                    if let Some(value) = doubles[row] {
+                        prop_assert!(value.is_nan() || within(stats, "value", &StatValue::Double(value)), "{} {:?}", value, stats["value"]);
+                    }
+                    prop_assert!(within(stats, "value_int", &StatValue::Int(ints[row])));
+                    prop_assert!(within(stats, "unit", &StatValue::Text(texts[row].clone())));
+                    prop_assert!(within(stats, "time", &StatValue::Timestamp(times[row])));
+                }
+                if doubles[..rows].iter().flatten().any(|v| v.is_nan()) {
+                    prop_assert_eq!((&stats["value"].min, &stats["value"].max), (&None, &None));
+                }
+            }
+        }
+    }
+
+    /// Scenario: the doubles that break statistics: both zeros, both
+    /// infinities, the smallest and the largest numbers.
+    /// Guarantees: bounds hold, an infinity is no bound, and the JSON is valid.
+    #[test]
+    fn awkward_doubles_stay_within() {
+        let catalog = Catalog::default();
+        let metrics = catalog.get("metrics").unwrap();
+        let sets: [&[f64]; 6] = [
+            &[-0.0],
+            &[0.0, -0.0],
+            &[f64::NEG_INFINITY, 1.0],
+            &[f64::INFINITY],
+            &[f64::MAX, f64::MIN],
+            &[5e-324, -5e-324, 0.1 + 0.2],
+        ];
+        for values in sets {
+            let array = Arc::new(Float64Array::from(values.to_vec())) as _;
+            let batch = RecordBatch::try_from_iter_with_nullable([("value", array, true)]).unwrap();
+            let (_, stats) = read(metrics, &write(1, &of(&batch)));
+            for value in values {
+                assert!(within(&stats, "value", &StatValue::Double(*value)), "{value} {stats:?}");
+            }
+        }
+    }
+
+    /// Scenario: statistics of another writer: half a pair of doubles, a
+    /// maximum cut to milliseconds, and something that is not JSON.
+    /// Guarantees: what may be wrong is not taken for a bound.
+    #[test]
+    fn foreign_statistics_are_read_with_care() {
+        let catalog = Catalog::default();
+        let metrics = catalog.get("metrics").unwrap();
+        let json = r#"{"numRecords":3,"minValues":{"value":1.5,"time":"2026-11-23T01:02:03.004Z"},
+            "maxValues":{"value":"NaN","time":"2026-11-23T01:02:03.004Z"},"nullCount":{"unit":3,"attributes":0}}"#;
+        let (rows, stats) = read(metrics, json);
+        assert_eq!(rows, Some(3));
+        assert!(!stats.contains_key("value"));
+        assert_eq!(stats["unit"].null_count, Some(3));
+        let (Some(StatValue::Timestamp(low)), Some(StatValue::Timestamp(high))) =
+            (&stats["time"].min, &stats["time"].max)
+        else {
+            panic!("{stats:?}")
+        };
+        assert_eq!(high - low, 999);
+        assert_eq!(read(metrics, "NaN"), (None, FileStats::new()));
     }
 }

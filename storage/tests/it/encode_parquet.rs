@@ -34,12 +34,18 @@ fn every_column_of_every_table_comes_back_as_it_went() {
             let encoded = write(table, &batches, day, &mut file).unwrap();
             assert_eq!((encoded.size, encoded.rows), (file.len() as u64, day.rows.len() as u64));
             let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
-            assert_eq!(reader.schema().fields(), file_schema(table).unwrap().fields(), "{}", table.name);
+            assert_eq!(
+                reader.schema().fields(),
+                file_schema(table).unwrap().fields(),
+                "{}",
+                table.name
+            );
             let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
             let read = concat_batches(read[0].schema_ref(), &read).unwrap();
             let sources: Vec<&RecordBatch> = batches.iter().collect();
             let expected = interleave_record_batch(&sources, &day.rows).unwrap();
-            let kept = expected.project(&(0..expected.num_columns() - 1).collect::<Vec<_>>()).unwrap();
+            let kept =
+                expected.project(&(0..expected.num_columns() - 1).collect::<Vec<_>>()).unwrap();
             assert_eq!(read.columns(), kept.columns(), "{}", table.name);
             seen += read.num_rows();
         }
@@ -96,11 +102,14 @@ fn a_file_says_what_it_is() {
     let footer = reader.metadata().file_metadata();
     assert_eq!(footer.created_by(), Some(concat!("cloudsail ", env!("CARGO_PKG_VERSION"))));
     let entries = footer.key_value_metadata().unwrap();
-    let value = |key: &str| entries.iter().find(|entry| entry.key == key).unwrap().value.clone().unwrap();
+    let value =
+        |key: &str| entries.iter().find(|entry| entry.key == key).unwrap().value.clone().unwrap();
     assert_eq!(value("cloudsail.schema"), "1");
     assert!(value("cloudsail.promoted").contains(r#""key":"http.route""#));
     assert!(entries.iter().all(|entry| entry.key != "ARROW:schema"));
-    assert!(reader.metadata().column_index().is_some() && reader.metadata().offset_index().is_some());
+    assert!(
+        reader.metadata().column_index().is_some() && reader.metadata().offset_index().is_some()
+    );
 
     let columns = reader.metadata().row_group(0).columns();
     let column = columns.iter().position(|c| c.column_path().string() == "trace_id").unwrap();

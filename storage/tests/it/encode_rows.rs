@@ -23,16 +23,20 @@ pub fn rows(table: &TableDef, count: usize, days: i32, seed: u64) -> RecordBatch
             Arc::new((0..count).map(day).collect::<Date32Array>()) as ArrayRef
         }
         "trace_id" => {
-            let id = |_| Some(format!("{:032x}", rng.random_range(0..u128::from(count as u64) + 1)));
+            let id =
+                |_| Some(format!("{:032x}", rng.random_range(0..u128::from(count as u64) + 1)));
             Arc::new((0..count).map(id).collect::<StringArray>())
         }
         "service_name" => {
-            let name = |_| rng.random_bool(0.9).then(|| format!("service-{}", rng.random_range(0..5)));
+            let name =
+                |_| rng.random_bool(0.9).then(|| format!("service-{}", rng.random_range(0..5)));
             Arc::new((0..count).map(name).collect::<StringArray>())
         }
         "time" => Arc::new(
             (0..count)
-                .map(|_| Some(i64::from(DAY) * 86_400_000_000 + rng.random_range(0..86_400_000_000)))
+                .map(|_| {
+                    Some(i64::from(DAY) * 86_400_000_000 + rng.random_range(0..86_400_000_000))
+                })
                 .collect::<TimestampMicrosecondArray>()
                 .with_timezone("UTC"),
         ),
@@ -47,7 +51,8 @@ fn array(field: &Field, count: usize, rng: &mut StdRng) -> ArrayRef {
     let nulls = field.is_nullable().then(|| NullBuffer::from(valid.clone()));
     macro_rules! values {
         ($array:ty, $value:expr) => {
-            Arc::new(valid.iter().map(|valid| valid.then(|| $value)).collect::<$array>()) as ArrayRef
+            Arc::new(valid.iter().map(|valid| valid.then(|| $value)).collect::<$array>())
+                as ArrayRef
         };
     }
     match field.data_type() {
@@ -57,8 +62,10 @@ fn array(field: &Field, count: usize, rng: &mut StdRng) -> ArrayRef {
         DataType::Float64 => values!(Float64Array, rng.random_range(-1e9..1e9)),
         DataType::Utf8 => values!(StringArray, text(rng)),
         DataType::Timestamp(..) => {
-            let array: TimestampMicrosecondArray =
-                valid.iter().map(|v| v.then(|| rng.random_range(0..4_000_000_000_000_000))).collect();
+            let array: TimestampMicrosecondArray = valid
+                .iter()
+                .map(|v| v.then(|| rng.random_range(0..4_000_000_000_000_000)))
+                .collect();
             Arc::new(array.with_timezone("UTC"))
         }
         DataType::List(element) => {

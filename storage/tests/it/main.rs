@@ -5,8 +5,12 @@
 mod encode_parquet;
 mod encode_rows;
 mod node;
+mod stage_outbox;
+mod stage_world;
 mod store_faulty;
 mod store_local;
+mod table_change;
+mod table_commit;
 mod wal_damage;
 mod wal_faults;
 mod wal_fuzz;

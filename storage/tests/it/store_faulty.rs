@@ -55,7 +55,12 @@ fn reset() -> Error {
 
 #[async_trait]
 impl ObjectStore for Faulty {
-    async fn put_opts(&self, at: &Path, data: PutPayload, mut opts: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        at: &Path,
+        data: PutPayload,
+        mut opts: PutOptions,
+    ) -> Result<PutResult> {
         let entry = at.as_ref().contains("_delta_log/") && at.as_ref().ends_with(".json");
         let planned = if entry { self.plan.lock().pop_front() } else { None };
         match planned.unwrap_or(Fault::Fine) {
