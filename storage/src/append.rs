@@ -38,6 +38,8 @@ enum Order {
     Append(Box<Batch>, oneshot::Sender<Answer>),
     /// Drop segments that no table needs.
     Release,
+    /// Make everything appended so far durable.
+    Sync(oneshot::Sender<Result<(), Error>>),
     Stop,
 }
 
@@ -108,6 +110,16 @@ impl Appender {
         let _ = self.orders.try_send(Order::Release);
     }
 
+    /// Makes everything acked so far durable, whatever `wal.sync` says. Rows may
+    /// be staged only then: a position that a power loss takes back is given
+    /// again, and must not be in a file already.
+    pub async fn sync(&self) -> Result<(), Error> {
+        let stopping = || Error::Busy("the log is closed: the node is stopping".into());
+        let (sender, done) = oneshot::channel();
+        self.orders.send(Order::Sync(sender)).await.map_err(|_| stopping())?;
+        done.await.map_err(|_| stopping())?
+    }
+
     pub fn status(&self) -> LogStatus {
         self.status.lock().clone()
     }
@@ -156,6 +168,7 @@ impl Writer {
             let Some(first) = self.next(&mut inbox, &mut synced) else { break };
             let mut group: BTreeMap<(Tenant, &'static str), Share> = BTreeMap::new();
             let (mut bytes, mut release, mut stop) = (0, false, false);
+            let mut syncs = Vec::new();
             let mut order = Some(first);
             while let Some(one) = order.take() {
                 match one {
@@ -164,6 +177,8 @@ impl Writer {
                         join(&mut group, *batch, answer);
                     }
                     Order::Release => release = true,
+                    // After the group that stands before it in the queue.
+                    Order::Sync(done) => syncs.push(done),
                     Order::Stop => stop = true,
                 }
                 if bytes < GROUP_BYTES && !stop {
@@ -171,6 +186,10 @@ impl Writer {
                 }
             }
             let refused = if group.is_empty() { None } else { self.commit(group, closed) };
+            for done in syncs {
+                // Whoever asked and left finds the log synced all the same.
+                let _ = done.send(self.log.sync());
+            }
             if release || stop {
                 self.release();
             }

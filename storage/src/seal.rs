@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
 use crate::stage::Stage;
-use crate::{Error, FlushSettings, WalSettings};
+use crate::{Error, FlushSettings, Sync, WalSettings};
 
 /// How often tables are looked at.
 const TICK: Duration = Duration::from_millis(200);
@@ -138,6 +138,9 @@ impl Sealer {
 
     async fn stage_one(&self, live: &Arc<Live>) -> Result<(), Error> {
         let Some(sealed) = live.next_sealed() else { return Ok(()) };
+        if self.wal.sync != Sync::Always {
+            self.appender.sync().await?;
+        }
         let label =
             TableLabel { tenant: live.tenant.to_string(), table: live.table.name.to_owned() };
         let (stage, started) = (self.stage.clone(), Instant::now());
