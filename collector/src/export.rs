@@ -1,0 +1,371 @@
+//! The route of one request, in no protocol's words: admitted, decompressed,
+//! decoded, appended, and an outcome that a door can name.
+//!
+//! Once a batch is handed to the sink it runs to its end in a task that the
+//! collector owns, whether or not anyone still waits (G18): a request is stored
+//! whole or not at all.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use schema::{Batch, Budget, Catalog, Clock, Door, ErrorKind, Refusal, Signal, Sink, Tenant};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Settings;
+use crate::admission::{Admission, Permit, Shortage};
+use crate::compression::{self, Compression};
+use crate::decode::{self, Context, Decoded, Encoding};
+use crate::gate::{Gate, State};
+use crate::intake;
+use crate::metrics::Metrics;
+use crate::quarantine::{Fingerprint, Quarantine};
+
+/// What a collector works with.
+pub struct Components {
+    /// Takes the batches.
+    pub sink: Arc<dyn Sink>,
+    pub catalog: Arc<Catalog>,
+    /// Pays for bodies and rows; shared with whoever holds rows (B1).
+    pub budget: Budget,
+    pub clock: Arc<dyn Clock>,
+    /// Written into every row.
+    pub node_id: String,
+}
+
+/// The function that turns bodies into rows; a field, so that tests can give
+/// one that panics.
+pub(crate) type Decode =
+    fn(Signal, Encoding, &[u8], &Context<'_>) -> Result<Decoded, decode::Error>;
+
+/// A body that has arrived.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    pub signal: Signal,
+    pub door: Door,
+    pub encoding: Encoding,
+    pub compression: Option<Compression>,
+    pub body: Bytes,
+    pub permit: Permit,
+    /// When the sender stops waiting, if it told.
+    pub until: Option<Instant>,
+}
+
+/// Everything that could be stored is; the rest is told as partial success.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub rejected: u64,
+    /// Empty when all is well.
+    pub message: String,
+}
+
+/// A request that was not stored.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub refusal: Refusal,
+    /// For the metric; one of a fixed few.
+    pub reason: &'static str,
+}
+
+pub(crate) struct Exporter {
+    pub(crate) admission: Admission,
+    pub(crate) metrics: Metrics,
+    pub(crate) decode: Decode,
+    sink: Arc<dyn Sink>,
+    catalog: Arc<Catalog>,
+    clock: Arc<dyn Clock>,
+    node_id: String,
+    limits: decode::Limits,
+    max_request_bytes: u64,
+    deadline: Duration,
+    quarantine: Quarantine,
+    /// Decoding takes the cores it has and leaves the I/O threads alone.
+    cores: Semaphore,
+    tasks: TaskTracker,
+}
+
+impl Exporter {
+    pub(crate) fn new(settings: &Settings, components: Components, metrics: Metrics) -> Exporter {
+        let cores = match settings.decode_concurrency {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        };
+        Exporter {
+            admission: Admission::new(components.budget, settings.amplification),
+            metrics,
+            decode: decode::decode,
+            sink: components.sink,
+            catalog: components.catalog,
+            clock: components.clock,
+            node_id: components.node_id,
+            limits: settings.decode,
+            max_request_bytes: settings.max_request_bytes,
+            deadline: settings.deadline,
+            quarantine: Quarantine::default(),
+            cores: Semaphore::new(cores),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// The largest body a door may take in.
+    pub(crate) fn limit(&self) -> u64 {
+        self.max_request_bytes.min(self.admission.largest())
+    }
+
+    /// Lets a request in by the length it declares, before a byte of it is kept.
+    pub(crate) fn admit(&self, gate: &Gate, declared: Option<u64>) -> Result<Permit, Failure> {
+        match gate.state() {
+            State::Serving => {}
+            State::Starting => return Err(self.unavailable("not_ready", "still starting")),
+            State::Draining => return Err(self.unavailable("draining", "shutting down")),
+        }
+        if declared.is_some_and(|bytes| bytes > self.limit()) {
+            return Err(self.too_large());
+        }
+        self.admission.open(declared).map_err(|shortage| self.short(shortage))
+    }
+
+    /// Takes an arrived body to its end. Dropping the future before the append
+    /// gives the request up; after it, only the answer.
+    pub(crate) async fn export(self: &Arc<Self>, upload: Upload) -> Result<Stored, Failure> {
+        let cap = Instant::now() + self.deadline;
+        let until = upload.until.map_or(cap, |until| until.min(cap));
+        let left = CancellationToken::new();
+        let _leaving = left.clone().drop_guard();
+        let task = self.tasks.spawn(self.clone().store(upload, left));
+        match timeout_at(until, task).await {
+            Ok(Ok(outcome)) => outcome,
+            // Past decoding, so not the sender's bytes: let it come back (G21).
+            Ok(Err(panic)) => Err(self.unexpected(&panic)),
+            Err(_elapsed) => {
+                let message = "took too long to store: it may be stored or not, retry";
+                Err(self.fail("deadline", ErrorKind::DeadlineExceeded, message))
+            }
+        }
+    }
+
+    /// Waits until no request is under way any more.
+    pub(crate) async fn drained(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn store(
+        self: Arc<Self>,
+        upload: Upload,
+        left: CancellationToken,
+    ) -> Result<Stored, Failure> {
+        let (signal, door) = (upload.signal, upload.door);
+        self.metrics.received(signal, door, upload.body.len() as u64);
+        let (decoded, permit) = {
+            let _core = self.cores.acquire().await.map_err(|_closed| self.closing())?;
+            if left.is_cancelled() {
+                return Err(self.cancelled());
+            }
+            let exporter = self.clone();
+            let work = self.tasks.spawn_blocking(move || exporter.rows(upload));
+            work.await.map_err(|panic| self.unexpected(&panic))??
+        };
+        for (reason, items) in decoded.rejected.reasons() {
+            self.metrics.rejected(signal, door, reason.as_str(), items);
+        }
+        for (warning, times) in decoded.warnings.kinds() {
+            self.metrics.warned(signal, door, warning.as_str(), times);
+        }
+        let stored = Stored {
+            rejected: decoded.rejected.count(),
+            message: decoded.message().unwrap_or_default(),
+        };
+        let Some(rows) = decoded.rows else {
+            // Nothing left of a request that had something: not a success (G5).
+            if stored.rejected > 0 {
+                return Err(self.fail("all_rejected", ErrorKind::Invalid, stored.message));
+            }
+            return Ok(stored);
+        };
+        if left.is_cancelled() {
+            return Err(self.cancelled());
+        }
+        let bytes = rows.get_array_memory_size() as u64;
+        let reservation = permit.settle(bytes).map_err(|shortage| self.short(shortage))?;
+        let table = self.catalog.of(signal).clone();
+        let batch = Batch { tenant: Tenant::default(), table, door, rows, reservation };
+        match self.sink.append(batch).await {
+            Ok(_ack) => {
+                self.metrics.accepted(signal, door, decoded.accepted);
+                Ok(stored)
+            }
+            Err(refusal) => Err(self.not_stored(refusal)),
+        }
+    }
+
+    /// CPU work, off the I/O threads.
+    fn rows(&self, upload: Upload) -> Result<(Decoded, Permit), Failure> {
+        let Upload { signal, encoding, compression, body, mut permit, .. } = upload;
+        let body = match compression {
+            None => body,
+            Some(compression) => {
+                let wire = body.len() as u64;
+                let pay = |plain| permit.cover(wire + plain);
+                let plain = compression.inflate(&body, self.max_request_bytes, pay);
+                Bytes::from(plain.map_err(|fault| self.not_inflated(fault))?)
+            }
+        };
+        if !self.quarantine.is_empty()
+            && self.quarantine.contains(Fingerprint::of(signal, &encoding, &body))
+        {
+            let message = "this payload made the decoder fail before: do not send it again";
+            return Err(self.fail("quarantined", ErrorKind::Internal, message));
+        }
+        let context = Context {
+            node_id: &self.node_id,
+            ingest_unix_nano: self.clock.now_unix_nano(),
+            table: self.catalog.of(signal),
+            limits: &self.limits,
+        };
+        let decoded =
+            catch_unwind(AssertUnwindSafe(|| (self.decode)(signal, encoding, &body, &context)));
+        match decoded {
+            Ok(Ok(decoded)) => Ok((decoded, permit)),
+            Ok(Err(error)) => Err(self.undecodable(&error)),
+            Err(_panic) => {
+                self.quarantine.insert(Fingerprint::of(signal, &encoding, &body));
+                self.metrics.quarantined();
+                let bytes = body.len();
+                tracing::error!(%signal, bytes, "a payload made the decoder panic, it is quarantined");
+                let message = "this payload made the decoder fail: do not send it again";
+                Err(self.fail("panic", ErrorKind::Internal, message))
+            }
+        }
+    }
+
+    fn undecodable(&self, error: &decode::Error) -> Failure {
+        if error.kind() == ErrorKind::Internal {
+            tracing::error!(error = error as &dyn std::error::Error, "a request was not decoded");
+        }
+        let reason = match error.kind() {
+            ErrorKind::TooLarge => "too_large",
+            ErrorKind::Internal => "internal",
+            _ => "undecodable",
+        };
+        self.fail(reason, error.kind(), error.to_string())
+    }
+
+    fn not_inflated(&self, fault: compression::Fault<Shortage>) -> Failure {
+        match fault {
+            compression::Fault::Corrupt(error) => {
+                let message = format!("the body is not what its encoding says: {error}");
+                self.fail("corrupt", ErrorKind::Invalid, message)
+            }
+            compression::Fault::TooLarge => self.too_large(),
+            compression::Fault::Unpaid(shortage) => self.short(shortage),
+        }
+    }
+
+    /// What the sink refused. A fault of ours past decoding is never the
+    /// sender's loss (G16, G21): it comes back.
+    fn not_stored(&self, refusal: Refusal) -> Failure {
+        let kind = match refusal.kind {
+            kind @ (ErrorKind::Invalid
+            | ErrorKind::TooLarge
+            | ErrorKind::Throttled
+            | ErrorKind::DeadlineExceeded
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Denied) => kind,
+            ErrorKind::Unavailable => ErrorKind::Unavailable,
+            ErrorKind::Cancelled
+            | ErrorKind::NotFound
+            | ErrorKind::Corrupt
+            | ErrorKind::Internal => {
+                tracing::error!(kind = %refusal.kind, error = %refusal, "a batch was not stored");
+                ErrorKind::Unavailable
+            }
+        };
+        let reason = kind.as_str();
+        let mut failure = self.fail(reason, kind, refusal.message);
+        if failure.refusal.retry_after.is_some() {
+            failure.refusal.retry_after = Some(self.admission.retry_after(refusal.retry_after));
+        }
+        failure
+    }
+
+    /// Why a body could not be taken in, but for its slowness, which each
+    /// protocol names in its own way.
+    pub(crate) fn not_taken(&self, fault: intake::Fault) -> Failure {
+        match fault {
+            intake::Fault::TooLarge => self.too_large(),
+            intake::Fault::Unpaid(shortage) => self.short(shortage),
+            intake::Fault::Broken(error) => {
+                let message = format!("the body ended before its end: {error}");
+                self.fail("broken_body", ErrorKind::Invalid, message)
+            }
+            intake::Fault::Slow => {
+                let message = "the body took too long to arrive: send less at once, or faster";
+                self.fail("slow_body", ErrorKind::DeadlineExceeded, message)
+            }
+        }
+    }
+
+    pub(crate) fn too_large(&self) -> Failure {
+        let limit = self.limit();
+        let key = match limit < self.max_request_bytes {
+            true => "limits.memory",
+            false => "limits.max_request_bytes",
+        };
+        let message = format!(
+            "the body exceeds {limit} bytes, sent or decompressed: send smaller batches or raise {key}"
+        );
+        self.fail("too_large", ErrorKind::TooLarge, message)
+    }
+
+    fn short(&self, shortage: Shortage) -> Failure {
+        match shortage {
+            Shortage::Now => self.unavailable("memory", "the ingest memory is in use"),
+            Shortage::Ever => self.too_large(),
+        }
+    }
+
+    fn unexpected(&self, panic: &tokio::task::JoinError) -> Failure {
+        tracing::error!(error = %panic, "a request ended unexpectedly");
+        self.unavailable("panic", "an unexpected error")
+    }
+
+    fn cancelled(&self) -> Failure {
+        self.fail("cancelled", ErrorKind::Cancelled, "the sender left")
+    }
+
+    fn closing(&self) -> Failure {
+        self.unavailable("draining", "shutting down")
+    }
+
+    fn unavailable(&self, reason: &'static str, cause: &str) -> Failure {
+        self.fail(reason, ErrorKind::Unavailable, format!("{cause}: retry shortly"))
+    }
+
+    /// A failure whose sender is told when to come back, if that can help.
+    pub(crate) fn fail(
+        &self,
+        reason: &'static str,
+        kind: ErrorKind,
+        message: impl Into<String>,
+    ) -> Failure {
+        let mut refusal = Refusal::new(kind, message);
+        let repeatable = [
+            ErrorKind::Unavailable,
+            ErrorKind::Throttled,
+            ErrorKind::DeadlineExceeded,
+            ErrorKind::Cancelled,
+        ];
+        if repeatable.contains(&kind) {
+            refusal.retry_after = Some(self.admission.retry_after(None));
+        }
+        Failure { refusal, reason }
+    }
+}
+
+#[cfg(test)]
+mod tests;
