@@ -57,7 +57,7 @@ pub(crate) enum Segment {
 
 impl Malformed {
     #[cold]
-    pub(crate) fn new(
+    pub(crate) fn at(
         encoding: Encoding,
         offset: usize,
         cause: impl Into<Cow<'static, str>>,

@@ -24,7 +24,7 @@ impl<'a> Chunk<'a> {
 
     #[cold]
     fn fault(&self, cause: impl Into<Cow<'static, str>>) -> Error {
-        Malformed::new(Encoding::Protobuf, self.offset, cause)
+        Malformed::at(Encoding::Protobuf, self.offset, cause)
     }
 
     /// The next field, or None at the end.
@@ -144,7 +144,7 @@ impl<'a> Field<'a> {
     #[cold]
     fn mistyped(&self, wanted: &str) -> Error {
         let cause = format!("field {} is not {wanted}", self.tag);
-        Malformed::new(Encoding::Protobuf, self.offset, cause)
+        Malformed::at(Encoding::Protobuf, self.offset, cause)
     }
 
     pub fn varint(self) -> Result<u64, Error> {

@@ -68,7 +68,7 @@ pub(crate) fn walk<'a, R: Rows<'a>>(
     mut item: impl FnMut(&mut R, Raw<'a>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let text = std::str::from_utf8(body).map_err(|error| {
-        Malformed::new(Encoding::Json, error.valid_up_to(), "the text is not UTF-8")
+        Malformed::at(Encoding::Json, error.valid_up_to(), "the text is not UTF-8")
     })?;
     let mut reader = Reader::new(text, rows.origin().limits().json_snake_case);
     reader.begin()?;

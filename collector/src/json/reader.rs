@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
 
     #[cold]
     pub fn fault(&self, cause: impl Into<Cow<'static, str>>) -> Error {
-        Malformed::new(Encoding::Json, self.offset + self.at, cause)
+        Malformed::at(Encoding::Json, self.offset + self.at, cause)
     }
 
     /// An error about what stands here instead of what was wanted.

@@ -18,14 +18,15 @@ fn example(name: &str) -> String {
     let metadata: Json = serde_json::from_slice(&metadata.stdout).expect("metadata is JSON");
     let packages = metadata["packages"].as_array().expect("there are packages");
     let package = packages.iter().find(|package| package["name"] == "opentelemetry-proto");
-    let manifest = package.expect("it is a dependency")["manifest_path"].as_str().unwrap();
+    let manifest =
+        package.expect("it is a dependency")["manifest_path"].as_str().expect("it has a path");
     let folder = PathBuf::from(manifest).with_file_name("src/proto/opentelemetry-proto/examples");
     std::fs::read_to_string(folder.join(name)).expect("the example exists")
 }
 
 #[track_caller]
 fn assert_fields(row: &Json, expected: Json) {
-    for (column, value) in expected.as_object().unwrap() {
+    for (column, value) in expected.as_object().expect("fields") {
         assert_eq!(&row[column], value, "{column}");
     }
 }

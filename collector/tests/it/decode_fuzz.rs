@@ -76,10 +76,22 @@ fn try_all(body: &[u8], limits: &Limits) {
     for signal in Signal::ALL {
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             match decode_with(signal, encoding, body, limits) {
+                Ok(_) if encoding == Encoding::Json => assert_json(body),
                 Ok(decoded) => drop(decoded.message()),
                 Err(error) => assert!(!error.to_string().is_empty()),
             }
         }
+    }
+}
+
+/// What we read must be JSON to others too, but for their limit on nesting.
+fn assert_json(body: &[u8]) {
+    if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(body) {
+        let text = String::from_utf8_lossy(body);
+        assert!(
+            error.to_string().contains("recursion limit"),
+            "we read what is no JSON: {error}\n{text}"
+        );
     }
 }
 

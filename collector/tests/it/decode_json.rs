@@ -22,7 +22,7 @@ fn log_row(record: &str) -> Json {
 fn span_of(fields: &str) -> Decoded {
     let span = format!(r#"{{"spanId":"0102030405060708",{fields}}}"#);
     let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#);
-    json(Signal::Traces, &text).unwrap()
+    json(Signal::Traces, &text).expect("the request is valid")
 }
 
 fn point_of(kind: &str, point: &str) -> Result<Decoded, Error> {

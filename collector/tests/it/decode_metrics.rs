@@ -48,7 +48,7 @@ fn buckets(bucket_counts: Vec<u64>, explicit_bounds: Vec<f64>) -> HistogramDataP
 
 #[track_caller]
 fn assert_row(row: &Json, expected: Json) {
-    for (column, value) in expected.as_object().unwrap() {
+    for (column, value) in expected.as_object().expect("fields") {
         assert_eq!(&row[column], value, "{column}");
     }
 }
@@ -305,7 +305,7 @@ fn series(name: &str, unit: &str, attributes: Vec<KeyValue>) -> i64 {
     let points = vec![NumberDataPoint { attributes, ..as_int(1) }];
     let metric =
         Metric { unit: unit.into(), ..metric(name, Data::Gauge(Gauge { data_points: points })) };
-    row(&protobuf(Signal::Metrics, &metrics(vec![metric])))["series_id"].as_i64().unwrap()
+    row(&protobuf(Signal::Metrics, &metrics(vec![metric])))["series_id"].as_i64().expect("a hash")
 }
 
 /// Scenario: the same series sent with its attributes in different orders, and

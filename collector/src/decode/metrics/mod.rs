@@ -175,8 +175,8 @@ impl<'a> MetricRows<'a> {
         let MetricRows { origin, attributes, metadata, values, exemplars, columns: c, .. } = self;
         let (row, metric) = (origin.row(), head.metric);
         attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
-        // Packed varints take up to 8 times their bytes as 64-bit counts.
-        origin.charge(8 * size + head.size + attributes.sorted.bytes + metadata.bytes)?;
+        origin.charge(size + head.size + attributes.sorted.bytes + metadata.bytes)?;
+        origin.charge(values::bytes(&point.data))?;
         attributes.append(&point.attributes, row);
         values.append(row, &point.data);
         exemplars.append(row, &point.exemplars, origin, &mut self.buffer)?;

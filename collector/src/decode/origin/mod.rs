@@ -283,7 +283,7 @@ impl<'a> Origin<'a> {
 /// day ahead counts as the day of arrival.
 fn day(time: i64, ingest: i64) -> i32 {
     let age = ingest.saturating_sub(time);
-    let trusted = age <= 30 * DAY && age >= -DAY;
+    let trusted = (-DAY..=30 * DAY).contains(&age);
     (if trusted { time } else { ingest }).div_euclid(DAY) as i32
 }
 
