@@ -335,5 +335,35 @@ fn series_ids_are_stable_and_distinct() {
     assert_eq!(base, GOLDEN_SERIES);
 }
 
+/// Scenario: the same metric of another service, library, kind, temporality.
+/// Guarantees: each is a series of its own, or their rates would mix.
+#[test]
+fn series_ids_tell_origins_and_kinds_apart() {
+    let points = || vec![as_int(1)];
+    let sum = |aggregation_temporality| {
+        Data::Sum(Sum { data_points: points(), aggregation_temporality, is_monotonic: true })
+    };
+    let gauge = || metrics(vec![metric("m", Data::Gauge(Gauge { data_points: points() }))]);
+    let mut service = gauge();
+    service.resource_metrics[0].resource = crate::decode_support::service("other");
+    let mut library = gauge();
+    let scope = library.resource_metrics[0].scope_metrics[0].scope.as_mut().unwrap();
+    scope.name = "other".into();
+    let mut unscoped = gauge();
+    unscoped.resource_metrics[0].scope_metrics[0].scope = None;
+    let requests = [
+        gauge(),
+        service,
+        library,
+        unscoped,
+        metrics(vec![metric("m", sum(1))]),
+        metrics(vec![metric("m", sum(2))]),
+    ];
+    let mut ids = requests
+        .map(|request| row(&protobuf(Signal::Metrics, &request))["series_id"].as_i64().unwrap());
+    ids.sort_unstable();
+    assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "{ids:?}");
+}
+
 /// Held for ever: a change breaks every series across the upgrade.
 const GOLDEN_SERIES: i64 = 5_559_307_095_822_437_480;
