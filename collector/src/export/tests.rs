@@ -1,9 +1,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus_client::registry::Registry;
-use schema::{Ack, Position};
+use schema::{Ack, Batch, ErrorKind, Position, Refusal};
 
 use super::*;
+use crate::Settings;
+use crate::decode::{self, Context, Decoded};
+use crate::gate::Gate;
+use crate::metrics::Metrics;
 
 #[derive(Debug)]
 struct Still;

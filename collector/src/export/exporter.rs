@@ -1,5 +1,4 @@
-//! The route of one request, in no protocol's words: admitted, decompressed,
-//! decoded, appended, and an outcome that a door can name.
+//! The route itself: [`Exporter`].
 //!
 //! Once a batch is handed to the sink it runs to its end in a task that the
 //! collector owns, whether or not anyone still waits (G18): a request is stored
@@ -10,66 +9,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use schema::{Batch, Budget, Catalog, Clock, Door, ErrorKind, Refusal, Signal, Sink, Tenant};
+use schema::{Batch, Catalog, Clock, ErrorKind, Signal, Sink, Tenant};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::{Components, Failure, Stored, Upload};
 use crate::Settings;
-use crate::admission::{Admission, Permit, Shortage};
-use crate::compression::{self, Compression};
+use crate::admission::{Admission, Permit};
 use crate::decode::{self, Context, Decoded, Encoding};
 use crate::gate::{Gate, State};
-use crate::intake;
 use crate::metrics::Metrics;
 use crate::quarantine::{Fingerprint, Quarantine};
-
-/// What a collector works with.
-pub struct Components {
-    /// Takes the batches.
-    pub sink: Arc<dyn Sink>,
-    pub catalog: Arc<Catalog>,
-    /// Pays for bodies and rows; shared with whoever holds rows (B1).
-    pub budget: Budget,
-    pub clock: Arc<dyn Clock>,
-    /// Written into every row.
-    pub node_id: String,
-}
 
 /// The function that turns bodies into rows; a field, so that tests can give
 /// one that panics.
 pub(crate) type Decode =
     fn(Signal, Encoding, &[u8], &Context<'_>) -> Result<Decoded, decode::Error>;
-
-/// A body that has arrived.
-#[derive(Debug)]
-pub(crate) struct Upload {
-    pub signal: Signal,
-    pub door: Door,
-    pub encoding: Encoding,
-    pub compression: Option<Compression>,
-    pub body: Bytes,
-    pub permit: Permit,
-    /// When the sender stops waiting, if it told.
-    pub until: Option<Instant>,
-}
-
-/// Everything that could be stored is; the rest is told as partial success.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub rejected: u64,
-    /// Empty when all is well.
-    pub message: String,
-}
-
-/// A request that was not stored.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub refusal: Refusal,
-    /// For the metric; one of a fixed few.
-    pub reason: &'static str,
-}
 
 pub(crate) struct Exporter {
     pub(crate) admission: Admission,
@@ -80,7 +37,7 @@ pub(crate) struct Exporter {
     clock: Arc<dyn Clock>,
     node_id: String,
     limits: decode::Limits,
-    max_request_bytes: u64,
+    pub(super) max_request_bytes: u64,
     deadline: Duration,
     quarantine: Quarantine,
     /// Decoding takes the cores it has and leaves the I/O threads alone.
@@ -242,130 +199,4 @@ impl Exporter {
             }
         }
     }
-
-    fn undecodable(&self, error: &decode::Error) -> Failure {
-        if error.kind() == ErrorKind::Internal {
-            tracing::error!(error = error as &dyn std::error::Error, "a request was not decoded");
-        }
-        let reason = match error.kind() {
-            ErrorKind::TooLarge => "too_large",
-            ErrorKind::Internal => "internal",
-            _ => "undecodable",
-        };
-        self.fail(reason, error.kind(), error.to_string())
-    }
-
-    fn not_inflated(&self, fault: compression::Fault<Shortage>) -> Failure {
-        match fault {
-            compression::Fault::Corrupt(error) => {
-                let message = format!("the body is not what its encoding says: {error}");
-                self.fail("corrupt", ErrorKind::Invalid, message)
-            }
-            compression::Fault::TooLarge => self.too_large(),
-            compression::Fault::Unpaid(shortage) => self.short(shortage),
-        }
-    }
-
-    /// What the sink refused. A fault of ours past decoding is never the
-    /// sender's loss (G16, G21): it comes back.
-    fn not_stored(&self, refusal: Refusal) -> Failure {
-        let kind = match refusal.kind {
-            kind @ (ErrorKind::Invalid
-            | ErrorKind::TooLarge
-            | ErrorKind::Throttled
-            | ErrorKind::DeadlineExceeded
-            | ErrorKind::Unauthenticated
-            | ErrorKind::Denied) => kind,
-            ErrorKind::Unavailable => ErrorKind::Unavailable,
-            ErrorKind::Cancelled
-            | ErrorKind::NotFound
-            | ErrorKind::Corrupt
-            | ErrorKind::Internal => {
-                tracing::error!(kind = %refusal.kind, error = %refusal, "a batch was not stored");
-                ErrorKind::Unavailable
-            }
-        };
-        let reason = kind.as_str();
-        let mut failure = self.fail(reason, kind, refusal.message);
-        if failure.refusal.retry_after.is_some() {
-            failure.refusal.retry_after = Some(self.admission.retry_after(refusal.retry_after));
-        }
-        failure
-    }
-
-    /// Why a body could not be taken in, but for its slowness, which each
-    /// protocol names in its own way.
-    pub(crate) fn not_taken(&self, fault: intake::Fault) -> Failure {
-        match fault {
-            intake::Fault::TooLarge => self.too_large(),
-            intake::Fault::Unpaid(shortage) => self.short(shortage),
-            intake::Fault::Broken(error) => {
-                let message = format!("the body ended before its end: {error}");
-                self.fail("broken_body", ErrorKind::Invalid, message)
-            }
-            intake::Fault::Slow => {
-                let message = "the body took too long to arrive: send less at once, or faster";
-                self.fail("slow_body", ErrorKind::DeadlineExceeded, message)
-            }
-        }
-    }
-
-    pub(crate) fn too_large(&self) -> Failure {
-        let limit = self.limit();
-        let key = match limit < self.max_request_bytes {
-            true => "limits.memory",
-            false => "limits.max_request_bytes",
-        };
-        let message = format!(
-            "the body exceeds {limit} bytes, sent or decompressed: send smaller batches or raise {key}"
-        );
-        self.fail("too_large", ErrorKind::TooLarge, message)
-    }
-
-    fn short(&self, shortage: Shortage) -> Failure {
-        match shortage {
-            Shortage::Now => self.unavailable("memory", "the ingest memory is in use"),
-            Shortage::Ever => self.too_large(),
-        }
-    }
-
-    fn unexpected(&self, panic: &tokio::task::JoinError) -> Failure {
-        tracing::error!(error = %panic, "a request ended unexpectedly");
-        self.unavailable("panic", "an unexpected error")
-    }
-
-    fn cancelled(&self) -> Failure {
-        self.fail("cancelled", ErrorKind::Cancelled, "the sender left")
-    }
-
-    fn closing(&self) -> Failure {
-        self.unavailable("draining", "shutting down")
-    }
-
-    fn unavailable(&self, reason: &'static str, cause: &str) -> Failure {
-        self.fail(reason, ErrorKind::Unavailable, format!("{cause}: retry shortly"))
-    }
-
-    /// A failure whose sender is told when to come back, if that can help.
-    pub(crate) fn fail(
-        &self,
-        reason: &'static str,
-        kind: ErrorKind,
-        message: impl Into<String>,
-    ) -> Failure {
-        let mut refusal = Refusal::new(kind, message);
-        let repeatable = [
-            ErrorKind::Unavailable,
-            ErrorKind::Throttled,
-            ErrorKind::DeadlineExceeded,
-            ErrorKind::Cancelled,
-        ];
-        if repeatable.contains(&kind) {
-            refusal.retry_after = Some(self.admission.retry_after(None));
-        }
-        Failure { refusal, reason }
-    }
 }
-
-#[cfg(test)]
-mod tests;
