@@ -1,1 +1,72 @@
-fn main() {}
+//! `cloudsail`: the daemon and its commands. The root knows every other room
+//! and is known by none; clap, anyhow, configuration files, the environment and
+//! signals exist here only.
+//!
+//! | file | its part |
+//! | --- | --- |
+//! | [`cli`] | the command line |
+//! | [`config`] | files, environment and flags as one typed configuration |
+//! | [`commands`] | one file per command |
+//! | [`wiring`] | storage, collector and engine joined into a running daemon |
+//! | [`bind`] | listeners, and who may be listened to (S1) |
+//! | [`admin`] | /healthz, /readyz, /metrics, flush and status on the HTTP door |
+//! | [`door`] | an axum router served with limits and timeouts (S14, S15) |
+//! | [`shutdown`] | signals, and the stages with their deadlines |
+//! | [`logging`] | log lines, escaped (S16), counted by level |
+//! | [`metrics`] | what the process says of itself |
+//! | [`client`] | a small HTTP client for the commands |
+//! | [`clock`] | the system's clock |
+
+mod admin;
+mod bind;
+mod cli;
+mod client;
+mod clock;
+mod commands;
+mod config;
+mod door;
+mod logging;
+mod metrics;
+mod shutdown;
+mod wiring;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Exit codes of every command: 0 done, 1 failure, 2 usage or configuration.
+const FAILURE: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Room for what a blocking call may still finish after the work is done.
+const LAST_CALLS: Duration = Duration::from_millis(500);
+
+fn main() -> ExitCode {
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are such errors too, with code 0.
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            let printed = error.print();
+            return ExitCode::from(if printed.is_ok() { code } else { FAILURE });
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
+            return ExitCode::from(FAILURE);
+        }
+    };
+    let outcome = runtime.block_on(commands::run(cli));
+    runtime.shutdown_timeout(LAST_CALLS);
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let ours = error.is::<cli::Usage>() || error.is::<config::Invalid>();
+            ExitCode::from(if ours { USAGE } else { FAILURE })
+        }
+    }
+}

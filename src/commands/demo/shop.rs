@@ -1,0 +1,416 @@
+//! A small shop: six services, ten minutes, and a release that exhausts its
+//! database connections. The same every time but for the clock.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde_json::{Value, json};
+
+const MILLI: i64 = 1_000_000;
+const SECOND: i64 = 1_000 * MILLI;
+const MINUTE: i64 = 60 * SECOND;
+
+/// What one exporter would send at once.
+const WINDOW: i64 = 15 * SECOND;
+const REQUESTS_PER_SECOND: i64 = 2;
+
+/// OTLP's numbers.
+const SERVER: u8 = 2;
+const CLIENT: u8 = 3;
+const INFO: u8 = 9;
+const ERROR: u8 = 17;
+
+/// Service and the version it runs.
+type Instance = (&'static str, &'static str);
+
+pub struct Shop {
+    random: Random,
+    now: i64,
+    end: i64,
+    fault: Range<i64>,
+    orders: i64,
+    window: Window,
+}
+
+/// The telemetry of some seconds, per instance.
+#[derive(Default)]
+pub struct Window {
+    spans: BTreeMap<Instance, Vec<Value>>,
+    logs: BTreeMap<Instance, Vec<Value>>,
+    metrics: BTreeMap<Instance, Vec<Value>>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub spans: usize,
+    pub logs: usize,
+    pub points: usize,
+}
+
+impl Counts {
+    pub fn add(&mut self, window: &Window) {
+        self.spans += window.spans.values().map(Vec::len).sum::<usize>();
+        self.logs += window.logs.values().map(Vec::len).sum::<usize>();
+        // Each metric has one point.
+        self.points += window.metrics.values().map(Vec::len).sum::<usize>();
+    }
+}
+
+/// How a call went: when it ended, and whether it failed.
+struct Done {
+    end: i64,
+    failed: bool,
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy)]
+struct From<'a> {
+    service: &'static str,
+    trace: &'a str,
+    parent: &'a str,
+}
+
+impl Shop {
+    /// The ten minutes before `now`; the fault is in the last four of them.
+    pub fn open(now: i64) -> Shop {
+        let begin = now - 10 * MINUTE;
+        Shop {
+            random: Random(0x5ee0_c10d_5a11_0001),
+            now: begin,
+            end: now,
+            fault: begin + 6 * MINUTE..now,
+            orders: 0,
+            window: Window::default(),
+        }
+    }
+
+    /// When payment 1.4.0 was live, nanoseconds since 1970.
+    pub fn fault(&self) -> Range<i64> {
+        self.fault.clone()
+    }
+
+    pub fn next_window(&mut self) -> Option<Window> {
+        // The last requests must have ended by now.
+        if self.now + WINDOW > self.end - 2 * SECOND {
+            return None;
+        }
+        for at in 0..WINDOW / SECOND * REQUESTS_PER_SECOND {
+            let start = self.now + at * SECOND / REQUESTS_PER_SECOND;
+            let start = start + self.random.between(0, 200) * MILLI;
+            match self.random.between(0, 10) {
+                0..4 => self.browse(start),
+                4..7 => self.fill_cart(start),
+                _ => self.check_out(start),
+            }
+        }
+        self.measure();
+        self.now += WINDOW;
+        Some(std::mem::take(&mut self.window))
+    }
+
+    fn browse(&mut self, start: i64) {
+        self.visit("GET /products", start, |shop, from, at| {
+            shop.call(from, "catalog", "GET /products", at, |shop, from, at| {
+                shop.database(from, "SELECT products", at, 2..9)
+            })
+        });
+    }
+
+    fn fill_cart(&mut self, start: i64) {
+        self.visit("POST /cart", start, |shop, from, at| {
+            shop.call(from, "cart", "POST /items", at, |shop, from, at| {
+                shop.database(from, "UPDATE carts", at, 1..5)
+            })
+        });
+    }
+
+    fn check_out(&mut self, start: i64) {
+        self.visit("POST /checkout", start, |shop, from, at| {
+            shop.call(from, "checkout", "POST /orders", at, |shop, from, at| {
+                let cart = shop.call(from, "cart", "GET /items", at, |shop, from, at| {
+                    shop.database(from, "SELECT carts", at, 1..4)
+                });
+                let paid = shop.call(from, "payment", "POST /charges", cart.end, Shop::charge);
+                if paid.failed {
+                    let body = "order not placed: payment answered 503";
+                    shop.log(from, paid.end, ERROR, body);
+                    return paid;
+                }
+                shop.orders += 1;
+                shop.log(from, paid.end, INFO, &format!("order {} placed", 40_000 + shop.orders));
+                let wait = shop.random.between(4, 14) * MILLI;
+                shop.call(from, "shipping", "POST /parcels", paid.end, |_, _, at| {
+                    Done { end: at + wait, failed: false }
+                })
+            })
+        });
+    }
+
+    /// Payment 1.4.0 forgets to give connections back.
+    fn charge(&mut self, from: From<'_>, at: i64) -> Done {
+        if !self.fault.contains(&at) || self.random.between(0, 10) < 3 {
+            return self.database(from, "INSERT charges", at, 12..35);
+        }
+        let got = at + self.random.between(300, 1_000) * MILLI;
+        if self.random.between(0, 10) < 4 {
+            let body = "charge failed: no database connection within 1 s, all 10 of the pool are in use";
+            self.log(from, got, ERROR, body);
+            return Done { end: got, failed: true };
+        }
+        self.database(from, "INSERT charges", got, 12..35)
+    }
+
+    fn database(&mut self, from: From<'_>, name: &str, at: i64, millis: Range<i64>) -> Done {
+        let end = at + self.random.between(millis.start, millis.end) * MILLI;
+        let operation = name.split(' ').next().unwrap_or_default();
+        let attributes = json!([
+            text("db.system.name", "postgresql"),
+            text("db.operation.name", operation),
+        ]);
+        let id = self.random.hex(8);
+        self.span(from, &id, name, CLIENT, at..end, attributes, false);
+        Done { end, failed: false }
+    }
+
+    /// A visitor's request, the root of a trace.
+    fn visit(
+        &mut self,
+        name: &'static str,
+        start: i64,
+        work: impl FnOnce(&mut Shop, From<'_>, i64) -> Done,
+    ) {
+        let (trace, id) = (self.random.hex(16), self.random.hex(8));
+        let from = From { service: "frontend", trace: &trace, parent: &id };
+        let done = work(self, from, start + MILLI);
+        let root = From { parent: "", ..from };
+        self.serve(root, &id, name, start..done.end + MILLI, done.failed);
+    }
+
+    /// A call from one service to another: a span on either side.
+    fn call(
+        &mut self,
+        from: From<'_>,
+        to: &'static str,
+        name: &'static str,
+        start: i64,
+        work: impl FnOnce(&mut Shop, From<'_>, i64) -> Done,
+    ) -> Done {
+        let (here, there) = (self.random.hex(8), self.random.hex(8));
+        let network = self.random.between(200, 900) * 1_000;
+        let arrived = start + network;
+        let inside = From { service: to, trace: from.trace, parent: &there };
+        let done = work(self, inside, arrived + MILLI / 2);
+        let answered = done.end + MILLI / 2;
+        self.serve(From { parent: &here, ..inside }, &there, name, arrived..answered, done.failed);
+        let attributes = http(name, done.failed, Some(to));
+        let end = answered + network;
+        self.span(from, &here, name, CLIENT, start..end, attributes, done.failed);
+        Done { end, failed: done.failed }
+    }
+
+    fn serve(&mut self, from: From<'_>, id: &str, name: &str, time: Range<i64>, failed: bool) {
+        self.span(from, id, name, SERVER, time, http(name, failed, None), failed);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a span's own fields")]
+    fn span(
+        &mut self,
+        from: From<'_>,
+        id: &str,
+        name: &str,
+        kind: u8,
+        time: Range<i64>,
+        attributes: Value,
+        failed: bool,
+    ) {
+        let instance = self.instance(from.service, time.start);
+        self.window.spans.entry(instance).or_default().push(json!({
+            "traceId": from.trace,
+            "spanId": id,
+            "parentSpanId": from.parent,
+            "name": name,
+            "kind": kind,
+            "startTimeUnixNano": time.start.to_string(),
+            "endTimeUnixNano": time.end.to_string(),
+            "attributes": attributes,
+            "status": { "code": if failed { 2 } else { 0 } },
+        }));
+    }
+
+    fn log(&mut self, from: From<'_>, at: i64, severity: u8, body: &str) {
+        let instance = self.instance(from.service, at);
+        self.window.logs.entry(instance).or_default().push(json!({
+            "timeUnixNano": at.to_string(),
+            "observedTimeUnixNano": at.to_string(),
+            "severityNumber": severity,
+            "severityText": if severity >= ERROR { "ERROR" } else { "INFO" },
+            "body": { "stringValue": body },
+            "traceId": from.trace,
+            "spanId": from.parent,
+        }));
+    }
+
+    /// One point per window: connections in use, orders so far.
+    fn measure(&mut self) {
+        let at = self.now + WINDOW;
+        let used = if self.fault.contains(&at) { 10 } else { self.random.between(2, 6) };
+        let gauge = json!({
+            "name": "db.client.connection.count",
+            "unit": "{connection}",
+            "gauge": { "dataPoints": [{
+                "timeUnixNano": at.to_string(),
+                "asInt": used.to_string(),
+                "attributes": [text("db.client.connection.state", "used")],
+            }]},
+        });
+        let sum = json!({
+            "name": "shop.orders",
+            "unit": "{order}",
+            "sum": { "aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [{
+                "startTimeUnixNano": (self.end - 10 * MINUTE).to_string(),
+                "timeUnixNano": at.to_string(),
+                "asInt": self.orders.to_string(),
+            }]},
+        });
+        for (service, metric) in [("payment", gauge), ("checkout", sum)] {
+            let instance = self.instance(service, self.now);
+            self.window.metrics.entry(instance).or_default().push(metric);
+        }
+    }
+
+    fn instance(&self, service: &'static str, at: i64) -> Instance {
+        let version = match service {
+            "payment" if self.fault.contains(&at) => "1.4.0",
+            "payment" => "1.3.2",
+            _ => "2.0.1",
+        };
+        (service, version)
+    }
+}
+
+impl Window {
+    /// Paths and bodies of the requests that carry this.
+    pub fn requests(&self) -> Vec<(&'static str, Value)> {
+        let wrap = |items: &BTreeMap<Instance, Vec<Value>>, scopes: &str, name: &str| -> Value {
+            items
+                .iter()
+                .map(|(instance, items)| {
+                    let scope = json!({ "scope": { "name": "shop" }, name: items });
+                    json!({ "resource": resource(*instance), scopes: [scope] })
+                })
+                .collect()
+        };
+        let mut requests = vec![
+            ("/v1/traces", json!({ "resourceSpans": wrap(&self.spans, "scopeSpans", "spans") })),
+            ("/v1/metrics", json!({ "resourceMetrics": wrap(&self.metrics, "scopeMetrics", "metrics") })),
+        ];
+        if !self.logs.is_empty() {
+            let logs = wrap(&self.logs, "scopeLogs", "logRecords");
+            requests.push(("/v1/logs", json!({ "resourceLogs": logs })));
+        }
+        requests
+    }
+}
+
+fn resource((service, version): Instance) -> Value {
+    json!({ "attributes": [
+        text("service.name", service),
+        text("service.namespace", "shop"),
+        text("service.version", version),
+        text("service.instance.id", &format!("{service}-0")),
+        text("deployment.environment.name", "demo"),
+    ]})
+}
+
+fn text(key: &str, value: &str) -> Value {
+    json!({ "key": key, "value": { "stringValue": value } })
+}
+
+fn http(name: &str, failed: bool, server: Option<&str>) -> Value {
+    let (method, route) = name.split_once(' ').unwrap_or((name, ""));
+    let status = if failed { "503" } else { "200" };
+    let mut attributes = vec![
+        text("http.request.method", method),
+        text(if server.is_some() { "url.path" } else { "http.route" }, route),
+        json!({ "key": "http.response.status_code", "value": { "intValue": status } }),
+    ];
+    attributes.extend(server.map(|server| text("server.address", server)));
+    Value::Array(attributes)
+}
+
+/// xorshift64*: repeatable, and good enough to look like a shop.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// From `low` up to, not including, `high`.
+    fn between(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.next() >> 33) as i64 % (high - low).max(1)
+    }
+
+    /// A random id of that many bytes.
+    fn hex(&mut self, bytes: usize) -> String {
+        let mut id = String::new();
+        while id.len() < bytes * 2 {
+            id.push_str(&format!("{:016x}", self.next()));
+        }
+        id.truncate(bytes * 2);
+        id
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items<'a>(request: &'a Value, path: &[&str]) -> Vec<&'a Value> {
+        path.iter().fold(vec![request], |found, key| {
+            found.iter().filter_map(|value| value[*key].as_array()).flatten().collect()
+        })
+    }
+
+    /// Scenario: the shop's ten minutes are generated.
+    /// Guarantees: every span lies in its parent, nothing is from the future, and
+    /// payment fails during the fault and only then.
+    #[test]
+    fn the_shop_is_believable() {
+        let now = 1_700_000_000_000_000_000;
+        let mut shop = Shop::open(now);
+        let fault = shop.fault();
+        let mut counts = Counts::default();
+        let (mut failed, mut charges) = ([0, 0], [0, 0]);
+        while let Some(window) = shop.next_window() {
+            counts.add(&window);
+            let (_, request) = &window.requests()[0];
+            let number = |span: &Value, key: &str| span[key].as_str().unwrap().parse::<i64>().unwrap();
+            let time = |span: &Value| number(span, "startTimeUnixNano")..number(span, "endTimeUnixNano");
+            let spans = items(request, &["resourceSpans", "scopeSpans", "spans"]);
+            let by_id: BTreeMap<_, _> =
+                spans.iter().map(|span| (span["spanId"].as_str().unwrap(), *span)).collect();
+            assert_eq!(by_id.len(), spans.len());
+            for span in &spans {
+                let own = time(span);
+                assert!(own.start < own.end && own.end <= now, "{span}");
+                if let Some(parent) = by_id.get(span["parentSpanId"].as_str().unwrap()) {
+                    let outer = time(parent);
+                    assert!(outer.start <= own.start && own.end <= outer.end, "{span} in {parent}");
+                    assert_eq!(parent["traceId"], span["traceId"]);
+                }
+                if span["name"] == "POST /charges" && span["kind"] == SERVER {
+                    let during = usize::from(fault.contains(&own.start));
+                    charges[during] += 1;
+                    failed[during] += usize::from(span["status"]["code"] == 2);
+                }
+            }
+        }
+        assert!(counts.spans > 5_000 && counts.logs > 200 && counts.points > 50, "{counts:?}");
+        assert!(charges[0] > 50 && charges[1] > 50 && failed[0] == 0, "{charges:?} {failed:?}");
+        assert!(failed[1] * 5 > charges[1], "{charges:?} {failed:?}");
+    }
+}

@@ -1,0 +1,72 @@
+//! One file per command.
+//!
+//! | file | command |
+//! | --- | --- |
+//! | [`serve`] | `serve`, the daemon |
+//! | [`sql`] | `sql`: over HTTP, or in process straight on a store |
+//! | [`replay`] | `replay`: recorded OTLP, sent again |
+//! | [`demo`] | `demo`: a daemon, a shop with a fault, questions about it |
+//! | [`config`] | `config validate`, `show`, `schema` |
+//! | [`doctor`] | `doctor`: tries what the daemon will need |
+//! | [`verify`] | `verify`: every file the tables name |
+//!
+//! What a command answers goes to standard output, everything else to standard
+//! error.
+
+mod config;
+mod demo;
+mod doctor;
+mod replay;
+mod serve;
+mod sql;
+mod verify;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, Configuration};
+use crate::config::machine::Machine;
+use crate::config::{self as configuration, Invalid, Loaded, Sources};
+use crate::logging;
+
+/// What commands other than the daemon log unless `CLOUDSAIL_LOG` says otherwise.
+const QUIET: &str = "warn";
+
+pub async fn run(mut cli: Cli) -> Result<ExitCode> {
+    let command = cli.take_command()?;
+    let given = cli.configuration;
+    let filter = match command {
+        Command::Serve(_) => "info",
+        _ => QUIET,
+    };
+    logging::start(given.log_format, filter)?;
+    match command {
+        Command::Serve(serve) => serve::run(&given, serve).await,
+        Command::Sql(sql) => sql::run(sql).await,
+        Command::Replay(replay) => replay::run(replay).await,
+        Command::Demo(demo) => demo::run(demo).await,
+        Command::Config(which) => config::run(&given, which),
+        Command::Doctor => doctor::run(&given).await,
+        Command::Verify(verify) => verify::run(&given, verify).await,
+        Command::Completions { shell } => completions(shell),
+    }
+}
+
+/// The configuration that the command line and the environment describe.
+fn load(given: &Configuration) -> Result<Loaded, Invalid> {
+    load_from(&given.sources())
+}
+
+fn load_from(sources: &Sources) -> Result<Loaded, Invalid> {
+    configuration::load(sources, &Machine::read()?)
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<ExitCode> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cloudsail", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,198 @@
+//! `serve`: the daemon, from its configuration to its exit code.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+
+use crate::bind::Addresses;
+use crate::cli::{Configuration, Serve};
+use crate::clock::SystemClock;
+use crate::config::{Config, Loaded, keys};
+use crate::shutdown::Signals;
+use crate::wiring::Daemon;
+
+pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
+    let mut sources = given.sources();
+    if serve.insecure {
+        sources.flags.push(("insecure", true.into(), "--insecure"));
+    }
+    let Loaded { config, warnings, .. } = super::load_from(&sources)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    say_what_is_not_built(&config);
+    // Installed before anything is opened: from here on a signal ends in order.
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let started = tokio::select! {
+        started = Daemon::start(&config, Arc::new(SystemClock)) => started,
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped while starting; the next start recovers the same");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
+    let mut daemon = started?;
+    tracing::info!(node = %config.node.id, store = %keys::redact_userinfo(&config.store.url), "ready");
+    if let Some(path) = &serve.ports_file {
+        write_ports(path, daemon.addresses())?;
+    }
+    // A closed standard output is no reason to stop serving.
+    if let Err(error) = std::io::stdout().write_all(banner(&config, daemon.addresses()).as_bytes()) {
+        tracing::debug!(%error, "the banner could not be printed");
+    }
+
+    let failure = tokio::select! {
+        signal = signals.next() => {
+            tracing::info!(signal, "shutting down; a second signal exits at once");
+            None
+        }
+        failure = daemon.failed() => {
+            tracing::error!("shutting down: {failure:#}");
+            Some(failure)
+        }
+    };
+    tokio::select! {
+        () = daemon.stop() => {}
+        signal = signals.next() => {
+            tracing::warn!(signal, "exiting at once; the next start recovers what was not written out");
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    match failure {
+        None => {
+            tracing::info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(failure) => Err(failure),
+    }
+}
+
+fn say_what_is_not_built(config: &Config) {
+    for (key, listen) in [
+        ("flight.listen", &config.flight.listen),
+        ("postgres.listen", &config.postgres.listen),
+    ] {
+        if !listen.is_empty() {
+            tracing::info!("{key} is not available in this version: nothing listens on {listen}");
+        }
+    }
+    if config.insecure.0 {
+        let open: Vec<_> = config
+            .listens()
+            .into_iter()
+            .filter(|(_, listen)| {
+                listen.parse::<SocketAddr>().is_ok_and(|address| !address.ip().is_loopback())
+            })
+            .map(|(_, listen)| listen)
+            .collect();
+        if !open.is_empty() {
+            tracing::warn!(
+                "INSECURE: whoever reaches {} may write and read everything: there is neither TLS nor authentication",
+                open.join(", ")
+            );
+        }
+    }
+}
+
+/// Written beside and renamed, so that whoever waits for it reads it whole.
+fn write_ports(path: &Path, addresses: &Addresses) -> Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".tmp");
+    let text = serde_json::to_string(addresses)?;
+    std::fs::write(&beside, text + "\n")
+        .and_then(|()| std::fs::rename(&beside, path))
+        .with_context(|| format!("cannot write the ports file {}", path.display()))
+}
+
+/// What was bound, and the line to paste.
+fn banner(config: &Config, addresses: &Addresses) -> String {
+    let mut text = format!("cloudsail {} is ready\n\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |name: &str, what: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {name:<10} {what}");
+    };
+    if let Some(address) = addresses.otlp_grpc {
+        line("OTLP/gRPC", address.to_string());
+    }
+    if let Some(address) = addresses.otlp_http {
+        line("OTLP/HTTP", format!("http://{address}"));
+    }
+    if let Some(address) = addresses.http {
+        line("HTTP API", format!("http://{address}"));
+    }
+    line("store", keys::redact_userinfo(&config.store.url));
+    line("log", config.wal.dir.clone());
+    let door = match (addresses.otlp_http, addresses.otlp_grpc) {
+        (Some(http), _) => Some((http, "http/protobuf")),
+        (None, Some(grpc)) => Some((grpc, "grpc")),
+        (None, None) => None,
+    };
+    if let Some((address, protocol)) = door {
+        let _ = write!(
+            text,
+            "\nSend telemetry:\n  export OTEL_EXPORTER_OTLP_ENDPOINT=http://{}\n  export OTEL_EXPORTER_OTLP_PROTOCOL={protocol}\n",
+            reachable(address)
+        );
+    }
+    if let Some(address) = addresses.http {
+        let _ = write!(
+            text,
+            "Ask:\n  cloudsail sql --server http://{} \"SELECT service_name, count(*) FROM spans GROUP BY 1\"\n",
+            reachable(address)
+        );
+    }
+    text
+}
+
+/// An address to connect to: all addresses are reached by loopback from here.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        _ => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the ports file is written over an older one; a door is off.
+    /// Guarantees: it holds the addresses really bound, and nothing is left beside it.
+    #[test]
+    fn the_ports_file_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ports.json");
+        std::fs::write(&path, "old").unwrap();
+        let addresses = Addresses {
+            otlp_grpc: None,
+            otlp_http: Some("127.0.0.1:1".parse().unwrap()),
+            http: Some("[::1]:2".parse().unwrap()),
+        };
+        write_ports(&path, &addresses).unwrap();
+        let read: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+        assert_eq!(read, serde_json::json!({"otlp_http": "127.0.0.1:1", "http": "[::1]:2"}));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    /// Scenario: doors on all addresses, and OTLP/HTTP turned off.
+    /// Guarantees: the line to paste names an address and a protocol that work from here.
+    #[test]
+    fn the_banner_has_the_line_to_paste() {
+        let config = Config::default();
+        let both = Addresses {
+            otlp_grpc: Some("0.0.0.0:4317".parse().unwrap()),
+            otlp_http: Some("0.0.0.0:4318".parse().unwrap()),
+            http: None,
+        };
+        let text = banner(&config, &both);
+        assert!(text.contains("\n  export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"), "{text}");
+        let text = banner(&config, &Addresses { otlp_http: None, ..both });
+        assert!(text.contains("=http://127.0.0.1:4317\n  export OTEL_EXPORTER_OTLP_PROTOCOL=grpc"));
+    }
+}

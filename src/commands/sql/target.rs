@@ -1,0 +1,276 @@
+//! Who is asked: a daemon over HTTP, or an engine in this process that reads a
+//! store.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow};
+use arrow::ipc::reader::StreamReader;
+use bytes::{Buf as _, Bytes};
+use futures::StreamExt as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CONTENT_TYPE};
+use hyper::{Method, Response, StatusCode};
+use prometheus_client::registry::Registry;
+use query::{Engine, Query, render};
+use schema::{Catalog, Tenant};
+use storage::Reader;
+use tokio::sync::mpsc;
+
+use super::output::{self, Output, Unread};
+use crate::cli::{Format, Usage};
+use crate::client::{Client, accepted, said};
+use crate::clock::SystemClock;
+use crate::wiring;
+
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+const COMPLETE: &str = "x-cloudsail-complete";
+
+/// The end of a JSON answer whose rows broke off after the status was sent.
+/// Rows cannot hold it: line breaks inside of values are escaped.
+const BROKEN: &[u8] = b"],\n\"error\":";
+
+pub enum Target {
+    Server(Client),
+    Store { engine: Arc<Engine>, tenant: Tenant, _spill: Spill },
+}
+
+/// How a question ended, if not in an error.
+pub enum Asked {
+    Answered,
+    Cancelled,
+    Unread,
+}
+
+impl Target {
+    pub async fn open(url: &str, tenant: &str) -> Result<Target> {
+        let tenant = Tenant::new(tenant).map_err(|error| Usage(format!("--tenant: {error}")))?;
+        let store = wiring::open_existing(url)?;
+        let reader = Reader::open(store, Arc::new(Catalog::default()), tenant.clone()).await?;
+        let spill = Spill::new();
+        let settings = query::Settings::under(&spill.0);
+        let mut registry = Registry::default();
+        let engine =
+            Engine::new(Arc::new(reader), settings, Arc::new(SystemClock), &mut registry)?;
+        Ok(Target::Store { engine, tenant, _spill: spill })
+    }
+
+    /// Asks and prints the answer. Ctrl-C cancels the question, here and there.
+    pub async fn ask(&self, sql: &str, format: Format) -> Result<Asked> {
+        let asked = match self {
+            Target::Server(client) => ask_server(client, sql, format).await,
+            Target::Store { engine, tenant, .. } => {
+                tokio::select! {
+                    answered = ask_engine(engine, tenant, sql, format) => answered,
+                    interrupted = tokio::signal::ctrl_c() => {
+                        interrupted.map(|()| Asked::Cancelled).map_err(Into::into)
+                    }
+                }
+            }
+        };
+        match asked {
+            Err(error) if error.is::<Unread>() => Ok(Asked::Unread),
+            other => other,
+        }
+    }
+
+    /// The tables as `GET /api/v1/tables` shows them.
+    pub async fn tables(&self) -> Result<serde_json::Value> {
+        match self {
+            Target::Server(client) => client.json(Method::GET, "/api/v1/tables", Bytes::new()).await,
+            Target::Store { engine, tenant, .. } => {
+                let tables = engine.tables(tenant).map_err(in_words)?;
+                Ok(serde_json::json!({ "tables": tables }))
+            }
+        }
+    }
+
+    pub fn name(&self) -> String {
+        match self {
+            Target::Server(client) => client.base().to_owned(),
+            Target::Store { tenant, .. } => format!("a store's committed rows, tenant {tenant}"),
+        }
+    }
+}
+
+/// An engine's error, as the HTTP door would tell it.
+fn in_words(error: query::Error) -> anyhow::Error {
+    let document = render::error_document(&error).to_string();
+    anyhow!(said(StatusCode::INTERNAL_SERVER_ERROR, document.as_bytes()))
+}
+
+async fn ask_engine(
+    engine: &Engine,
+    tenant: &Tenant,
+    sql: &str,
+    format: Format,
+) -> Result<Asked> {
+    let query = Query { tenant: tenant.clone(), ..Query::new(sql, "cli") };
+    let mut answer = engine.run(query).await.map_err(in_words)?;
+    let mut output = Output::new(format, answer.schema.clone(), Instant::now())?;
+    while let Some(batch) = answer.rows.next().await {
+        output.rows(&batch.map_err(in_words)?)?;
+    }
+    output.finish(Some(answer.stats.summary()), true)?;
+    Ok(Asked::Answered)
+}
+
+async fn ask_server(client: &Client, sql: &str, format: Format) -> Result<Asked> {
+    let started = Instant::now();
+    let body = Bytes::from(serde_json::json!({ "query": sql }).to_string());
+    // JSON carries the engine's statistics; the other forms are made here.
+    let accept = if format == Format::Json { "application/json" } else { ARROW };
+    let headers = [(CONTENT_TYPE, "application/json"), (ACCEPT, accept)];
+    let sent = client.send(Method::POST, "/api/v1/sql", &headers, body);
+    let answer = tokio::select! {
+        answer = sent => accepted(answer?).await?,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            return Ok(Asked::Cancelled);
+        }
+    };
+    let complete = answer.headers().get(COMPLETE).is_none_or(|value| value != "false");
+    let (chunks, received) = mpsc::channel(4);
+    let printing = tokio::task::spawn_blocking(move || match format {
+        Format::Json => pass_on(received),
+        _ => decode(Received::new(received), format, started, complete),
+    });
+    let cancelled = tokio::select! {
+        () = forward(answer, chunks) => false,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted?;
+            true
+        }
+    };
+    // With the sender gone the printer ends, at the latest with its next read.
+    let printed = printing.await.context("printing the answer broke off")?;
+    if cancelled {
+        return Ok(Asked::Cancelled);
+    }
+    printed.map(|()| Asked::Answered)
+}
+
+type Chunk = io::Result<Bytes>;
+
+/// The body's bytes, as fast as they are printed. Dropping the body tells the
+/// server that nobody waits any more.
+async fn forward(mut answer: Response<Incoming>, chunks: mpsc::Sender<Chunk>) {
+    while let Some(frame) = answer.body_mut().frame().await {
+        let chunk = match frame {
+            Ok(frame) => match frame.into_data() {
+                Ok(bytes) => Ok(bytes),
+                Err(_) => continue,
+            },
+            Err(error) => Err(io::Error::other(error)),
+        };
+        if chunks.send(chunk).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn broke_off() -> anyhow::Error {
+    anyhow!("the answer broke off; the daemon's log and system.queries say why")
+}
+
+fn pass_on(mut received: mpsc::Receiver<Chunk>) -> Result<()> {
+    let mut end: Vec<u8> = Vec::new();
+    while let Some(chunk) = received.blocking_recv() {
+        let chunk = chunk.map_err(|_| broke_off())?;
+        output::copy(&chunk)?;
+        end.extend_from_slice(&chunk);
+        let surplus = end.len().saturating_sub(16 << 10);
+        end.drain(..surplus);
+    }
+    if end.windows(BROKEN.len()).any(|window| window == BROKEN) {
+        return Err(broke_off());
+    }
+    Ok(())
+}
+
+fn decode(
+    received: Received,
+    format: Format,
+    started: Instant,
+    complete: bool,
+) -> Result<()> {
+    let reader = StreamReader::try_new(received, None).context("the server did not answer Arrow")?;
+    let mut output = Output::new(format, reader.schema(), started)?;
+    for batch in reader {
+        output.rows(&batch.map_err(|_| broke_off())?)?;
+    }
+    output.finish(None, complete)
+}
+
+/// Chunks as a reader, for a thread that may block.
+struct Received {
+    chunks: mpsc::Receiver<Chunk>,
+    current: Bytes,
+}
+
+impl Received {
+    fn new(chunks: mpsc::Receiver<Chunk>) -> Received {
+        Received { chunks, current: Bytes::new() }
+    }
+}
+
+impl Read for Received {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.current.is_empty() {
+            match self.chunks.blocking_recv() {
+                Some(chunk) => self.current = chunk?,
+                None => return Ok(0),
+            }
+        }
+        let count = self.current.len().min(out.len());
+        self.current.copy_to_slice(&mut out[..count]);
+        Ok(count)
+    }
+}
+
+/// A folder of this process for what does not fit into memory; made by the
+/// engine, removed here.
+pub struct Spill(PathBuf);
+
+impl Spill {
+    fn new() -> Spill {
+        Spill(std::env::temp_dir().join(format!("cloudsail-sql-{}", std::process::id())))
+    }
+}
+
+impl Drop for Spill {
+    fn drop(&mut self) {
+        match std::fs::remove_dir_all(&self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, dir = %self.0.display(), "could not remove the spill folder");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(chunks: Vec<Chunk>) -> mpsc::Receiver<Chunk> {
+        let (sender, receiver) = mpsc::channel(chunks.len().max(1));
+        chunks.into_iter().for_each(|chunk| sender.try_send(chunk).unwrap());
+        receiver
+    }
+
+    /// Scenario: bytes come in chunks of any size, then the connection breaks.
+    /// Guarantees: they are read in order, and the break is an error, not an end.
+    #[test]
+    fn a_broken_connection_is_not_the_end() {
+        let chunks = vec![Ok("ab".into()), Ok(Bytes::new()), Ok("cde".into())];
+        let mut text = String::new();
+        Received::new(received(chunks)).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "abcde");
+        let chunks = vec![Ok("ab".into()), Err(io::Error::other("reset"))];
+        assert!(Received::new(received(chunks)).read_to_string(&mut text).is_err());
+    }
+}

@@ -1,0 +1,350 @@
+//! Every key there is, typed. The doc comments become the JSON schema's
+//! descriptions (`cloudsail config schema`), so they speak to users.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::units::{Bytes, Count, Percent, Period, Switch, text};
+
+/// Cloudsail's configuration. Every key has a default.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub otlp: Otlp,
+    /// HTTP API, /healthz, /readyz and /metrics.
+    pub http: Http,
+    /// Arrow Flight SQL (not built yet).
+    pub flight: Flight,
+    /// Postgres wire protocol (not built yet).
+    pub postgres: Postgres,
+    /// Allow listening on other than loopback addresses without TLS and
+    /// authentication: whoever reaches the port may write and read everything.
+    pub insecure: Switch,
+    pub store: Store,
+    pub ack: Ack,
+    pub wal: Wal,
+    pub stage: Stage,
+    pub disk: Disk,
+    pub flush: Flush,
+    pub limits: Limits,
+    pub query: Query,
+    /// Attributes that get a typed column of their own.
+    pub promote: Vec<Promote>,
+    pub node: Node,
+    pub retention: Retention,
+    /// Compaction (not built yet).
+    pub compaction: NotBuilt,
+    /// Authentication (not built yet).
+    pub auth: NotBuilt,
+    /// TLS (not built yet).
+    pub tls: NotBuilt,
+    /// Export of the daemon's own telemetry by OTLP (not built yet).
+    pub self_telemetry: NotBuilt,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Otlp {
+    pub grpc: OtlpGrpc,
+    pub http: OtlpHttp,
+}
+
+/// A section whose one key is the address of a door.
+macro_rules! door {
+    ($name:ident, $port:literal, $doc:literal) => {
+        #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name {
+            #[doc = $doc]
+            #[serde(deserialize_with = "text")]
+            pub listen: String,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { listen: concat!("127.0.0.1:", $port).into() }
+            }
+        }
+    };
+}
+
+door!(OtlpGrpc, "4317", "Address for OTLP/gRPC; port 0 picks a free one, empty turns the door off.");
+door!(OtlpHttp, "4318", "Address for OTLP/HTTP; port 0 picks a free one, empty turns the door off.");
+door!(Http, "4320", "Address for the HTTP API; port 0 picks a free one, empty turns the door off.");
+door!(Flight, "4321", "Address for Arrow Flight SQL; empty turns the door off.");
+door!(Postgres, "4322", "Address for the Postgres wire protocol; empty turns the door off.");
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// Where the tables live: file:///path or memory://. Default: the folder
+    /// cloudsail-data/store below the current one.
+    #[serde(deserialize_with = "text", serialize_with = "without_userinfo")]
+    pub url: String,
+    /// Options passed to the object store as they are.
+    pub options: StoreOptions,
+}
+
+/// Options of the object store. Some are secrets, so neither `Debug` nor
+/// `Serialize` ever shows those (S29).
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct StoreOptions(pub BTreeMap<String, OptionText>);
+
+/// One option's value.
+#[derive(Clone, Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct OptionText(#[serde(deserialize_with = "text")] pub String);
+
+pub const REDACTED: &str = "<redacted>";
+
+impl StoreOptions {
+    /// Whether a key's value must not be shown.
+    fn is_secret(key: &str) -> bool {
+        let key = key.to_ascii_lowercase();
+        ["secret", "passw", "token", "key", "credential", "sas", "signature", "account_json"]
+            .iter()
+            .any(|smell| key.contains(smell))
+    }
+
+    fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(key, value)| match Self::is_secret(key) {
+            true => (key.as_str(), REDACTED),
+            false => (key.as_str(), value.0.as_str()),
+        })
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.shown()).finish()
+    }
+}
+
+impl Serialize for StoreOptions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.shown())
+    }
+}
+
+fn without_userinfo<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&redact_userinfo(url))
+}
+
+/// The URL without the `user:password@` that some stores take.
+pub fn redact_userinfo(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((userinfo, _)) => format!("{scheme}://{REDACTED}{}", &rest[userinfo.len()..]),
+        None => url.to_owned(),
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AckLevel {
+    /// Durable in this node's log.
+    #[default]
+    Local,
+    /// Committed to the object store (not built yet).
+    Store,
+    /// Made durable by the next hop (not built yet).
+    Gateway,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ack {
+    /// What an acknowledgement promises.
+    pub level: AckLevel,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WalSync {
+    /// Before every acknowledgement; one fsync serves many requests.
+    Always,
+    /// Every wal.sync_interval; a power loss may take what was acked since.
+    Interval,
+    /// When the operating system likes.
+    Off,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wal {
+    /// Folder of the write-ahead log; must be on a local disk.
+    #[serde(deserialize_with = "text")]
+    pub dir: String,
+    /// When an acknowledged request is on the disk.
+    pub sync: WalSync,
+    /// Time between two fsyncs under `sync: interval`.
+    pub sync_interval: Period,
+    /// Size at which a segment is closed.
+    pub segment_bytes: Bytes,
+    /// Size of all segments at which requests are refused.
+    pub max_bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stage {
+    /// Folder for Parquet files on their way to the store.
+    #[serde(deserialize_with = "text")]
+    pub dir: String,
+    /// Size of staged files at which staging pauses.
+    pub max_bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Disk {
+    /// Share of the volume that is kept free; below it requests are refused.
+    pub reserve: Percent,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Flush {
+    /// Age of a table's oldest row in memory at which its rows are written out.
+    pub max_age: Period,
+    /// Size of a table's rows in memory at which they are written out.
+    pub max_bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest OTLP request, compressed or not.
+    pub max_request_bytes: Bytes,
+    /// Memory for telemetry on its way in and for queries together. Default:
+    /// half of what the machine or the container has, at most 2GiB.
+    pub memory: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Query {
+    /// Memory for all queries together. Default: half of limits.memory.
+    pub memory: Bytes,
+    /// Longest run of a query.
+    pub timeout: Period,
+    /// Most rows that a query may answer.
+    pub max_rows: Count,
+    /// Queries that run at the same time.
+    pub concurrency: Count,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PromoteScope {
+    Resource,
+    Scope,
+    Record,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PromoteType {
+    #[default]
+    Text,
+    Int,
+    Double,
+    Bool,
+}
+
+/// One promoted attribute.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Promote {
+    /// Where the attribute is set.
+    pub scope: PromoteScope,
+    /// Its key; also the name of the column.
+    #[serde(deserialize_with = "text")]
+    pub key: String,
+    /// The column's type; a value of another type stays in the map.
+    #[serde(default, rename = "type")]
+    pub kind: PromoteType,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Node {
+    /// Name of this node in every row it receives. Default: the host's name.
+    #[serde(deserialize_with = "text")]
+    pub id: String,
+}
+
+/// How long rows are kept (not built yet: they are kept for ever).
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Period>,
+}
+
+/// A section that is reserved: its keys are known to be coming, and setting
+/// one is answered in words instead of being ignored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct NotBuilt(pub BTreeMap<String, serde_json::Value>);
+
+impl Default for Wal {
+    fn default() -> Self {
+        Wal {
+            dir: String::new(),
+            sync: WalSync::Always,
+            sync_interval: Period(std::time::Duration::from_millis(200)),
+            segment_bytes: Bytes(64 << 20),
+            max_bytes: Bytes(1 << 30),
+        }
+    }
+}
+
+impl Default for Stage {
+    fn default() -> Self {
+        Stage { dir: String::new(), max_bytes: Bytes(10 << 30) }
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Disk { reserve: Percent(0.05) }
+    }
+}
+
+impl Default for Flush {
+    fn default() -> Self {
+        Flush {
+            max_age: Period(std::time::Duration::from_secs(60)),
+            max_bytes: Bytes(64 << 20),
+        }
+    }
+}
+
+/// Zero memory stands for "what the machine allows" until the defaults that
+/// depend on it are filled in.
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { max_request_bytes: Bytes(64 << 20), memory: Bytes(0) }
+    }
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Query {
+            memory: Bytes(0),
+            timeout: Period(std::time::Duration::from_secs(60)),
+            max_rows: Count(10_000_000),
+            concurrency: Count(8),
+        }
+    }
+}

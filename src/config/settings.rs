@@ -1,0 +1,97 @@
+//! From what the user wrote to the numbers each crate is run with.
+
+use std::path::PathBuf;
+
+use schema::{Catalog, ColumnType, Promotion, Scope};
+use storage::{FlushSettings, Settings, StageSettings, Sync, WalSettings};
+
+use super::keys::{Config, PromoteScope, PromoteType, WalSync};
+use crate::shutdown;
+
+impl Config {
+    /// Every door's key and address, whether it is built or not.
+    pub fn listens(&self) -> [(&'static str, &str); 5] {
+        [
+            ("otlp.grpc.listen", &self.otlp.grpc.listen),
+            ("otlp.http.listen", &self.otlp.http.listen),
+            ("http.listen", &self.http.listen),
+            ("flight.listen", &self.flight.listen),
+            ("postgres.listen", &self.postgres.listen),
+        ]
+    }
+
+    pub fn storage(&self) -> Settings {
+        Settings {
+            wal: WalSettings {
+                dir: PathBuf::from(&self.wal.dir),
+                sync: match self.wal.sync {
+                    WalSync::Always => Sync::Always,
+                    WalSync::Interval => Sync::Interval(self.wal.sync_interval.0),
+                    WalSync::Off => Sync::Off,
+                },
+                segment_bytes: self.wal.segment_bytes.0,
+                max_bytes: self.wal.max_bytes.0,
+            },
+            stage: StageSettings {
+                dir: PathBuf::from(&self.stage.dir),
+                max_bytes: self.stage.max_bytes.0,
+            },
+            flush: FlushSettings {
+                max_age: self.flush.max_age.0,
+                max_bytes: self.flush.max_bytes.0,
+            },
+            disk_reserve: self.disk.reserve.0,
+        }
+    }
+
+    /// Bytes of telemetry that may be in memory on the way in (B1).
+    pub fn ingest_memory(&self) -> u64 {
+        self.limits.memory.0.saturating_sub(self.query.memory.0)
+    }
+
+    pub fn collector(&self) -> collector::Settings {
+        collector::Settings {
+            max_request_bytes: self.limits.max_request_bytes.0,
+            // A drain ends with ingest's stage of the shutdown.
+            connection_grace: shutdown::INGEST,
+            ..collector::Settings::default()
+        }
+    }
+
+    pub fn query(&self) -> query::Settings {
+        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+        let stage = PathBuf::from(&self.stage.dir);
+        query::Settings {
+            memory: bytes(self.query.memory.0),
+            timeout: self.query.timeout.0,
+            max_rows: bytes(self.query.max_rows.0),
+            concurrency: bytes(self.query.concurrency.0),
+            // One statement may hold back half of what ingest has.
+            pinned: bytes(self.ingest_memory() / 2),
+            ..query::Settings::under(stage.with_file_name("spill"))
+        }
+    }
+
+    pub fn catalog(&self) -> Catalog {
+        let promotions: Vec<Promotion> = self
+            .promote
+            .iter()
+            .map(|promote| Promotion {
+                scope: match promote.scope {
+                    PromoteScope::Resource => Scope::Resource,
+                    PromoteScope::Scope => Scope::Scope,
+                    PromoteScope::Record => Scope::Record,
+                },
+                key: promote.key.clone(),
+                kind: match promote.kind {
+                    PromoteType::Text => ColumnType::Text,
+                    PromoteType::Int => ColumnType::Int,
+                    PromoteType::Double => ColumnType::Double,
+                    PromoteType::Bool => ColumnType::Bool,
+                },
+                column: promote.key.clone(),
+            })
+            .collect();
+        Catalog::new(&promotions)
+    }
+}

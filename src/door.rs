@@ -1,0 +1,233 @@
+//! The HTTP door: a router served with limits on headers, bodies, time and
+//! connections (S14, S15), and drained when it is cancelled.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use schema::ErrorKind;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Largest request body. Statements are limited to 64 KiB by the engine; the
+/// rest is room for parameters.
+const MAX_BODY: usize = 1 << 20;
+const MAX_HEADERS: usize = 16 << 10;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_CONNECTIONS: usize = 1024;
+
+/// Serves whatever router `routers` holds at the moment of a request, so that
+/// the door can answer probes before there is anything else to answer.
+/// Returns how many connections were still busy `grace` after `cancel`.
+pub async fn serve(
+    listener: TcpListener,
+    routers: watch::Receiver<Router>,
+    cancel: CancellationToken,
+    grace: Duration,
+) -> Result<usize> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADERS.max(8192))
+        .half_close(false);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MAX_HEADERS as u32)
+        .max_concurrent_streams(64)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let graceful = GracefulShutdown::new();
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = cancel.cancelled() => break,
+            Some(ended) = connections.join_next() => {
+                report(ended);
+                continue;
+            }
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, say: it passes, and a busy loop would not help.
+                tracing::warn!(%error, "the HTTP door could not accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY on a connection");
+        }
+        let routers = routers.clone();
+        let answer = service_fn(move |request: hyper::Request<Incoming>| {
+            let router = routers.borrow().clone();
+            async move { TowerToHyperService::new(router).call(request).await }
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), answer).into_owned();
+        connections.spawn(graceful.watch(connection));
+    }
+    drop(listener);
+    let left = tokio::time::timeout(grace, graceful.shutdown()).await;
+    let mut busy = 0;
+    if left.is_err() {
+        while let Some(ended) = connections.try_join_next() {
+            report(ended);
+        }
+        busy = connections.len();
+        connections.abort_all();
+    }
+    while let Some(ended) = connections.join_next().await {
+        report(ended);
+    }
+    Ok(busy)
+}
+
+type Ended = Result<Result<(), Box<dyn std::error::Error + Send + Sync>>, tokio::task::JoinError>;
+
+/// A connection's error is its client's; a panic is ours, but of one request only (S18).
+fn report(ended: Ended) {
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection ended early"),
+        Err(error) if error.is_panic() => {
+            tracing::error!(%error, "answering an HTTP request panicked; please report it");
+        }
+        Err(_) => {}
+    }
+}
+
+/// Adds what every answer of this door has: JSON errors for what no route
+/// answers, bounded bodies, and headers that keep browsers from guessing.
+pub fn finish(router: Router) -> Router {
+    router
+        .fallback(|request: Request| async move {
+            let message = format!("there is no {}", request.uri().path());
+            let hint = "the API is POST /api/v1/sql, POST /api/v1/flush, GET /api/v1/tables, GET /api/v1/status, /healthz, /readyz and /metrics";
+            error(StatusCode::NOT_FOUND, ErrorKind::NotFound, &message, hint)
+        })
+        .method_not_allowed_fallback(|request: Request| async move {
+            let message = format!("{} does not take {}", request.uri().path(), request.method());
+            error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorKind::Invalid,
+                &message,
+                "the allow header says which method it takes",
+            )
+        })
+        .layer(from_fn(guard))
+}
+
+async fn guard(request: Request, next: Next) -> Result<Response, Infallible> {
+    let (head, body) = request.into_parts();
+    let mut response = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
+        Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Ok(Err(_)) => {
+            let message = format!("the body is broken or larger than {MAX_BODY} bytes");
+            error(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, &message, "send a smaller one")
+        }
+        Err(_) => {
+            let message = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
+            error(StatusCode::REQUEST_TIMEOUT, ErrorKind::DeadlineExceeded, &message, "send it faster")
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The error body of the HTTP API.
+pub fn error(status: StatusCode, kind: ErrorKind, message: &str, hint: &str) -> Response {
+    let body = serde_json::json!({
+        "error": { "kind": kind.as_str(), "message": message, "hint": hint, "position": null }
+    });
+    (status, Json(body)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::{get, post};
+    use bytes::Bytes;
+    use hyper::Method;
+
+    use super::*;
+    use crate::client::{Client, error_body};
+
+    struct Served {
+        client: Client,
+        cancel: CancellationToken,
+        owner: JoinSet<Result<usize>>,
+    }
+
+    async fn served() -> Served {
+        let slow = || tokio::time::sleep(Duration::from_secs(60));
+        let router = Router::new()
+            .route("/echo", post(|body: String| async move { body }))
+            .route("/slow", get(slow));
+        let (_, routers) = watch::channel(finish(router));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let cancel = CancellationToken::new();
+        let mut owner = JoinSet::new();
+        owner.spawn(serve(listener, routers, cancel.clone(), Duration::from_millis(300)));
+        Served { client: Client::new(&url, "--server").unwrap(), cancel, owner }
+    }
+
+    /// Scenario: a path and a method that no route answers, and a body past the limit.
+    /// Guarantees: each answer is the API's JSON error with its own status.
+    #[tokio::test]
+    async fn sec_s14_what_no_route_answers_is_a_json_error() {
+        let served = served().await;
+        let large = Bytes::from(vec![b'x'; MAX_BODY + 1]);
+        for (method, path, body, status, kind) in [
+            (Method::GET, "/nothing", Bytes::new(), 404, "not_found"),
+            (Method::GET, "/echo", Bytes::new(), 405, "invalid"),
+            (Method::POST, "/echo", large, 413, "too_large"),
+        ] {
+            let answer = served.client.send(method, path, &[], body).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+            let body: serde_json::Value = serde_json::from_slice(&error_body(answer).await).unwrap();
+            assert_eq!(body["error"]["kind"], kind);
+        }
+        let answer = served.client.send(Method::POST, "/echo", &[], "hi".into()).await.unwrap();
+        assert_eq!(error_body(answer).await, "hi");
+    }
+
+    /// Scenario: the door is cancelled with nothing to do, and with a request that does not end.
+    /// Guarantees: the first returns at once, the second after its grace, and says how many were busy.
+    #[tokio::test]
+    async fn a_cancelled_door_waits_for_its_grace_and_no_longer() {
+        let mut idle = served().await;
+        idle.cancel.cancel();
+        assert_eq!(idle.owner.join_next().await.unwrap().unwrap().unwrap(), 0);
+
+        let mut busy = served().await;
+        let client = busy.client.clone();
+        let mut asking = JoinSet::new();
+        asking.spawn(async move { client.send(Method::GET, "/slow", &[], Bytes::new()).await });
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        busy.cancel.cancel();
+        assert_eq!(busy.owner.join_next().await.unwrap().unwrap().unwrap(), 1);
+        assert!(asking.join_next().await.unwrap().unwrap().is_err());
+    }
+}

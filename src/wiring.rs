@@ -1,0 +1,242 @@
+//! A running daemon: storage, collector and engine joined, their doors served
+//! by tasks that are owned here. A task that ends unasked ends the daemon.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use axum::Router;
+use collector::Collector;
+use prometheus_client::registry::Registry;
+use query::Engine;
+use schema::{Budget, Clock};
+use storage::Storage;
+use storage::store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::{self, Admin, Phase};
+use crate::bind::{Addresses, Listeners};
+use crate::cli::Usage;
+use crate::config::Config;
+use crate::{door, metrics, shutdown};
+
+/// A task's name and how it ended.
+type Ended = (&'static str, Result<()>);
+
+pub struct Daemon {
+    addresses: Addresses,
+    phase: Arc<Phase>,
+    storage: Arc<Storage>,
+    collector: Arc<Collector>,
+    engine: Arc<Engine>,
+    /// The OTLP doors.
+    ingest: JoinSet<Ended>,
+    ingest_cancel: CancellationToken,
+    /// The HTTP door; `None` inside when it is turned off.
+    http: JoinSet<Ended>,
+    http_cancel: CancellationToken,
+}
+
+impl Daemon {
+    /// Binds, recovers, serves; returns when it is ready. Probes are answered
+    /// from the moment the ports are bound.
+    pub async fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Daemon> {
+        let started = Instant::now();
+        let listeners = Listeners::bind(config).await?;
+        let addresses = listeners.addresses()?;
+        let phase = Arc::new(Phase::default());
+        let (http_cancel, ingest_cancel) = (CancellationToken::new(), CancellationToken::new());
+        let (routes, routers) = watch::channel(admin::starting());
+        let mut http = JoinSet::new();
+        if let Some(listener) = listeners.http {
+            let serving = serve_http(listener, routers, http_cancel.clone());
+            http.spawn(named("the HTTP door", serving));
+        }
+
+        let mut registry = Registry::default();
+        let catalog = Arc::new(config.catalog());
+        let budget = Budget::new(config.ingest_memory());
+        metrics::register(&mut registry, budget.clone());
+        let storage = open_storage(config, &catalog, &budget, &clock, &mut registry).await?;
+        let components = collector::Components {
+            sink: storage.clone(),
+            catalog,
+            budget,
+            clock: clock.clone(),
+            node_id: config.node.id.clone(),
+        };
+        let collector = Collector::new(config.collector(), components, &mut registry)?;
+        let engine = Engine::new(storage.clone(), config.query(), clock, &mut registry)?;
+
+        let mut ingest = JoinSet::new();
+        if let Some(listener) = listeners.otlp_grpc {
+            let serving = collector.clone().serve_grpc(listener, ingest_cancel.clone());
+            ingest.spawn(named("OTLP/gRPC", async { Ok(serving.await?) }));
+        }
+        if let Some(listener) = listeners.otlp_http {
+            let serving = collector.clone().serve_http(listener, ingest_cancel.clone());
+            ingest.spawn(named("OTLP/HTTP", async { Ok(serving.await?) }));
+        }
+        let admin = Admin {
+            storage: storage.clone(),
+            engine: engine.clone(),
+            registry: Arc::new(registry),
+            phase: phase.clone(),
+            addresses: addresses.clone(),
+            node_id: config.node.id.clone(),
+            started,
+        };
+        routes.send_modify(|router| *router = admin::router(admin));
+        collector.set_ready(true);
+        phase.serving();
+        Ok(Daemon {
+            addresses,
+            phase,
+            storage,
+            collector,
+            engine,
+            ingest,
+            ingest_cancel,
+            http,
+            http_cancel,
+        })
+    }
+
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Resolves when something that must run does not any more.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            Some(ended) = self.ingest.join_next() => unasked(ended),
+            Some(ended) = self.http.join_next() => unasked(ended),
+            why = self.storage.failed() => anyhow!("storage: {why}"),
+        }
+    }
+
+    /// Ends in stages. What is late is given up and named; nothing acked is
+    /// lost by that, it waits in the log or the stage for the next start.
+    pub async fn stop(mut self) {
+        self.phase.draining();
+        self.collector.set_ready(false);
+        self.ingest_cancel.cancel();
+        let ended = shutdown::stage("ingest", shutdown::INGEST, drain(&mut self.ingest)).await;
+        if ended.is_none() {
+            self.ingest.shutdown().await;
+        }
+        let budget = shutdown::STORAGE;
+        for late in self.storage.shutdown(budget).await {
+            tracing::warn!(late, "storage could not finish at shutdown");
+        }
+        self.http_cancel.cancel();
+        let running = self.engine.running();
+        if running > 0 {
+            tracing::info!(running, "waiting for running queries");
+        }
+        let grace = shutdown::QUERIES + Duration::from_millis(500);
+        if shutdown::stage("queries", grace, drain(&mut self.http)).await.is_none() {
+            self.http.shutdown().await;
+        }
+    }
+}
+
+async fn open_storage(
+    config: &Config,
+    catalog: &Arc<schema::Catalog>,
+    budget: &Budget,
+    clock: &Arc<dyn Clock>,
+    registry: &mut Registry,
+) -> Result<Arc<Storage>> {
+    let settings = config.storage();
+    for dir in [&settings.wal.dir, &settings.stage.dir] {
+        create_private(dir)?;
+    }
+    let store = open_store(config)?;
+    let components = storage::Components {
+        settings,
+        catalog: catalog.clone(),
+        store,
+        budget: budget.clone(),
+        clock: clock.clone(),
+    };
+    Storage::open(components, registry).await.context("cannot open the data folder")
+}
+
+pub fn open_store(config: &Config) -> Result<Store> {
+    let options = config.store.options.0.iter();
+    let options = options.map(|(key, value)| (key.clone(), value.0.clone())).collect();
+    Ok(Store::open(&config.store.url, &options)?)
+}
+
+/// Opens a store to read it: a URL, or a folder's path. One that is not there
+/// is an error, where the daemon would create it.
+pub fn open_existing(given: &str) -> Result<Store> {
+    let path = Path::new(given);
+    let url = if !given.contains("://") && path.is_dir() {
+        let absolute = path.canonicalize().with_context(|| format!("cannot open {given}"))?;
+        let url = url::Url::from_file_path(absolute);
+        url.map_err(|()| anyhow!("{given} is not a usable path"))?.to_string()
+    } else {
+        given.to_owned()
+    };
+    let parsed = url::Url::parse(&url).map_err(|_| {
+        Usage(format!("{given:?} is neither a store's URL nor a folder; write file:///path"))
+    })?;
+    if parsed.scheme() == "file"
+        && let Ok(folder) = parsed.to_file_path()
+        && !folder.is_dir()
+    {
+        return Err(anyhow!("there is no store at {}; check the path", folder.display()));
+    }
+    Ok(Store::open(&url, &Default::default())?)
+}
+
+/// Creates a folder that only its owner may read (S26).
+fn create_private(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(dir).with_context(|| {
+        format!("cannot create {}; check its permissions, or set wal.dir and stage.dir", dir.display())
+    })
+}
+
+async fn serve_http(
+    listener: TcpListener,
+    routers: watch::Receiver<Router>,
+    cancel: CancellationToken,
+) -> Result<()> {
+    let busy = door::serve(listener, routers, cancel, shutdown::QUERIES).await?;
+    if busy > 0 {
+        tracing::warn!(busy, "HTTP requests were still running at shutdown, given up");
+    }
+    Ok(())
+}
+
+async fn named(name: &'static str, work: impl Future<Output = Result<()>>) -> Ended {
+    (name, work.await)
+}
+
+/// Waits for tasks that were told to end.
+async fn drain(tasks: &mut JoinSet<Ended>) {
+    while let Some(ended) = tasks.join_next().await {
+        match ended {
+            Ok((_, Ok(()))) => {}
+            Ok((name, Err(error))) => tracing::error!("{name} ended with an error: {error:#}"),
+            Err(error) => tracing::error!(%error, "a door's task broke off"),
+        }
+    }
+}
+
+fn unasked(ended: Result<Ended, tokio::task::JoinError>) -> anyhow::Error {
+    match ended {
+        Ok((name, Ok(()))) => anyhow!("{name} ended though nobody asked it to"),
+        Ok((name, Err(error))) => error.context(format!("{name} failed")),
+        Err(error) => anyhow!("a door's task broke off: {error}"),
+    }
+}
