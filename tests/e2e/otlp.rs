@@ -6,6 +6,8 @@ use std::time::Duration;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::metric;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use prost::Message;
 
 use crate::client::{Answer, Client};
@@ -85,13 +87,34 @@ impl Request {
             Signal::Logs => {
                 serde_json::from_str::<ExportLogsServiceRequest>(json).expect(parse).encode_to_vec()
             }
-            Signal::Metrics => {
-                let request = serde_json::from_str::<ExportMetricsServiceRequest>(json);
-                request.expect(parse).encode_to_vec()
-            }
+            Signal::Metrics => metrics(json).encode_to_vec(),
         };
         Request { signal, protobuf, json: json.into() }
     }
+}
+
+/// The specification's types read no `"NaN"` and no `"-Infinity"`, so each
+/// passes through them as a number that no fixture has otherwise.
+fn metrics(json: &str) -> ExportMetricsServiceRequest {
+    let special = [("NaN", 1e301, f64::NAN), ("-Infinity", 2e301, f64::NEG_INFINITY)];
+    let mut json = json.to_owned();
+    for (text, number, _) in special {
+        json = json
+            .replace(&format!("\"asDouble\": \"{text}\""), &format!("\"asDouble\": {number:e}"));
+    }
+    let request = serde_json::from_str::<ExportMetricsServiceRequest>(&json);
+    let mut request = request.expect("the request is OTLP/JSON");
+    let scopes = request.resource_metrics.iter_mut().flat_map(|of| &mut of.scope_metrics);
+    for metric in scopes.flat_map(|of| &mut of.metrics) {
+        let Some(metric::Data::Gauge(gauge)) = &mut metric.data else { continue };
+        for point in &mut gauge.data_points {
+            let Some(Value::AsDouble(value)) = &mut point.value else { continue };
+            if let Some((_, _, meant)) = special.iter().find(|(_, number, _)| number == value) {
+                *value = *meant;
+            }
+        }
+    }
+    request
 }
 
 /// What an answer means to the sender.

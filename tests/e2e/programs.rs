@@ -58,6 +58,7 @@ pub async fn node() -> Option<PathBuf> {
 pub async fn script(program: &Path, script: &str, args: &[&str]) -> String {
     let mut command = Command::new(program);
     command.arg(clients().join(script)).args(args).kill_on_drop(true);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OTEL_") {
             command.env_remove(name);
