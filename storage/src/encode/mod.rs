@@ -9,7 +9,7 @@
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file |
 //! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
-//! | [`stats`] | bounds and null counts per column, sound under truncation and NaN |
+//! | [`stats`] | [`from_footer`](stats::from_footer): bounds and null counts per column, sound under cuts and NaN |
 //!
 //! Rows are gathered chunk by chunk straight from the sealed batches, so that
 //! encoding adds one chunk and one row group to memory and no copy of the seal

@@ -18,7 +18,7 @@ use schema::TableDef;
 use schema::table::{PARTITION, SCHEMA_VERSION};
 
 use super::order::Day;
-use super::stats::{Gather, bounded};
+use super::stats::{self, Nans, bounded};
 use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
@@ -64,15 +64,18 @@ pub fn write<W: Write + Send>(
         // Arrow schema would only be ten kilobytes in every footer.
         .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(out, schema.clone(), options)?;
-    let mut stats = Gather::new(&schema);
+    let mut nans = Nans::default();
     for chunk in day.rows.chunks(CHUNK) {
         let rows = interleave_record_batch(&sources, chunk)?;
-        stats.add(&rows);
+        nans.look(&rows);
         writer.write(&rows)?;
     }
-    writer.finish()?;
-    let size = writer.bytes_written() as u64;
-    Ok(Encoded { size, rows: day.rows.len() as u64, stats: stats.finish() })
+    let footer = writer.finish()?;
+    Ok(Encoded {
+        size: writer.bytes_written() as u64,
+        rows: day.rows.len() as u64,
+        stats: stats::from_footer(&schema, &footer, &nans),
+    })
 }
 
 /// The columns that a Parquet file of the table has: all but `date`.
@@ -176,24 +179,12 @@ fn distinct<T: Hash>(values: impl Iterator<Item = T>) -> usize {
 
 /// The order as readers find it in the footer; they count leaf columns.
 fn sorting(table: &TableDef, sample: &RecordBatch) -> Vec<SortingColumn> {
-    let mut leaf = 0;
-    let mut first_leaf = Vec::with_capacity(sample.num_columns());
-    for field in sample.schema_ref().fields() {
-        first_leaf.push(leaf);
-        leaf += leaves(field.data_type());
-    }
+    let first_leaf = stats::first_leaves(&sample.schema());
     let column = |name: &&str| {
         let index = sample.schema_ref().index_of(name).ok()?;
-        Some(SortingColumn { column_idx: first_leaf[index], descending: false, nulls_first: true })
+        let column_idx = i32::try_from(first_leaf[index]).ok()?;
+        Some(SortingColumn { column_idx, descending: false, nulls_first: true })
     };
     // An order is a prefix: what follows a column that is not there is no order.
     table.sort.iter().map_while(column).collect()
-}
-
-fn leaves(data_type: &DataType) -> i32 {
-    match data_type {
-        DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
-        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
-        _ => 1,
-    }
 }

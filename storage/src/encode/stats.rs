@@ -1,47 +1,21 @@
-//! Bounds and null counts per column, gathered while a file is written.
+//! Bounds and null counts per column, taken from the footer that the Parquet
+//! writer has just made, so that no value is compared twice.
 //!
-//! Sound before tight: a bound may lie outside what occurs, never inside.
-//! Text is cut to [`TEXT_CHARS`] (a maximum is then rounded up), floats are
-//! widened (JSON does not bring every double back to the last bit), a column
-//! with a NaN has no bounds at all, and ±infinity is no bound.
+//! Sound before tight: a bound may lie outside what occurs, never inside. The
+//! writer cuts text to 64 bytes and rounds a cut maximum up; doubles are
+//! widened here, because JSON does not bring each back to the last bit. A
+//! column with a NaN has no bounds at all, and ±infinity is no bound.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{max, max_boolean, max_string, min, min_boolean, min_string};
-use arrow::datatypes::{
-    DataType, Float64Type, Int32Type, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::file::statistics::Statistics;
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, SchemaRef, TimeUnit};
 
 use crate::{ColumnStats, FileStats, StatValue};
 
-/// Characters of a text bound: enough to tell paths and ids apart, short
-/// enough for a log that is read whole.
-pub const TEXT_CHARS: usize = 64;
-
-/// Gathers the statistics of one file.
-#[derive(Debug)]
-pub struct Gather {
-    columns: Vec<Column>,
-    exact: bool,
-}
-
-#[derive(Debug)]
-struct Column {
-    name: String,
-    index: usize,
-    rows: Bounds,
-    nulls: u64,
-}
-
-#[derive(Debug, Default)]
-struct Bounds {
-    min: Option<StatValue>,
-    max: Option<StatValue>,
-    /// No bound can hold any more.
-    open_min: bool,
-    open_max: bool,
-}
+/// Bytes beyond which a text bound is not worth its place in the log. The
+/// writer exceeds its own 64 only where no shorter text is greater.
+const LONGEST_TEXT: usize = 256;
 
 /// Whether a column of this type gets bounds.
 pub fn bounded(data_type: &DataType) -> bool {
@@ -56,187 +30,163 @@ pub fn bounded(data_type: &DataType) -> bool {
     )
 }
 
-impl Gather {
-    pub fn new(schema: &SchemaRef) -> Gather {
-        let fields = schema.fields().iter().enumerate();
-        let columns =
-            fields.filter(|(_, field)| bounded(field.data_type())).map(|(index, field)| Column {
-                name: field.name().clone(),
-                index,
-                rows: Bounds::default(),
-                nulls: 0,
-            });
-        Gather { columns: columns.collect(), exact: false }
-    }
-
-    /// Bounds as they are, neither cut nor widened: to check others against.
-    pub fn exact(schema: &SchemaRef) -> Gather {
-        Gather { exact: true, ..Gather::new(schema) }
-    }
-
-    /// Takes in more rows, of the schema given to [`new`](Self::new).
-    pub fn add(&mut self, rows: &RecordBatch) {
-        for column in &mut self.columns {
-            let array = rows.column(column.index);
-            column.nulls += array.null_count() as u64;
-            column.rows.add(array, self.exact);
+/// The leaf that each top-level column starts with; Parquet counts leaves.
+pub fn first_leaves(schema: &SchemaRef) -> Vec<usize> {
+    fn leaves(data_type: &DataType) -> usize {
+        match data_type {
+            DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
+            DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+            _ => 1,
         }
     }
+    let count = |next: &mut usize, field: &arrow::datatypes::FieldRef| {
+        let first = *next;
+        *next += leaves(field.data_type());
+        Some(first)
+    };
+    schema.fields().iter().scan(0, count).collect()
+}
 
-    pub fn finish(self) -> FileStats {
-        let stats = |column: Column| {
-            let Bounds { min, max, open_min, open_max } = column.rows;
-            let stats = ColumnStats {
-                min: min.filter(|_| !open_min),
-                max: max.filter(|_| !open_max),
-                null_count: Some(column.nulls),
-            };
-            (column.name, stats)
-        };
-        self.columns.into_iter().map(stats).collect()
+/// Columns in which a NaN was seen; Parquet's statistics pass over them.
+#[derive(Debug, Default)]
+pub struct Nans(Vec<usize>);
+
+impl Nans {
+    pub fn look(&mut self, rows: &RecordBatch) {
+        for (index, column) in rows.columns().iter().enumerate() {
+            if *column.data_type() == DataType::Float64
+                && !self.0.contains(&index)
+                && column.as_primitive::<Float64Type>().values().iter().any(|v| v.is_nan())
+            {
+                self.0.push(index);
+            }
+        }
     }
 }
 
-impl Bounds {
-    fn add(&mut self, array: &ArrayRef, exact: bool) {
-        match array.data_type() {
-            DataType::Boolean => {
-                let array = array.as_boolean();
-                self.widen(min_boolean(array), max_boolean(array), StatValue::Bool);
-            }
-            DataType::Int32 => {
-                let array = array.as_primitive::<Int32Type>();
-                self.widen(min(array).map(i64::from), max(array).map(i64::from), StatValue::Int);
-            }
-            DataType::Int64 => {
-                let array = array.as_primitive::<Int64Type>();
-                self.widen(min(array), max(array), StatValue::Int);
-            }
-            DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                let array = array.as_primitive::<TimestampMicrosecondType>();
-                self.widen(min(array), max(array), StatValue::Timestamp);
-            }
-            DataType::Float64 => array
-                .as_primitive::<Float64Type>()
-                .iter()
-                .flatten()
-                .for_each(|value| self.double(value, exact)),
-            DataType::Utf8 => {
-                let array = array.as_string::<i32>();
-                if let (Some(low), Some(high)) = (min_string(array), max_string(array)) {
-                    self.text(low, high, exact);
-                }
-            }
-            _ => {}
+/// What the footer of a file with this schema says of its columns.
+pub fn from_footer(schema: &SchemaRef, footer: &ParquetMetaData, nans: &Nans) -> FileStats {
+    let mut stats = FileStats::new();
+    let columns = schema.fields().iter().zip(first_leaves(schema)).enumerate();
+    for (index, (field, leaf)) in columns.filter(|(_, (field, _))| bounded(field.data_type())) {
+        let chunks = footer.row_groups().iter().map(|group| group.column(leaf));
+        let mut of = Column::default();
+        for chunk in chunks {
+            of.chunk(field.data_type(), chunk.statistics(), chunk.num_values());
         }
+        if nans.0.contains(&index) {
+            (of.no_min, of.no_max) = (true, true);
+        }
+        stats.insert(field.name().clone(), of.finish());
     }
+    stats
+}
 
-    fn widen<T: PartialOrd>(&mut self, low: Option<T>, high: Option<T>, value: fn(T) -> StatValue) {
-        let (Some(low), Some(high)) = (low.map(value), high.map(value)) else { return };
-        if self.min.as_ref().is_none_or(|known| less(&low, known)) {
-            self.min = Some(low);
-        }
-        if self.max.as_ref().is_none_or(|known| less(known, &high)) {
-            self.max = Some(high);
-        }
-    }
+/// A column over the row groups of a file.
+#[derive(Default)]
+struct Column {
+    min: Option<StatValue>,
+    max: Option<StatValue>,
+    /// Some row group has values and no bound for them.
+    no_min: bool,
+    no_max: bool,
+    nulls: Option<u64>,
+    unknown_nulls: bool,
+}
 
-    fn double(&mut self, value: f64, exact: bool) {
-        if value.is_nan() {
-            (self.open_min, self.open_max) = (true, true);
+impl Column {
+    fn chunk(&mut self, data_type: &DataType, stats: Option<&Statistics>, values: i64) {
+        let nulls = stats.and_then(Statistics::null_count_opt);
+        match nulls {
+            Some(count) => *self.nulls.get_or_insert(0) += count,
+            None => self.unknown_nulls = true,
+        }
+        if nulls == u64::try_from(values).ok() {
             return;
         }
-        if exact {
-            return self.widen(Some(value), Some(value), StatValue::Double);
+        let (low, high) = stats.map_or((None, None), |stats| bounds(data_type, stats));
+        match low {
+            None => self.no_min = true,
+            Some(low) if self.min.as_ref().is_none_or(|min| less(&low, min)) => {
+                self.min = Some(low)
+            }
+            Some(_) => {}
         }
-        // Sixteen units in the last place: more than two JSON round trips
-        // lose. The smallest normal number also sets ±0.0 inside.
-        let slack = value.abs().min(f64::MAX) * 16.0 * f64::EPSILON + f64::MIN_POSITIVE;
-        self.open_min |= value == f64::NEG_INFINITY;
-        self.open_max |= value == f64::INFINITY;
-        let low = (value - slack).clamp(f64::MIN, f64::MAX);
-        let high = (value + slack).clamp(f64::MIN, f64::MAX);
-        self.widen(Some(low), Some(high), StatValue::Double);
+        match high {
+            None => self.no_max = true,
+            Some(high) if self.max.as_ref().is_none_or(|max| less(max, &high)) => {
+                self.max = Some(high);
+            }
+            Some(_) => {}
+        }
     }
 
-    fn text(&mut self, low: &str, high: &str, exact: bool) {
-        if exact {
-            return self.widen(Some(low.to_owned()), Some(high.to_owned()), StatValue::Text);
-        }
-        let low = floor(low);
-        match ceiling(high) {
-            Some(high) => self.widen(Some(low), Some(high), StatValue::Text),
-            None => {
-                self.open_max = true;
-                self.widen(Some(low.clone()), Some(low), StatValue::Text);
-            }
+    fn finish(self) -> ColumnStats {
+        ColumnStats {
+            min: self.min.filter(|_| !self.no_min),
+            max: self.max.filter(|_| !self.no_max),
+            null_count: self.nulls.filter(|_| !self.unknown_nulls),
         }
     }
+}
+
+fn bounds(data_type: &DataType, stats: &Statistics) -> (Option<StatValue>, Option<StatValue>) {
+    macro_rules! pair {
+        ($stats:expr, $value:expr) => {
+            ($stats.min_opt().map($value), $stats.max_opt().map($value))
+        };
+    }
+    match (data_type, stats) {
+        (DataType::Boolean, Statistics::Boolean(stats)) => pair!(stats, |v| StatValue::Bool(*v)),
+        (DataType::Int32, Statistics::Int32(stats)) => {
+            pair!(stats, |v| StatValue::Int((*v).into()))
+        }
+        (DataType::Int64, Statistics::Int64(stats)) => pair!(stats, |v| StatValue::Int(*v)),
+        (DataType::Timestamp(..), Statistics::Int64(stats)) => {
+            pair!(stats, |v| StatValue::Timestamp(*v))
+        }
+        (DataType::Float64, Statistics::Double(stats)) => {
+            (stats.min_opt().and_then(|v| below(*v)), stats.max_opt().and_then(|v| above(*v)))
+        }
+        (DataType::Utf8, Statistics::ByteArray(stats)) => (
+            stats.min_opt().and_then(|v| text(v.data())),
+            stats.max_opt().and_then(|v| text(v.data())),
+        ),
+        _ => (None, None),
+    }
+}
+
+fn text(bytes: &[u8]) -> Option<StatValue> {
+    let short = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= LONGEST_TEXT);
+    short.map(|text| StatValue::Text(text.to_owned()))
+}
+
+/// A bound that stays below `value` over more JSON round trips than it makes.
+pub fn below(value: f64) -> Option<StatValue> {
+    let low = value - slack(value);
+    low.is_finite().then_some(StatValue::Double(low))
+}
+
+/// The same from above.
+pub fn above(value: f64) -> Option<StatValue> {
+    let high = value + slack(value);
+    high.is_finite().then_some(StatValue::Double(high))
+}
+
+/// Sixteen units in the last place, where two round trips lose four at most.
+/// The smallest normal number sets both zeros inside.
+fn slack(value: f64) -> f64 {
+    value.abs() * 16.0 * f64::EPSILON + f64::MIN_POSITIVE
 }
 
 /// Order within one kind of value; values of two kinds never meet in a column.
 pub fn less(a: &StatValue, b: &StatValue) -> bool {
     match (a, b) {
-        (StatValue::Bool(a), StatValue::Bool(b)) => a < b,
+        (StatValue::Bool(a), StatValue::Bool(b)) => !a & b,
         (StatValue::Int(a), StatValue::Int(b)) => a < b,
         (StatValue::Timestamp(a), StatValue::Timestamp(b)) => a < b,
         (StatValue::Double(a), StatValue::Double(b)) => a < b,
         (StatValue::Text(a), StatValue::Text(b)) => a < b,
         _ => false,
-    }
-}
-
-/// A text no greater, at most [`TEXT_CHARS`] long.
-fn floor(text: &str) -> String {
-    text.chars().take(TEXT_CHARS).collect()
-}
-
-/// A text no smaller, at most [`TEXT_CHARS`] long; `None` if there is none.
-/// UTF-8 orders as code points do, so the last character that has a successor
-/// is raised and what follows it dropped.
-fn ceiling(text: &str) -> Option<String> {
-    if text.chars().nth(TEXT_CHARS).is_none() {
-        return Some(text.to_owned());
-    }
-    let mut kept: Vec<char> = text.chars().take(TEXT_CHARS).collect();
-    while let Some(last) = kept.pop() {
-        let next = match last {
-            '\u{D7FF}' => Some('\u{E000}'),
-            other => char::from_u32(u32::from(other) + 1),
-        };
-        if let Some(next) = next {
-            kept.push(next);
-            return Some(kept.into_iter().collect());
-        }
-    }
-    None
-}
-
-/// The statistics of rows that are all in memory.
-pub fn of(rows: &RecordBatch) -> FileStats {
-    let schema = Arc::clone(rows.schema_ref());
-    let mut gather = Gather::new(&schema);
-    gather.add(rows);
-    gather.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Scenario: a text longer than a bound, ending in characters that have no
-    /// successor, or none that is valid.
-    /// Guarantees: a cut minimum is no greater, a cut maximum no smaller.
-    #[test]
-    fn cut_text_bounds_still_hold() {
-        let filler = "a".repeat(TEXT_CHARS - 1);
-        for tail in ["zz", "\u{D7FF}z", "\u{10FFFF}z", "é\u{10FFFF}"] {
-            let text = format!("{filler}{tail}");
-            assert!(floor(&text) <= text);
-            let high = ceiling(&text).unwrap();
-            assert!(high > text && high.chars().count() <= TEXT_CHARS, "{high:?}");
-        }
-        assert_eq!(ceiling(&"\u{10FFFF}".repeat(TEXT_CHARS + 1)), None);
-        assert_eq!(ceiling("short"), Some("short".into()));
     }
 }

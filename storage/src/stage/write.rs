@@ -1,7 +1,7 @@
 //! From sealed rows to a staged range.
 
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::parquet::errors::ParquetError;
@@ -83,12 +83,7 @@ impl Stage {
         parts.into_iter().map(part).collect()
     }
 
-    fn files_of(
-        &self,
-        sealed: &Sealed,
-        parts: &[Part],
-        manifest: &PathBuf,
-    ) -> Result<Staged, Error> {
+    fn files_of(&self, sealed: &Sealed, parts: &[Part], manifest: &Path) -> Result<Staged, Error> {
         let mut outputs = Vec::with_capacity(parts.len());
         for part in parts {
             let files: Result<Vec<DataFile>, Error> =
@@ -104,7 +99,7 @@ impl Stage {
             counts: sealed.counts.clone(),
             received_unix_nano: sealed.received_unix_nano,
             outputs,
-            manifest: manifest.clone(),
+            manifest: manifest.to_owned(),
             bytes,
         })
     }
@@ -147,9 +142,9 @@ impl Stage {
 
     /// Removes what an attempt left. What cannot be removed now is named by
     /// its plan and goes at the next start.
-    fn abandon(&self, files: &[String], manifest: Option<&PathBuf>) {
+    fn abandon(&self, files: &[String], manifest: Option<&Path>) {
         let files = files.iter().map(|file| self.files.root().join(file));
-        for path in files.chain(manifest.cloned()) {
+        for path in files.chain(manifest.map(Path::to_owned)) {
             if let Err(error) = tree::remove(&path) {
                 tracing::warn!(path = %path.display(), %error, "a failed staging left a file behind");
                 return;

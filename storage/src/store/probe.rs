@@ -41,6 +41,10 @@ pub async fn probe(store: &Store, name: &str) -> Result<(), Error> {
     }
     .await;
     objects.delete(&path).await.map_err(Error::store(format!("{path} could not be deleted")))?;
+    if let Some(root) = store.local_root() {
+        // It stays while another probe is in it, and does no harm.
+        std::fs::remove_dir(root.join(FOLDER)).ok();
+    }
     outcome
 }
 

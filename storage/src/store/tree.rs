@@ -116,7 +116,7 @@ impl Tree {
     /// Drops the belief in the folders above `path`; false if there was none.
     fn forget(&self, path: &Path) -> bool {
         let mut durable = self.durable.lock();
-        path.ancestors().skip(1).fold(false, |any, dir| durable.remove(dir) || any)
+        path.ancestors().skip(1).filter(|dir| durable.remove(*dir)).count() > 0
     }
 }
 

@@ -77,7 +77,7 @@ impl DeltaTable {
             let adds = adds.iter().flatten();
             let named = |(path, _): &(&String, &Add)| fresh.iter().any(|f| f.path == **path);
             let adds: Vec<Add> = adds.filter(named).map(|(_, add)| add.clone()).collect();
-            let millis = adds.iter().map(|add| add.modification_time).max().unwrap_or(0);
+            let millis = adds.iter().map(|add| add.modification_time).max();
             let parameters = json!({"mode": "Append", "partitionBy": format!("[\"{PARTITION}\"]")});
             let mut lines = vec![Line::info("WRITE", parameters, true, millis)];
             lines.push(Line::watermark(wal_id, last));
@@ -102,6 +102,7 @@ impl DeltaTable {
                 Put::Taken => {
                     self.follow(deadline).await?;
                 }
+                Put::Unknown(error) if refused(&error) => return Err(error),
                 Put::Unknown(error) => {
                     tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
                     self.wait(&mut pause, deadline, Some(error)).await?;
@@ -138,12 +139,15 @@ impl DeltaTable {
                         .insert(SCHEMA_PROPERTY.into(), SCHEMA_VERSION.to_string());
                     let names: Vec<_> = missing.iter().map(|field| field["name"].clone()).collect();
                     let parameters = json!({"columns": json!(names).to_string()});
-                    let info = Line::info("ADD COLUMNS", parameters, false, 0);
+                    let info = Line::info("ADD COLUMNS", parameters, false, None);
                     (state.version + 1, vec![info, metadata.into()])
                 }
             };
             let put = self.put(version, &lines, deadline).await;
             if let Put::Unknown(error) = put {
+                if refused(&error) {
+                    return Err(error);
+                }
                 self.wait(&mut pause, deadline, Some(error)).await?;
             }
             match self.now {
@@ -183,7 +187,7 @@ impl DeltaTable {
             reader_features: None,
             writer_features: None,
         };
-        let info = Line::info("CREATE TABLE", json!({"mode": "ErrorIfExists"}), false, 0);
+        let info = Line::info("CREATE TABLE", json!({"mode": "ErrorIfExists"}), false, None);
         Ok(vec![info, protocol.into(), metadata.into()])
     }
 
@@ -245,9 +249,10 @@ impl DeltaTable {
         }
     }
 
-    /// Reads one entry, if it is there.
+    /// Reads one entry, if it is there. Whole or not at all, wherever the
+    /// caller stops waiting.
     async fn step(&mut self) -> Result<bool, Error> {
-        let Some((state, _)) = &mut self.now else { return Ok(false) };
+        let Some((state, committed)) = &mut self.now else { return Ok(false) };
         let path = log::entry_path(state.version + 1);
         let what = format!("entry {}", state.version + 1);
         let bytes = match self.place.objects.get(&path).await {
@@ -259,24 +264,17 @@ impl DeltaTable {
             self.place.error(ErrorKind::Corrupt, format!("{what} of its log is broken: {error}"))
         })?;
         state.apply(&self.place, self.wal_id, lines)?;
+        *committed = state.committed();
         Ok(true)
     }
 
     /// Reads every entry that has come since; false when there was none.
     pub(super) async fn advance(&mut self) -> Result<bool, Error> {
         let mut moved = false;
-        let outcome = loop {
-            match self.step().await {
-                Ok(true) => moved = true,
-                Ok(false) => break Ok(moved),
-                Err(error) => break Err(error),
-            }
-        };
-        self.now = self.now.take().map(|(state, committed)| match moved {
-            true => state.view(),
-            false => (state, committed),
-        });
-        outcome
+        while self.step().await? {
+            moved = true;
+        }
+        Ok(moved)
     }
 
     /// [`advance`](Self::advance) within a deadline; errors of the store are
@@ -296,15 +294,11 @@ impl DeltaTable {
 
     /// Reads back the entry that was just put.
     async fn follow_one(&mut self, deadline: Instant) -> Result<bool, Error> {
-        let read = match timeout_at(deadline, self.step()).await {
-            Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => false,
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(self.late(None)),
-        };
-        if read {
-            self.now = self.now.take().map(|(state, _)| state.view());
+        match timeout_at(deadline, self.step()).await {
+            Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => Ok(false),
+            Ok(outcome) => outcome,
+            Err(_) => Err(self.late(None)),
         }
-        Ok(read)
     }
 
     fn known(&self) -> Result<&(super::State, Committed), Error> {
@@ -340,6 +334,11 @@ impl DeltaTable {
         );
         self.place.error(ErrorKind::DeadlineExceeded, message)
     }
+}
+
+/// Whether the store turned us away: trying again at once only adds to it.
+fn refused(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unauthenticated | ErrorKind::Internal)
 }
 
 /// The files of ranges above the watermark. A range that lies across it was

@@ -89,15 +89,17 @@ pub struct Remove {
 
 impl Line {
     /// The first line of an entry. `millis` is the store's time of what it
-    /// commits, not this node's clock.
-    pub fn info(operation: &str, parameters: Value, append: bool, millis: i64) -> Line {
-        let info = json!({
-            "timestamp": millis,
+    /// commits, not this node's clock; an entry without files has none.
+    pub fn info(operation: &str, parameters: Value, append: bool, millis: Option<i64>) -> Line {
+        let mut info = json!({
             "operation": operation,
             "operationParameters": parameters,
             "isBlindAppend": append,
             "engineInfo": concat!("cloudsail/", env!("CARGO_PKG_VERSION")),
         });
+        if let Some(millis) = millis {
+            info["timestamp"] = millis.into();
+        }
         Line { commit_info: Some(info), ..Line::default() }
     }
 

@@ -6,6 +6,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | [`bounds`] | exact bounds of rows, for verify |
 //! | [`commit`] | the loop: put the next entry if absent, then read; create and evolve a table |
 //! | [`state`] | what the entries add up to; a table at one version |
 //! | [`log`] | the lines of an entry |
@@ -22,6 +23,7 @@
 //! Deliberately not here: Delta features beyond reader 1 / writer 2 (a table
 //! that demands them is refused), compaction, retention.
 
+mod bounds;
 mod columns;
 mod commit;
 mod delta;
@@ -131,22 +133,19 @@ impl DeltaTable {
     /// Takes the table as the store has it, from its newest checkpoint on.
     async fn load(&mut self) -> Result<(), Error> {
         let loaded = delta::load(&self.place, self.wal_id).await?;
-        let Some((mut state, _)) = self.now.take() else {
-            self.now = loaded.map(State::view);
-            return Ok(());
+        let known = self.now.as_ref().map(|(state, _)| (state.metadata.id.as_str(), state.version));
+        let gone = match (&loaded, known) {
+            (Some(new), Some((id, _))) if new.metadata.id != id => "was replaced by another table",
+            (Some(new), Some((_, version))) if new.version < version => "lost entries of its log",
+            (None, Some(_)) => "lost its log",
+            _ => "",
         };
-        let gone = match loaded {
-            Some(new) if new.metadata.id != state.metadata.id => "was replaced by another table",
-            Some(new) if new.version < state.version => "lost entries of its log",
-            None => "lost its log",
-            Some(new) => {
-                state = new;
-                ""
-            }
-        };
-        let version = state.version;
-        self.now = Some(state.view());
+        let version = known.map_or(0, |(_, version)| version);
         if gone.is_empty() {
+            self.now = loaded.map(|state| {
+                let committed = state.committed();
+                (state, committed)
+            });
             return Ok(());
         }
         Err(self.place.error(

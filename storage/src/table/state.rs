@@ -46,8 +46,9 @@ impl State {
         entry: Vec<Line>,
     ) -> Result<(), Error> {
         let app = wal_id.map(|id| id.to_string());
-        let mut next = self.clone();
+        let mut next = self.header();
         next.version += 1;
+        let mut removed = Vec::new();
         for line in entry {
             if let Some(protocol) = line.protocol {
                 next.protocol = protocol;
@@ -59,7 +60,7 @@ impl State {
                 next.watermark = Position(u64::try_from(txn.version).unwrap_or(0));
             }
             if let Some(remove) = line.remove {
-                next.files.remove(&decode(place, &remove.path)?);
+                removed.push(decode(place, &remove.path)?);
             }
             if let Some(add) = line.add {
                 let path = decode(place, &add.path)?;
@@ -75,18 +76,33 @@ impl State {
             }
         }
         next.check_readable(place)?;
+        // An entry never adds and removes one path (PROTOCOL.md), so the order
+        // of the two does not matter.
+        let added = std::mem::replace(&mut next.files, std::mem::take(&mut self.files));
+        removed.iter().for_each(|path| drop(next.files.remove(path)));
+        next.files.extend(added);
         *self = next;
         Ok(())
     }
 
-    /// The state with what others may see of it.
-    pub fn view(self) -> (State, Committed) {
-        let committed = Committed {
+    /// Everything but the files.
+    fn header(&self) -> State {
+        State {
+            version: self.version,
+            protocol: self.protocol.clone(),
+            metadata: self.metadata.clone(),
+            files: BTreeMap::new(),
+            watermark: self.watermark,
+        }
+    }
+
+    /// What others may see of it.
+    pub fn committed(&self) -> Committed {
+        Committed {
             version: Version(self.version),
             files: self.files.values().cloned().collect(),
             watermark: self.watermark,
-        };
-        (self, committed)
+        }
     }
 
     /// Fails when rows could be read wrongly: a protocol that hides deleted

@@ -17,7 +17,8 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use schema::{TableDef, Tenant};
 
 use super::DeltaTable;
-use crate::encode::stats::{self, less};
+use super::bounds::Bounds;
+use crate::encode::stats::less;
 use crate::store::Store;
 use crate::{ColumnStats, DataFile, Error, FileStats};
 
@@ -112,13 +113,13 @@ async fn read(
         }
     }
     let mut rows = 0;
-    let mut gather = stats::Gather::exact(builder.schema());
+    let mut bounds = Bounds::default();
     let mut stream = builder.build().map_err(|error| broken(&error))?;
     while let Some(batch) = stream.try_next().await.map_err(|error| broken(&error))? {
         rows += batch.num_rows() as u64;
-        gather.add(&batch);
+        bounds.add(&batch);
     }
-    Ok((rows, gather.finish(), problems))
+    Ok((rows, bounds.finish(), problems))
 }
 
 /// A Parquet file on an object store, read range by range.
