@@ -4,6 +4,7 @@
 
 mod encode_parquet;
 mod encode_rows;
+mod encode_stats;
 mod node;
 mod stage_outbox;
 mod stage_world;
