@@ -50,8 +50,11 @@ pub struct Committers {
     shared: Shared,
     cancel: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
-    bells: Mutex<HashMap<(Tenant, &'static str), Vec<Arc<Bell>>>>,
+    bells: Mutex<HashMap<(Tenant, &'static str), Bells>>,
 }
+
+/// The committers of one live table, by output.
+type Bells = Vec<Arc<Bell>>;
 
 /// How a committer is woken and how it tells of its attempts.
 struct Bell {
@@ -86,7 +89,7 @@ impl Committers {
     /// Starts the committers of a live table.
     pub fn enter(self: &Arc<Self>, live: &Arc<Live>) {
         let outputs = live.outputs().into_iter().enumerate();
-        let bells: Vec<Arc<Bell>> = outputs
+        let bells: Bells = outputs
             .map(|(output, table)| {
                 Arc::new(Bell {
                     table,
@@ -104,7 +107,7 @@ impl Committers {
         self.bells.lock().insert((live.tenant.clone(), live.table.name), bells);
     }
 
-    fn bells(&self, live: &Live) -> Vec<Arc<Bell>> {
+    fn bells(&self, live: &Live) -> Bells {
         let key = (live.tenant.clone(), live.table.name);
         self.bells.lock().get(&key).cloned().unwrap_or_default()
     }

@@ -96,9 +96,10 @@ impl World {
     }
 
     fn commit(&mut self, most: usize) {
-        let pending = self.live.uncommitted(0);
-        let Some(last) = pending.iter().take(most).last().map(|staged| staged.last) else { return };
-        let files = pending.iter().take(most).flat_map(|staged| &staged.outputs[0].files);
+        let mut pending = self.live.uncommitted(0);
+        pending.truncate(most);
+        let Some(last) = pending.last().map(|staged| staged.last) else { return };
+        let files = pending.iter().flat_map(|staged| &staged.outputs[0].files);
         self.committed.extend(files.cloned().map(Arc::new));
         self.version += 1;
         self.live.publish(
