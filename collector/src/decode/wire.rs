@@ -29,23 +29,23 @@ impl<'a> Chunk<'a> {
 
     /// The next field, or None at the end.
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Error> {
-        while !self.bytes.is_empty() {
-            let (tag, wire_type) = self.key()?;
-            let payload = match wire_type {
-                0 => Payload::Varint(self.varint()?),
-                1 => Payload::Fixed64(u64::from_le_bytes(self.array()?)),
-                2 => Payload::Bytes(self.block()?),
-                5 => Payload::Fixed32(u32::from_le_bytes(self.array()?)),
-                3 => {
-                    self.skip_group(tag)?;
-                    continue;
-                }
-                4 => return Err(self.fault("a group ends that has not begun")),
-                other => return Err(self.fault(format!("wire type {other} does not exist"))),
-            };
-            return Ok(Some((tag, Field { tag, offset: self.offset, payload })));
+        if self.bytes.is_empty() {
+            return Ok(None);
         }
-        Ok(None)
+        let (tag, wire_type) = self.key()?;
+        let payload = match wire_type {
+            0 => Payload::Varint(self.varint()?),
+            1 => Payload::Fixed64(u64::from_le_bytes(self.array()?)),
+            2 => Payload::Bytes(self.block()?),
+            5 => Payload::Fixed32(u32::from_le_bytes(self.array()?)),
+            3 => {
+                self.skip_group(tag)?;
+                Payload::Group
+            }
+            4 => return Err(self.fault("a group ends that has not begun")),
+            other => return Err(self.fault(format!("wire type {other} does not exist"))),
+        };
+        Ok(Some((tag, Field { tag, offset: self.offset, payload })))
     }
 
     fn key(&mut self) -> Result<(u32, u8), Error> {
@@ -138,6 +138,8 @@ enum Payload<'a> {
     Fixed64(u64),
     Fixed32(u32),
     Bytes(Chunk<'a>),
+    /// No field of OTLP is one; its content was passed over.
+    Group,
 }
 
 impl<'a> Field<'a> {

@@ -37,7 +37,7 @@ fn assert_json_same(signal: Signal, request: &impl Message, text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
 
     /// Scenario: random requests as protobuf, and as JSON whose fields come in
     /// any order and form.
@@ -79,7 +79,9 @@ fn compare<M: Message + Default>(signal: Signal, body: &[u8]) {
         (Ok(_), Err(error)) => panic!("prost reads what we refuse: {error}\n{body:?}"),
         // Data that other data of the same metric replaces is never read by us.
         (Err(error), Ok(_)) if signal != Signal::Metrics => {
-            let lenient = error.to_string().contains("UTF-8");
+            // Entities are told by attributes; we do not look into `entity_refs`.
+            let error = error.to_string();
+            let lenient = error.contains("UTF-8") || error.contains("entity_refs");
             assert!(lenient, "we read what prost refuses: {error}\n{body:?}");
         }
         (Err(_), _) => {}
