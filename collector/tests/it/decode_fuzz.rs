@@ -133,7 +133,6 @@ fn seeds() -> Vec<Vec<u8>> {
 #[test]
 fn hostile_bytes_never_panic() {
     let seconds = std::env::var("CLOUDSAIL_FUZZ_SECONDS").ok().and_then(|s| s.parse().ok());
-    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let narrow = Limits {
         max_depth: 2,
         max_attributes: 2,
@@ -147,8 +146,10 @@ fn hostile_bytes_never_panic() {
         try_all(&seed, &wide);
         try_all(&seed, &narrow);
     }
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
     let mut tried = 0u64;
-    while Instant::now() < end {
+    // A busy machine still has to try something.
+    while tried < 50 || Instant::now() < end {
         let dice = &mut Dice(tried);
         tried += 1;
         let limits = dice.pick(&[wide, narrow]);
@@ -167,5 +168,4 @@ fn hostile_bytes_never_panic() {
             try_all(&mutate_text(dice, text), &limits);
         }
     }
-    assert!(tried > 10, "only {tried} rounds");
 }

@@ -37,7 +37,7 @@ fn assert_json_same(signal: Signal, request: &impl Message, text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(80) })]
 
     /// Scenario: random requests as protobuf, and as JSON whose fields come in
     /// any order and form.
