@@ -43,8 +43,12 @@ pub struct Settings {
     /// Age at which an HTTP/2 or HTTP/1.1 connection is asked to leave, give or
     /// take a tenth, so that load spreads over new replicas (G23).
     pub connection_age: Duration,
-    /// How long calls in flight may go on after that; also the limit of a drain.
+    /// How long calls in flight may go on after that; longer than the longest
+    /// body and its wait together.
     pub connection_grace: Duration,
+    /// The same at shutdown; longer than `deadline`, so that what has arrived
+    /// is answered.
+    pub drain_timeout: Duration,
     /// Paths before `/v1/…` that the HTTP door accepts beside the bare one,
     /// such as `/otlp`.
     pub http_prefixes: Vec<String>,
@@ -95,6 +99,7 @@ impl Default for Settings {
             keepalive_timeout: Duration::from_secs(20),
             connection_age: Duration::from_secs(30 * 60),
             connection_grace: Duration::from_secs(45),
+            drain_timeout: Duration::from_secs(9),
             http_prefixes: Vec::new(),
             cors: Cors::default(),
             decode: Limits::default(),
@@ -132,6 +137,7 @@ impl Settings {
             ("otlp.keepalive_timeout", self.keepalive_timeout),
             ("otlp.connection_age", self.connection_age),
             ("otlp.connection_grace", self.connection_grace),
+            ("otlp.drain_timeout", self.drain_timeout),
         ];
         if let Some((key, _)) = timeouts.into_iter().find(|(_, timeout)| timeout.is_zero()) {
             return fault(key, "set it to more than zero");

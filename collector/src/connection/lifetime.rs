@@ -39,6 +39,7 @@ pub(super) struct Lifetime {
     idle: Duration,
     until: Instant,
     grace: Duration,
+    drain: Duration,
 }
 
 impl Lifetime {
@@ -51,7 +52,8 @@ impl Lifetime {
         };
         let share = 0.9 + 0.2 * (scramble(nth) % 1000) as f64 / 1000.0;
         let until = Instant::now() + settings.connection_age.mul_f64(share);
-        Lifetime { activity, idle, until, grace: settings.connection_grace }
+        let (grace, drain) = (settings.connection_grace, settings.drain_timeout);
+        Lifetime { activity, idle, until, grace, drain }
     }
 
     pub(super) async fn watch(
@@ -75,8 +77,13 @@ impl Lifetime {
             }
         }
         connection.leave();
-        let last = Instant::now() + self.grace;
+        let mut last = Instant::now() + self.grace;
+        let mut draining = false;
         loop {
+            if !draining && leaving.is_cancelled() {
+                draining = true;
+                last = last.min(Instant::now() + self.drain);
+            }
             // A peer that answers nothing after the last answer is not waited for.
             let look = (Instant::now() + FLUSH).min(last);
             tokio::select! {

@@ -174,6 +174,29 @@ async fn otlp_g24_a_drain_answers_what_is_in_flight() {
     assert_eq!(last.status(), ServingStatus::NotServing);
 }
 
+/// Scenario: a drain begins while storage hangs, past its time.
+/// Guarantees: G24 and G18, the connection is given up in time, and the drain
+/// ends only when what was handed over is stored.
+#[tokio::test]
+async fn otlp_g24_a_drain_gives_up_connections_and_no_rows() {
+    let mut server = Server::with(|s| s.drain_timeout = Duration::from_millis(300)).await;
+    server.sink.set(Mood::Waits);
+    let sink = server.sink.clone();
+    let mut client = Client::connect(server.grpc).await;
+    let call = client.start(LOGS, &[], vec![frame(0, &payload::logs(1))], Duration::ZERO);
+    let giving_up = async {
+        eventually("the append is under way", || sink.asked() == 1).await;
+        server.cancel.cancel();
+    };
+    let (call, ()) = tokio::join!(call, giving_up);
+    assert!(call.is_err(), "{call:?}");
+    let still = tokio::time::timeout(Duration::from_millis(300), server.drain()).await;
+    assert!(still.is_err(), "the drain ended before the append");
+    sink.release();
+    server.drain().await;
+    assert_eq!(sink.rows(), 1);
+}
+
 /// Scenario: health is asked for each service, before and after the daemon is
 /// ready, and for one that does not exist.
 /// Guarantees: G25, SERVING only after recovery.
