@@ -1,4 +1,4 @@
-//! A full disk, on a tmpfs of 24 MiB of which a ballast file takes a third.
+//! A full disk, on a tmpfs of 24 MiB of which a ballast file takes over half.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,7 @@ use crate::otlp::Outcome;
 use crate::programs::skip;
 use crate::vertical::now;
 
-const BALLAST: usize = 8 << 20;
+const BALLAST: usize = 14 << 20;
 
 /// A mounted tmpfs; unmounted when dropped.
 struct SmallDisk {
@@ -67,7 +67,7 @@ async fn filled_and_freed(reserve: &str) {
     let launch = Launch::new(&disk.dir)
         .logs(outside.path())
         .set(format!("disk.reserve={reserve}"))
-        .set("flush.max_age=2s")
+        .set("flush.max_age=5s")
         .set("wal.segment_bytes=1MiB");
     let ledger = Ledger::new(now().as_nanos() as u64);
     let daemon = launch.start().await;
