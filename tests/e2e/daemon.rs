@@ -17,6 +17,9 @@ use crate::client::Client;
 /// A debug build replays and plans slowly on two shared cores.
 const READY: Duration = Duration::from_secs(60);
 
+/// A debug build replays a recorded day in minutes.
+const COMMAND: Duration = Duration::from_secs(900);
+
 /// The binary with an environment that cannot leak into it.
 pub fn cloudsail() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloudsail"));
@@ -33,7 +36,7 @@ pub fn cloudsail() -> Command {
 /// Runs a command of the binary to its end.
 pub async fn run(dir: &Path, args: &[&str]) -> Output {
     let output = cloudsail().current_dir(dir).args(args).output();
-    timeout(READY, output).await.expect("the command ends").expect("the binary starts")
+    timeout(COMMAND, output).await.expect("the command ends").expect("the binary starts")
 }
 
 /// How a daemon is started. Data goes to `cloudsail-data` under `dir`, as it

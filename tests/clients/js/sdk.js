@@ -139,7 +139,7 @@ async function sendMetrics(resource) {
     .addCallback((result) => result.observe(-1.5, at));
   meter
     .createObservableGauge("js.observable.gauge", { valueType })
-    .addCallback((result) => result.observe(2 ** 53 - 1, at));
+    .addCallback((result) => result.observe(2 ** 40 + 1, at));
   const { resourceMetrics, errors } = await reader.collect();
   if (errors.length > 0) throw errors[0];
   const out = exporter("metrics", "OTLPMetricExporter");
