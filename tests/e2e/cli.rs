@@ -9,6 +9,16 @@ use crate::daemon::{Daemon, Launch, run};
 use crate::otlp::Encoding;
 use crate::vertical::fixtures;
 
+/// Doors that no other daemon of this machine can be in the way of.
+const FREE_PORTS: [&str; 6] = [
+    "--set",
+    "otlp.grpc.listen=127.0.0.1:0",
+    "--set",
+    "otlp.http.listen=127.0.0.1:0",
+    "--set",
+    "http.listen=127.0.0.1:0",
+];
+
 /// What a command printed; it must have succeeded.
 fn printed(output: &Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
@@ -167,15 +177,7 @@ async fn the_small_commands_do_what_they_say() {
     let schema = printed(&run(dir.path(), &["config", "schema"]).await);
     let schema: Value = serde_json::from_str(&schema).unwrap();
     assert!(schema["properties"]["flush"].is_object(), "{schema}");
-    let doctor = [
-        "doctor",
-        "--set",
-        "otlp.grpc.listen=127.0.0.1:0",
-        "--set",
-        "otlp.http.listen=127.0.0.1:0",
-        "--set",
-        "http.listen=127.0.0.1:0",
-    ];
+    let doctor = [&["doctor"], &FREE_PORTS[..]].concat();
     let advice = printed(&run(dir.path(), &doctor).await).to_lowercase();
     for looked_at in ["store", "clock", "disk"] {
         assert!(advice.contains(looked_at), "{looked_at}: {advice}");
@@ -186,4 +188,16 @@ async fn the_small_commands_do_what_they_say() {
     }
     let version = printed(&run(dir.path(), &["--version"]).await);
     assert_eq!(version.trim(), concat!("cloudsail ", env!("CARGO_PKG_VERSION")));
+}
+
+/// Scenario: the demo, from nothing to its last result.
+/// Guarantees: interfaces.md: `demo --once` ends with 0, finds the faulty
+/// version by SQL and leaves nothing behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_demo_finds_its_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = [&["demo", "--once"], &FREE_PORTS[..]].concat();
+    let told = printed(&run(dir.path(), &args).await);
+    assert!(told.contains("payment") && told.contains("1.4.0"), "{told}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it cleans up");
 }
