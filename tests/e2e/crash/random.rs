@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::ledger::Ledger;
 use super::load::Load;
 use crate::daemon::{Launch, run};
+use crate::programs::{python, script};
 use crate::vertical::now;
 
 fn number(name: &str) -> Option<u64> {
@@ -61,6 +62,11 @@ async fn fault_f11_sigkill_at_random_moments_loses_and_repeats_nothing() {
     ledger.check_books(&daemon).await;
     assert!(ledger.acked() > rounds, "the load was no load");
     eprintln!("{} items acked, {rows} stored", ledger.acked());
+    if let Some(python) = python().await {
+        let tenant = launch.data().join("store/default").display().to_string();
+        let args = [&daemon.url("/api/v1/sql"), &tenant, "logs=span_id,time_unix_nano"];
+        eprintln!("by other readers: {}", script(&python, "python/readers.py", &args).await);
+    }
     daemon.stop().await;
     let verified = run(dir.path(), &["verify", "--store", &launch.store_url()]).await;
     assert!(verified.status.success(), "{verified:?}");
