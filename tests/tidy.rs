@@ -84,8 +84,10 @@ fn every_test_says_what_it_proves() {
 /// that carries its number, or stands in a list with the reason.
 #[test]
 fn every_promise_has_a_test() {
-    let names = tree::all_identifiers(&tree::sources());
-    hold([rules::contract(&names), rules::invariants(&names)].concat());
+    let sources = tree::sources();
+    let names = tree::all_identifiers(&sources);
+    let tests: Vec<_> = sources.iter().flat_map(Source::tests).collect();
+    hold([rules::contract(&names), rules::invariants(&names, &tests)].concat());
 }
 
 /// Scenario: every Markdown file.
@@ -214,7 +216,11 @@ fn a_missing_promise_is_seen() {
     assert_eq!(rules::contract(&names).len(), none - 2);
     let names = BTreeSet::from(["otlp_g19_no_token".to_string()]);
     assert_eq!(rules::contract(&names).len(), none + 1);
-    assert_eq!(rules::invariants(&BTreeSet::new()).len(), 18 - 4);
+    let none = rules::invariants(&BTreeSet::new(), &[]).len();
+    assert_eq!(none, 18 - 5);
+    let docs = "/// Guarantees: C2, in order; D4 is the contract's.\n#[test]\nfn a() {}\n";
+    let tests = source("tests/a.rs", docs).tests();
+    assert_eq!(rules::invariants(&BTreeSet::new(), &tests).len(), none - 1);
 }
 
 /// Scenario: a document with a dead link and a test that is not there.

@@ -28,16 +28,20 @@ fi
 
 chroot --userspec="$user" "$root" "${entrypoint[@]}" --version
 
-# A volume for /data, /tmp and a read-only rest, as the manifests ask for, and the
-# /proc that every container gets. Port 0
-# instead of the fixed ports, so that nothing else on this machine is in the way.
+# A volume for /data and a read-only rest, as the manifests ask for, and the /proc
+# and /dev that every container gets. Port 0 instead of the fixed ports, so that
+# nothing else on this machine is in the way.
 log=$(mktemp)
-mkdir -p "$root/proc"
+mkdir -p "$root/proc" "$root/dev"
 # shellcheck disable=SC2016 # expanded by the inner shell: $0 root, $1 user, then the command
 enter='mount --bind "$0" "$0"
 mount --bind "$0/data" "$0/data"
-mount --bind "$0/tmp" "$0/tmp"
 mount -t proc proc "$0/proc"
+mount -t tmpfs -o mode=0755 dev "$0/dev"
+for device in null zero full random urandom; do
+    touch "$0/dev/$device"
+    mount --bind "/dev/$device" "$0/dev/$device"
+done
 mount -o remount,ro,bind "$0"
 user=$1
 shift
@@ -76,6 +80,10 @@ case $rows in
     *"from the image,1700000000000000001"*) ;;
     *) fail "SQL answered '$rows'" ;;
 esac
+
+# What the sidecar's probe runs.
+chroot --userspec="$user" "$root" "${entrypoint[@]}" sql --server "http://$api" 'SELECT 1' > /dev/null ||
+    fail "\`cloudsail sql\` did not answer"
 
 grep -qi insecure "$log" || fail "it did not say that it is insecure"
 kill -TERM $daemon
