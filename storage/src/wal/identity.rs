@@ -24,6 +24,8 @@ pub(super) struct Identity {
     /// Rows accepted before this boot; segments know better, if they can be read.
     pub accepted: Accepted,
     pub missed: Vec<Missed>,
+    /// Segments of this id are to be removed: a renewal is on its way.
+    pub leftover: Option<WalId>,
 }
 
 /// What the file said.
@@ -99,6 +101,8 @@ impl Identity {
             put_text(out, &one.reason);
             one.rows.put(out);
         }
+        out.push(u8::from(self.leftover.is_some()));
+        out.extend_from_slice(&self.leftover.map_or(0, |id| id.0).to_le_bytes());
     }
 
     fn take(bytes: &mut Bytes<'_>) -> Option<Identity> {
@@ -115,6 +119,8 @@ impl Identity {
                 rows: Tally::take(bytes)?,
             });
         }
-        Some(Identity { wal_id, boot, floor, accepted, missed })
+        let (told, leftover) = (bytes.u8()?, WalId(bytes.u128()?));
+        let leftover = (told != 0).then_some(leftover);
+        Some(Identity { wal_id, boot, floor, accepted, missed, leftover })
     }
 }

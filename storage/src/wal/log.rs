@@ -28,16 +28,16 @@ pub struct Log {
     pub(super) files: Arc<dyn Files>,
     pub(super) catalog: Catalog,
     pub(super) identity: Mutex<Identity>,
-    settings: WalSettings,
-    encoder: Encoder,
-    buffer: Vec<u8>,
-    accepted: Accepted,
-    next: Position,
+    pub(super) settings: WalSettings,
+    pub(super) encoder: Encoder,
+    pub(super) buffer: Vec<u8>,
+    pub(super) accepted: Accepted,
+    pub(super) next: Position,
     /// Oldest first; `end` is the last one's.
-    closed: Vec<Segment>,
-    end: Option<End>,
+    pub(super) closed: Vec<Segment>,
+    pub(super) end: Option<End>,
     /// None while no segment could be begun: the disk is full or broken.
-    active: Option<Active>,
+    pub(super) active: Option<Active>,
 }
 
 /// A closed segment.
@@ -53,7 +53,7 @@ pub(super) struct Segment {
 }
 
 /// The segment that is written to.
-struct Active {
+pub(super) struct Active {
     file: Box<dyn File>,
     seal: Seal,
     /// `end` is the end of the last group that was acked.

@@ -51,6 +51,7 @@
 //! | `ledger` | accepted rows, and from them exact losses |
 //! | `quarantine` | copies of what could not be read |
 //! | `open`, `replay` | recovery: find the end (F18), hand out what is wanted (D4) |
+//! | `renew` | a new id for a folder that turned out to be an older copy |
 //! | [`log`] | [`Log`]: append, sync, rotate, release |
 //!
 //! Deliberately not here: grouping requests, hot rows, which position may be
@@ -72,6 +73,7 @@ pub mod log;
 pub mod memory;
 mod open;
 mod quarantine;
+mod renew;
 mod replay;
 mod rows;
 mod scan;

@@ -53,6 +53,11 @@ pub(super) fn recover(files: &dyn Files) -> Result<Recovered, Error> {
         }
     }
     seen.sort_by_key(|segment| segment.first);
+    let leftover = known.as_ref().and_then(|known| known.leftover);
+    let of_leftover = |segment: &Seen| {
+        leftover.is_some_and(|id| segment.header.as_ref().is_some_and(|header| header.wal_id == id))
+    };
+    let (leftovers, seen): (Vec<Seen>, Vec<Seen>) = seen.into_iter().partition(of_leftover);
     let untold = listed.iter().any(|(name, _)| name == identity::NAME) || !seen.is_empty();
     let wal_id = whose(known.as_ref(), &seen, untold)?;
     for segment in seen.iter().filter(|segment| segment.foreign) {
@@ -84,7 +89,18 @@ pub(super) fn recover(files: &dyn Files) -> Result<Recovered, Error> {
     let boot = boots.chain(known.as_ref().map(|known| known.boot)).max().unwrap_or(0) + 1;
     let mut missed = known.map_or_else(Vec::new, |known| known.missed);
     ledger::fold(&mut missed, seen.first().map_or(next, |oldest| oldest.first));
-    let identity = Identity { wal_id, boot, floor: next, accepted: books.accepted.clone(), missed };
+    let identity = Identity {
+        wal_id,
+        boot,
+        floor: next,
+        accepted: books.accepted.clone(),
+        missed,
+        leftover: None,
+    };
+    // Gone for good before nobody knows any more that they are to go.
+    for segment in &leftovers {
+        remove(files, &segment::name(segment.first))?;
+    }
     identity.write(files)?;
 
     // Only now: the floor that replaces the positions in the tail is durable.
@@ -95,6 +111,12 @@ pub(super) fn recover(files: &dyn Files) -> Result<Recovered, Error> {
         }
     }
     Ok(Recovered { identity, segments, end, accepted: books.accepted, next, torn_bytes })
+}
+
+fn remove(files: &dyn Files, name: &str) -> Result<(), Error> {
+    let context = format!("removing {name}, left over by a renewal, failed; check the disk");
+    files.remove(name).map_err(Error::disk(&context))?;
+    files.sync_dir(name).map_err(Error::disk(&context))
 }
 
 fn newer(name: &str, version: u32) -> Error {

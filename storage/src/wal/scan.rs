@@ -130,18 +130,14 @@ mod tests {
         draft.finish(out, 0, Kind::Rows, (Position(1), Position(1)), seal).unwrap();
     }
 
-    /// Scenario: a header whose checksum is right claims a payload of 4 GiB.
+    /// Scenario: a header that passed its checksum claims a payload of 4 GiB.
     /// Guarantees: F19: nothing is allocated for it, and the walk ends.
     #[test]
     fn fault_f19_a_hostile_length_allocates_nothing() {
         let (_, seal) = scan(&[]);
         let mut bytes = Vec::new();
         frame(&mut bytes, b"payload", &seal);
-        // Sign again with the length changed, as a faulty writer would.
-        let mut hostile = Vec::new();
-        let draft = Draft::begin(&mut hostile, |head| head.extend_from_slice(b"head"));
-        draft.finish(&mut hostile, 0, Kind::Rows, (Position(1), Position(1)), &seal).unwrap();
-        let (mut scanner, _) = scan(&hostile);
+        let (mut scanner, _) = scan(&bytes);
         let Some(Found::Frame(mut found)) = scanner.next().unwrap() else { panic!("a frame") };
         found.payload_length = u32::MAX;
         assert!(scanner.payload(&found).unwrap().is_none());

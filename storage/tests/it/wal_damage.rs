@@ -110,6 +110,55 @@ fn fault_f19_damage_below_the_stage_is_no_loss() {
     assert_eq!(lost(&opened.log), (0, vec![]));
 }
 
+/// Scenario: the last record of a table is damaged in the last segment, with
+/// only other tables' groups after it; then one in the very last group.
+/// Guarantees: F19, L1: what a later group proves acked is accepted and lost;
+/// what may never have been acked is neither.
+#[test]
+fn fault_f19_a_later_group_proves_the_ack() {
+    for (tables, missing) in [(["spans", "logs"], 1), (["logs", "spans"], 0)] {
+        let world = World::new(Sync::Always);
+        let mut log = world.open().log;
+        let mut starts = Vec::new();
+        for table in tables {
+            starts.push(log.bytes() as usize);
+            log.append(vec![world.entry("default", table, &["x"])]).unwrap();
+        }
+        let spans = tables.iter().position(|table| *table == "spans").unwrap();
+        let end = starts.get(spans + 1).copied().unwrap_or(log.bytes() as usize);
+        drop(log);
+        world.files.tamper(&world.segments()[0], |bytes| bytes[end - 1_000] ^= 1);
+        for _ in 0..2 {
+            let opened = world.open();
+            assert_eq!(replayed(&opened.log), ["x"]);
+            assert_eq!(lost(&opened.log).0, missing, "{tables:?}");
+            assert_eq!(accepted(&opened).values().sum::<u64>(), 1 + missing);
+        }
+    }
+}
+
+/// Scenario: a hole hides a staged record; its table's next record comes much
+/// later and is not staged.
+/// Guarantees: L1: the hole tells where the missing rows lie, below the stage.
+#[test]
+fn fault_f19_a_hole_below_the_stage_is_no_loss() {
+    let world = World::new(Sync::Always);
+    let mut log = world.open().log;
+    let mut starts = Vec::new();
+    for table in ["logs", "logs", "spans", "spans", "logs"] {
+        starts.push(log.bytes() as usize);
+        log.append(vec![world.entry("default", table, &["x"])]).unwrap();
+    }
+    drop(log);
+    world.files.tamper(&world.segments()[0], |bytes| bytes[starts[1]] ^= 1);
+    for (staged, missing) in [(3, 0), (1, 1)] {
+        let opened = world.open();
+        let wanted = |_: &Tenant, table: &str| Position(if table == "logs" { staged } else { 0 });
+        assert_eq!(replay_above(&opened.log, &wanted).len(), 3);
+        assert_eq!(lost(&opened.log).0, missing);
+    }
+}
+
 /// Scenario: a loss is found, the rest is staged, the segment is released, the
 /// log is opened again.
 /// Guarantees: F19, L1: the loss is told for as long as the log's id lives.

@@ -249,3 +249,17 @@ fn inv_d3_a_failed_release_is_repeated() {
     assert!(log.release(Position(1)).unwrap() > 0);
     assert_eq!(replayed(&log), ["b"]);
 }
+
+/// Scenario: a process dies with rows in the page cache only; they come back,
+/// and then the power is lost.
+/// Guarantees: F2: what one recovery has shown, the next one shows too.
+#[test]
+fn fault_f2_what_came_back_stays() {
+    let world = World::new(Sync::Interval(std::time::Duration::from_secs(1)));
+    let mut log = world.open().log;
+    world.log(&mut log, &["cached"]).unwrap();
+    drop(log);
+    assert_eq!(replayed(&world.open().log), ["cached"]);
+    world.files.crash(Survives::Nothing);
+    assert_eq!(replayed(&world.open().log), ["cached"]);
+}

@@ -2,7 +2,7 @@
 
 use schema::{Catalog, ColumnType, Door, Position, Promotion, Scope};
 use storage::Sync;
-use storage::wal::memory::Survives;
+use storage::wal::memory::{Fault, Faults, Survives};
 
 use super::wal_world::{World, accepted, lost, names, replay, replay_above, replayed};
 
@@ -196,4 +196,58 @@ fn inv_d1_interval_keeps_what_was_synced() {
     let opened = world.open();
     assert_eq!(replayed(&opened.log), ["synced"]);
     assert_eq!(accepted(&opened).values().sum::<u64>(), 1);
+}
+
+/// Scenario: the folder is an older copy of a log whose later positions were
+/// committed: it is renewed above what is staged, and opened again.
+/// Guarantees: the new id has exactly the wanted rows, above all old positions;
+/// nothing of the old id is left.
+#[test]
+fn inv_d4_a_renewed_log_holds_what_was_wanted() {
+    let world = World::new(Sync::Always);
+    let opened = world.open();
+    let (old, mut log) = (opened.wal_id, opened.log);
+    for n in 1..=4 {
+        world.log(&mut log, &[&format!("r{n}"), "twin"]).unwrap();
+    }
+    drop(log);
+    let renewed = world.open().log.renew(&|_, _| Position(2)).unwrap();
+    assert_ne!(renewed.wal_id, old);
+    assert_eq!(accepted(&renewed).values().sum::<u64>(), 4);
+    let mut log = renewed.log;
+    assert_eq!(replayed(&log), ["r3", "twin", "r4", "twin"]);
+    assert!(replay(&log).iter().all(|record| record.0 > 5));
+    world.log(&mut log, &["new"]).unwrap();
+    drop(log);
+    let opened = world.open();
+    assert_eq!((opened.wal_id, opened.boot), (renewed.wal_id, 2));
+    assert_eq!(replayed(&opened.log), ["r3", "twin", "r4", "twin", "new"]);
+}
+
+/// Scenario: the process and the power die at every operation of a renewal.
+/// Guarantees: D4: the next open finds the old log or the new one, whole.
+#[test]
+fn inv_d4_a_renewal_is_all_or_nothing() {
+    let (mut before, mut after) = (0, 0);
+    for operation in 0..200 {
+        let world = World::new(Sync::Always);
+        let opened = world.open();
+        let (old, mut log) = (opened.wal_id, opened.log);
+        world.log(&mut log, &["a"]).unwrap();
+        world.log(&mut log, &["b"]).unwrap();
+        let fault = Fault { after: operation, times: u32::MAX };
+        world.files.set_faults(Faults { all: fault, ..Faults::default() });
+        let done = log.renew(&|_, _| Position::ZERO).is_ok();
+        world.files.crash(Survives::Chance(u64::from(operation)));
+        let opened = world.open();
+        assert_eq!(replayed(&opened.log), ["a", "b"], "operation {operation}");
+        *if opened.wal_id == old { &mut before } else { &mut after } += 1;
+        drop(opened);
+        assert_eq!(replayed(&world.open().log), ["a", "b"]);
+        if done {
+            assert!(before > 3 && after > 1, "{before} {after}");
+            return;
+        }
+    }
+    panic!("the renewal never ran to its end");
 }
