@@ -61,7 +61,8 @@ pub struct Admin {
 
 /// Until recovery is done: alive, not ready, and nothing else.
 pub fn starting() -> Router {
-    let not_yet = || async { (StatusCode::SERVICE_UNAVAILABLE, "recovering the write-ahead log\n") };
+    let not_yet =
+        || async { (StatusCode::SERVICE_UNAVAILABLE, "recovering the write-ahead log\n") };
     let refused = || async {
         let hint = "try again when /readyz answers 200";
         let message = "the daemon is still recovering its write-ahead log";
@@ -108,7 +109,12 @@ async fn metrics(State(admin): State<Admin>) -> Response {
         Err(error) => {
             tracing::error!(%error, "the metrics could not be written as text");
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            door::error(status, ErrorKind::Internal, "the metrics could not be written", "see the log")
+            door::error(
+                status,
+                ErrorKind::Internal,
+                "the metrics could not be written",
+                "see the log",
+            )
         }
     }
 }
@@ -165,5 +171,41 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::Denied => StatusCode::FORBIDDEN,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Corrupt | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use hyper::Method;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::client::{Client, error_body};
+
+    /// Scenario: probes and a question while the daemon still recovers.
+    /// Guarantees: it is alive and not ready, and says when to come back.
+    #[tokio::test]
+    async fn a_starting_daemon_answers_its_probes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut owner = JoinSet::new();
+        owner.spawn(async move { axum::serve(listener, starting()).await });
+        let client = Client::new(&url, "--server").unwrap();
+        for (method, path, status) in [
+            (Method::GET, "/healthz", 200),
+            (Method::GET, "/readyz", 503),
+            (Method::POST, "/api/v1/sql", 503),
+        ] {
+            let answer = client.send(method, path, &[], Bytes::new()).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            if path == "/api/v1/sql" {
+                assert_eq!(answer.headers()["retry-after"], "1");
+                let body: serde_json::Value =
+                    serde_json::from_slice(&error_body(answer).await).unwrap();
+                assert_eq!(body["error"]["kind"], "unavailable");
+            }
+        }
     }
 }

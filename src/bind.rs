@@ -58,15 +58,15 @@ pub async fn bind(door: (&str, &str), insecure: bool) -> Result<Option<TcpListen
     if listen.is_empty() {
         return Ok(None);
     }
-    let resolved = lookup_host(listen)
-        .await
-        .with_context(|| format!("{key}: cannot resolve {listen}; write an IP address and a port"))?;
+    let resolved = lookup_host(listen).await.with_context(|| {
+        format!("{key}: cannot resolve {listen}; write an IP address and a port")
+    })?;
     let mut resolved: Vec<SocketAddr> = resolved.collect();
     // `localhost` has two addresses; senders try IPv4 everywhere.
     resolved.sort_by_key(SocketAddr::is_ipv6);
-    let address = *resolved.first().ok_or_else(|| {
-        anyhow!("{key}: {listen} has no address; write an IP address and a port")
-    })?;
+    let address = *resolved
+        .first()
+        .ok_or_else(|| anyhow!("{key}: {listen} has no address; write an IP address and a port"))?;
     bind_rule(key, address.ip(), insecure).map_err(Invalid::one)?;
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
@@ -78,7 +78,9 @@ pub async fn bind(door: (&str, &str), insecure: bool) -> Result<Option<TcpListen
 fn refused(key: &str, address: SocketAddr, error: &std::io::Error) -> String {
     let remedy = match error.kind() {
         ErrorKind::AddrInUse => {
-            format!("is taken by another program; stop that one, or set {key} to another port (port 0 picks a free one, empty turns the door off)")
+            format!(
+                "is taken by another program; stop that one, or set {key} to another port (port 0 picks a free one, empty turns the door off)"
+            )
         }
         ErrorKind::PermissionDenied => {
             format!("needs rights that this user does not have; set {key} to a port above 1023")

@@ -81,7 +81,12 @@ pub struct Sql {
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// A running daemon.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320", conflicts_with = "store")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:4320",
+        conflicts_with = "store"
+    )]
     pub server: String,
     /// A store, read directly: what is committed there, and no rows in memory.
     #[arg(long, value_name = "URL")]
@@ -212,7 +217,9 @@ impl Configuration {
             files: self.config.clone(),
             // A name or value that is not Unicode cannot be one of ours.
             environment: std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
                 .collect(),
             set: self.set.clone(),
             flags: Vec::new(),

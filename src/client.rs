@@ -64,7 +64,10 @@ impl Client {
     }
 
     /// Like [`send`](Self::send), leaving the judgement of the error to the caller.
-    pub async fn try_send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
+    pub async fn try_send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Error> {
         self.pool.request(request).await
     }
 
@@ -101,8 +104,14 @@ pub async fn error_body(answer: Response<Incoming>) -> Bytes {
     }
 }
 
-/// An error of the HTTP API in a user's words.
+/// An error of the HTTP API in a user's words, without what could steer the
+/// terminal (S16).
 pub fn said(status: StatusCode, body: &[u8]) -> String {
+    let steers = |c: char| c.is_control() && c != '\n';
+    in_words(status, body).replace(steers, "\u{fffd}")
+}
+
+fn in_words(status: StatusCode, body: &[u8]) -> String {
     let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let Some(error) = parsed.as_ref().and_then(|body| body.get("error")) else {
         return format!("the server answered {status}: {}", String::from_utf8_lossy(body).trim());

@@ -1,5 +1,6 @@
 //! The HTTP door: a router served with limits on headers, bodies, time and
-//! connections (S14, S15), and drained when it is cancelled.
+//! connections (S14, S15), and drained when it is cancelled. HTTP/1.1 alone:
+//! without TLS nothing that asks here speaks anything else.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -12,9 +13,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use schema::ErrorKind;
@@ -27,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 /// rest is room for parameters.
 const MAX_BODY: usize = 1 << 20;
 const MAX_HEADERS: usize = 16 << 10;
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Also how long an idle connection is kept: the wait for a head begins with the
+/// connection and after each answer.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 1024;
 
@@ -40,20 +43,12 @@ pub async fn serve(
     cancel: CancellationToken,
     grace: Duration,
 ) -> Result<usize> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADERS.max(8192))
+        .max_buf_size(MAX_HEADERS)
         .half_close(false);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MAX_HEADERS as u32)
-        .max_concurrent_streams(64)
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -82,7 +77,7 @@ pub async fn serve(
             let router = routers.borrow().clone();
             async move { TowerToHyperService::new(router).call(request).await }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), answer).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), answer);
         connections.spawn(graceful.watch(connection));
     }
     drop(listener);
@@ -101,7 +96,7 @@ pub async fn serve(
     Ok(busy)
 }
 
-type Ended = Result<Result<(), Box<dyn std::error::Error + Send + Sync>>, tokio::task::JoinError>;
+type Ended = Result<Result<(), hyper::Error>, tokio::task::JoinError>;
 
 /// A connection's error is its client's; a panic is ours, but of one request only (S18).
 fn report(ended: Ended) {
@@ -142,11 +137,21 @@ async fn guard(request: Request, next: Next) -> Result<Response, Infallible> {
         Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
         Ok(Err(_)) => {
             let message = format!("the body is broken or larger than {MAX_BODY} bytes");
-            error(StatusCode::PAYLOAD_TOO_LARGE, ErrorKind::TooLarge, &message, "send a smaller one")
+            error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                ErrorKind::TooLarge,
+                &message,
+                "send a smaller one",
+            )
         }
         Err(_) => {
             let message = format!("the body did not arrive within {} s", BODY_TIMEOUT.as_secs());
-            error(StatusCode::REQUEST_TIMEOUT, ErrorKind::DeadlineExceeded, &message, "send it faster")
+            error(
+                StatusCode::REQUEST_TIMEOUT,
+                ErrorKind::DeadlineExceeded,
+                &message,
+                "send it faster",
+            )
         }
     };
     let headers = response.headers_mut();
@@ -206,7 +211,8 @@ mod tests {
             let answer = served.client.send(method, path, &[], body).await.unwrap();
             assert_eq!(answer.status(), status, "{path}");
             assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
-            let body: serde_json::Value = serde_json::from_slice(&error_body(answer).await).unwrap();
+            let body: serde_json::Value =
+                serde_json::from_slice(&error_body(answer).await).unwrap();
             assert_eq!(body["error"]["kind"], kind);
         }
         let answer = served.client.send(Method::POST, "/echo", &[], "hi".into()).await.unwrap();

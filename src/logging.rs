@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::field::Field;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::format;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::EnvFilter;
 
 use crate::cli::{LogFormat, Usage};
 
@@ -40,14 +40,21 @@ pub fn start(log_format: LogFormat, default: &str) -> Result<(), Usage> {
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match log_format {
-        LogFormat::Human => lines
-            .with_ansi(colours)
-            .fmt_fields(format::debug_fn(escaped).delimited(" "))
-            .boxed(),
+        LogFormat::Human => {
+            lines.with_ansi(colours).fmt_fields(format::debug_fn(escaped).delimited(" ")).boxed()
+        }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let started = tracing_subscriber::registry().with(filter).with(lines.and_then(Count)).try_init();
-    started.map_err(|error| Usage(format!("cannot start logging: {error}")))
+    let started =
+        tracing_subscriber::registry().with(filter).with(lines.and_then(Count)).try_init();
+    started.map_err(|error| Usage(format!("cannot start logging: {error}")))?;
+    // A panic's message may quote what was sent: it takes the escaped way too.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let said = panic.payload_as_str().unwrap_or("no message");
+        tracing::error!(place, "a panic, please report it: {said}");
+    }));
+    Ok(())
 }
 
 /// One field of a line: `key=value`, the message without its key.

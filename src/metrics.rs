@@ -54,8 +54,18 @@ impl Collector for Process {
         let uptime = self.started.elapsed().as_secs_f64();
         gauge("cloudsail_uptime", "Time since start", Some(&Unit::Seconds), uptime)?;
         let (used, limit) = (self.budget.used() as f64, self.budget.limit() as f64);
-        gauge("cloudsail_ingest_memory", "Bytes reserved for telemetry on its way in", Some(&Unit::Bytes), used)?;
-        gauge("cloudsail_ingest_memory_limit", "Bytes there are for it", Some(&Unit::Bytes), limit)?;
+        gauge(
+            "cloudsail_ingest_memory",
+            "Bytes reserved for telemetry on its way in",
+            Some(&Unit::Bytes),
+            used,
+        )?;
+        gauge(
+            "cloudsail_ingest_memory_limit",
+            "Bytes there are for it",
+            Some(&Unit::Bytes),
+            limit,
+        )?;
         if let Some(seconds) = cpu_seconds() {
             let help = "User and system CPU time";
             let metric = encoder.encode_descriptor(

@@ -42,7 +42,11 @@ pub async fn stage<T>(name: &str, deadline: Duration, work: impl Future<Output =
     match tokio::time::timeout(deadline, work).await {
         Ok(done) => Some(done),
         Err(_) => {
-            tracing::warn!(stage = name, seconds = deadline.as_secs(), "late at shutdown, given up");
+            tracing::warn!(
+                stage = name,
+                seconds = deadline.as_secs(),
+                "late at shutdown, given up"
+            );
             None
         }
     }

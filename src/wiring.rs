@@ -25,6 +25,9 @@ use crate::cli::Usage;
 use crate::config::Config;
 use crate::{door, metrics, shutdown};
 
+/// What a stage may take beyond the deadline that its work keeps itself.
+const SLACK: Duration = Duration::from_millis(500);
+
 /// A task's name and how it ended.
 type Ended = (&'static str, Result<()>);
 
@@ -130,8 +133,10 @@ impl Daemon {
         if ended.is_none() {
             self.ingest.shutdown().await;
         }
-        let budget = shutdown::STORAGE;
-        for late in self.storage.shutdown(budget).await {
+        // Storage keeps the deadline itself; the second one is for what it awaits after.
+        let ending = self.storage.shutdown(shutdown::STORAGE);
+        let late = shutdown::stage("storage", shutdown::STORAGE + SLACK, ending).await;
+        for late in late.into_iter().flatten() {
             tracing::warn!(late, "storage could not finish at shutdown");
         }
         self.http_cancel.cancel();
@@ -139,7 +144,7 @@ impl Daemon {
         if running > 0 {
             tracing::info!(running, "waiting for running queries");
         }
-        let grace = shutdown::QUERIES + Duration::from_millis(500);
+        let grace = shutdown::QUERIES + SLACK;
         if shutdown::stage("queries", grace, drain(&mut self.http)).await.is_none() {
             self.http.shutdown().await;
         }
@@ -154,7 +159,7 @@ async fn open_storage(
     registry: &mut Registry,
 ) -> Result<Arc<Storage>> {
     let settings = config.storage();
-    for dir in [&settings.wal.dir, &settings.stage.dir] {
+    for dir in [&settings.wal.dir, &settings.stage.dir, &config.query().spill_dir] {
         create_private(dir)?;
     }
     let store = open_store(config)?;
@@ -202,7 +207,10 @@ fn create_private(dir: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(dir).with_context(|| {
-        format!("cannot create {}; check its permissions, or set wal.dir and stage.dir", dir.display())
+        format!(
+            "cannot create {}; check its permissions, or set wal.dir and stage.dir",
+            dir.display()
+        )
     })
 }
 

@@ -95,7 +95,9 @@ async fn store(config: &Config) -> Found {
     let took = started.elapsed().as_millis();
     match probed {
         Ok(()) => Well(format!("{url} takes, keeps, gives back and deletes ({took} ms)")),
-        Err(error) => Failed(format!("{url}: {error:#}; check the address, permissions and credentials")),
+        Err(error) => {
+            Failed(format!("{url}: {error:#}; check the address, permissions and credentials"))
+        }
     }
 }
 
@@ -187,7 +189,9 @@ fn fsync(dir: &Path) -> Found {
         (Ok((median, worst)), _) if median > SLOW_FSYNC => Odd(format!(
             "4 KiB take {median:?} (worst {worst:?}): every acknowledgement waits for one; use a faster disk, or wal.sync: interval if a power loss may take the last moments"
         )),
-        (Ok((median, worst)), _) => Well(format!("4 KiB take {median:?}, at worst {worst:?} of 16")),
+        (Ok((median, worst)), _) => {
+            Well(format!("4 KiB take {median:?}, at worst {worst:?} of 16"))
+        }
         (Err(error), _) => Failed(format!("{}: {error}", path.display())),
     }
 }
@@ -199,7 +203,7 @@ fn memory(config: &Config) -> Found {
         return Odd(format!(
             "limits.memory leaves {} MiB for ingest: requests above {} MiB will be refused whatever limits.max_request_bytes says",
             ingest >> 20,
-            ingest / config.collector().amplification >> 20
+            (ingest / config.collector().amplification) >> 20
         ));
     }
     Well(format!("{all}, of which {} are for queries", config.query.memory))

@@ -26,6 +26,9 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     say_what_is_not_built(&config);
+    if let Some(path) = &serve.ports_file {
+        remove_stale(path)?;
+    }
     // Installed before anything is opened: from here on a signal ends in order.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let started = tokio::select! {
@@ -41,7 +44,8 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
         write_ports(path, daemon.addresses())?;
     }
     // A closed standard output is no reason to stop serving.
-    if let Err(error) = std::io::stdout().write_all(banner(&config, daemon.addresses()).as_bytes()) {
+    if let Err(error) = std::io::stdout().write_all(banner(&config, daemon.addresses()).as_bytes())
+    {
         tracing::debug!(%error, "the banner could not be printed");
     }
 
@@ -72,10 +76,9 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
 }
 
 fn say_what_is_not_built(config: &Config) {
-    for (key, listen) in [
-        ("flight.listen", &config.flight.listen),
-        ("postgres.listen", &config.postgres.listen),
-    ] {
+    for (key, listen) in
+        [("flight.listen", &config.flight.listen), ("postgres.listen", &config.postgres.listen)]
+    {
         if !listen.is_empty() {
             tracing::info!("{key} is not available in this version: nothing listens on {listen}");
         }
@@ -95,6 +98,16 @@ fn say_what_is_not_built(config: &Config) {
                 open.join(", ")
             );
         }
+    }
+}
+
+/// What an earlier daemon left would be taken for this one's.
+fn remove_stale(ports: &Path) -> Result<()> {
+    match std::fs::remove_file(ports) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot replace the ports file {}", ports.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -168,6 +181,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ports.json");
         std::fs::write(&path, "old").unwrap();
+        remove_stale(&path).unwrap();
+        assert!(!path.exists() && remove_stale(&path).is_ok());
         let addresses = Addresses {
             otlp_grpc: None,
             otlp_http: Some("127.0.0.1:1".parse().unwrap()),
@@ -191,7 +206,10 @@ mod tests {
             http: None,
         };
         let text = banner(&config, &both);
-        assert!(text.contains("\n  export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"), "{text}");
+        assert!(
+            text.contains("\n  export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"),
+            "{text}"
+        );
         let text = banner(&config, &Addresses { otlp_http: None, ..both });
         assert!(text.contains("=http://127.0.0.1:4317\n  export OTEL_EXPORTER_OTLP_PROTOCOL=grpc"));
     }

@@ -28,7 +28,8 @@ pub async fn run(given: &Configuration, verify: Verify) -> Result<ExitCode> {
             .with_context(|| format!("cannot verify {}", table.name))?;
         bar.inc(1);
         problems += findings.len();
-        let said = findings.iter().map(|finding| format!("{}: {}\n", finding.path, finding.problem));
+        let said =
+            findings.iter().map(|finding| format!("{}: {}\n", finding.path, finding.problem));
         bar.suspend(|| match findings.is_empty() {
             true => writeln!(out, "ok      {}", table.name),
             false => write!(out, "FAILED  {}\n{}", table.name, said.collect::<String>()),
@@ -38,7 +39,10 @@ pub async fn run(given: &Configuration, verify: Verify) -> Result<ExitCode> {
     if problems == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(out, "{problems} problems; restore the files named from a copy, or ask the table at an older version")?;
+    writeln!(
+        out,
+        "{problems} problems; restore the files named from a copy, or ask the table at an older version"
+    )?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -16,16 +16,18 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
             "{key} is not available in this version; remove it, and keep every listen address on loopback or behind a proxy that does this"
         )));
     }
-    found.set_below("retention", |key| Ok(format!(
-        "{key} has no effect in this version: rows are kept for ever"
-    )));
+    found.set_below("retention", |key| {
+        Ok(format!("{key} has no effect in this version: rows are kept for ever"))
+    });
     for section in ["compaction", "self_telemetry"] {
         found.set_below(section, |key| Ok(format!("{key} has no effect in this version")));
     }
     match config.ack.level {
         AckLevel::Local => {}
-        AckLevel::Store => found.problem("ack.level", "ack.level: store is not available in this version; use local"),
-        AckLevel::Gateway => found.problem("ack.level", "ack.level: gateway is not available in this version; use local"),
+        AckLevel::Store => found
+            .problem("ack.level", "ack.level: store is not available in this version; use local"),
+        AckLevel::Gateway => found
+            .problem("ack.level", "ack.level: gateway is not available in this version; use local"),
     }
     for (key, listen) in config.listens() {
         match listen.parse::<SocketAddr>() {
@@ -46,7 +48,10 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
         && config.otlp.http.listen.is_empty()
         && config.http.listen.is_empty()
     {
-        found.problem("otlp.grpc.listen", "every door is turned off; give at least one listen address");
+        found.problem(
+            "otlp.grpc.listen",
+            "every door is turned off; give at least one listen address",
+        );
     }
     store_url(config, &mut found);
     let limits = &config.limits;
@@ -101,18 +106,24 @@ fn host_and_port(listen: &str) -> bool {
 fn store_url(config: &Config, found: &mut Found<'_>) {
     let given = &config.store.url;
     let Ok(url) = url::Url::parse(given) else {
-        found.problem("store.url", &format!(
-            "store.url: {given:?} is not a URL; write file:///absolute/path or memory://"
-        ));
+        found.problem(
+            "store.url",
+            &format!("store.url: {given:?} is not a URL; write file:///absolute/path or memory://"),
+        );
         return;
     };
     match url.scheme() {
         "memory" => {}
         "file" if url.to_file_path().is_ok_and(|path| path.is_absolute()) && url.path() != "/" => {}
-        "file" => found.problem("store.url", "store.url: a file URL needs an absolute path, like file:///var/lib/cloudsail/store"),
+        "file" => found.problem(
+            "store.url",
+            "store.url: a file URL needs an absolute path, like file:///var/lib/cloudsail/store",
+        ),
         scheme @ ("s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss") => found.problem(
             "store.url",
-            &format!("store.url: {scheme}:// is not available in this version; use file:///absolute/path"),
+            &format!(
+                "store.url: {scheme}:// is not available in this version; use file:///absolute/path"
+            ),
         ),
         scheme => found.problem(
             "store.url",

@@ -71,8 +71,16 @@ macro_rules! door {
     };
 }
 
-door!(OtlpGrpc, "4317", "Address for OTLP/gRPC; port 0 picks a free one, empty turns the door off.");
-door!(OtlpHttp, "4318", "Address for OTLP/HTTP; port 0 picks a free one, empty turns the door off.");
+door!(
+    OtlpGrpc,
+    "4317",
+    "Address for OTLP/gRPC; port 0 picks a free one, empty turns the door off."
+);
+door!(
+    OtlpHttp,
+    "4318",
+    "Address for OTLP/HTTP; port 0 picks a free one, empty turns the door off."
+);
 door!(Http, "4320", "Address for the HTTP API; port 0 picks a free one, empty turns the door off.");
 door!(Flight, "4321", "Address for Arrow Flight SQL; empty turns the door off.");
 door!(Postgres, "4322", "Address for the Postgres wire protocol; empty turns the door off.");
@@ -323,10 +331,7 @@ impl Default for Disk {
 
 impl Default for Flush {
     fn default() -> Self {
-        Flush {
-            max_age: Period(std::time::Duration::from_secs(60)),
-            max_bytes: Bytes(64 << 20),
-        }
+        Flush { max_age: Period(std::time::Duration::from_secs(60)), max_bytes: Bytes(64 << 20) }
     }
 }
 

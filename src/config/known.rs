@@ -11,7 +11,8 @@ use super::keys::Config;
 
 /// The JSON schema of the configuration file.
 pub fn schema() -> Schema {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     settings.into_generator().into_root_schema_for::<Config>()
 }
 
@@ -68,14 +69,17 @@ impl Known {
         if self.lists.contains(key) {
             return Verdict::List;
         }
-        let above = |prefix: &String| key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'));
+        let above = |prefix: &String| {
+            key.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
         if self.open.iter().any(above) {
             return Verdict::Value;
         }
         if let Some(leaf) = self.leaves.iter().chain(&self.lists).find(|leaf| above(leaf)) {
             return Verdict::NotASection(leaf.clone());
         }
-        let below = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
+        let below =
+            |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
         if self.open.contains(key) || self.leaves.iter().any(below) {
             return Verdict::Section;
         }

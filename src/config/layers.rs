@@ -20,7 +20,10 @@ pub enum Origin {
     Default,
     /// Derived from this machine: its name, its memory, the current folder.
     Machine,
-    File { path: Arc<Path>, line: u64 },
+    File {
+        path: Arc<Path>,
+        line: u64,
+    },
     Env(String),
     /// A flag of the command line.
     Flag(&'static str),
@@ -153,7 +156,8 @@ impl Reader<'_> {
             }
             leaf if key.is_empty() => {
                 let what = if matches!(leaf, Tree::List(_)) { "a list" } else { "a single value" };
-                let message = format!("the file holds {what}; it must hold keys, like wal: or flush:");
+                let message =
+                    format!("the file holds {what}; it must hold keys, like wal: or flush:");
                 self.problems.push(Problem { message, origin: Some(self.origin(line)) });
             }
             leaf => {

@@ -25,7 +25,9 @@ pub struct Machine {
 impl Machine {
     pub fn read() -> Result<Machine, Invalid> {
         let current_dir = std::env::current_dir().map_err(|error| {
-            Invalid::one(format!("cannot tell the current folder: {error}; start from one that exists"))
+            Invalid::one(format!(
+                "cannot tell the current folder: {error}; start from one that exists"
+            ))
         })?;
         Ok(Machine { hostname: hostname(), memory: memory(), current_dir })
     }
@@ -54,7 +56,10 @@ impl Machine {
             derived("store.url", config.store.url.clone());
         }
         if config.limits.memory.0 == 0 {
-            config.limits.memory = Bytes((self.memory / 2).min(MOST_MEMORY) >> 20 << 20);
+            let half = (self.memory / 2).min(MOST_MEMORY) >> 20 << 20;
+            // Whoever only says what queries get means it beside ingest's half.
+            let queries = config.query.memory.0.max(half / 2);
+            config.limits.memory = Bytes(queries + half / 2);
             derived("limits.memory", config.limits.memory.to_string());
         }
         if config.query.memory.0 == 0 {

@@ -36,8 +36,8 @@ use serde_json::{Map, Value};
 
 pub use check::bind_rule;
 pub use keys::Config;
-pub use layers::{Layers, Origin};
 use known::{Known, Verdict};
+pub use layers::{Layers, Origin};
 use machine::Machine;
 
 /// One thing that is wrong, and where it was said.
@@ -134,7 +134,8 @@ fn typed(layers: &mut Layers) -> Result<Config, Invalid> {
     let mut problems = Vec::new();
     for (key, entry) in &mut layers.0 {
         let origin = entry.origin.clone();
-        let mut problem = |message| problems.push(Problem { message, origin: Some(origin.clone()) });
+        let mut problem =
+            |message| problems.push(Problem { message, origin: Some(origin.clone()) });
         match known.judge(key) {
             Verdict::Value => {}
             Verdict::List => {
@@ -147,7 +148,11 @@ fn typed(layers: &mut Layers) -> Result<Config, Invalid> {
             }
             Verdict::Section => {
                 let below = known.below(key);
-                let hint = if below.is_empty() { String::new() } else { format!(": {}", below.join(", ")) };
+                let hint = if below.is_empty() {
+                    String::new()
+                } else {
+                    format!(": {}", below.join(", "))
+                };
                 problem(format!("{key} is a section, not a value{hint}"));
             }
             Verdict::NotASection(leaf) => {
@@ -156,9 +161,9 @@ fn typed(layers: &mut Layers) -> Result<Config, Invalid> {
             Verdict::Unknown(Some(near)) => {
                 problem(format!("unknown key {key}; did you mean {near}?"));
             }
-            Verdict::Unknown(None) => problem(format!(
-                "unknown key {key}; `cloudsail config schema` lists every key"
-            )),
+            Verdict::Unknown(None) => {
+                problem(format!("unknown key {key}; `cloudsail config schema` lists every key"))
+            }
         }
     }
     if !problems.is_empty() {

@@ -1,6 +1,7 @@
 //! From what the user wrote to the numbers each crate is run with.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use schema::{Catalog, ColumnType, Promotion, Scope};
 use storage::{FlushSettings, Settings, StageSettings, Sync, WalSettings};
@@ -52,8 +53,9 @@ impl Config {
     pub fn collector(&self) -> collector::Settings {
         collector::Settings {
             max_request_bytes: self.limits.max_request_bytes.0,
-            // A drain ends with ingest's stage of the shutdown.
-            connection_grace: shutdown::INGEST,
+            // Within ingest's stage of the shutdown, so that the collector itself
+            // closes what is late.
+            drain_timeout: shutdown::INGEST - Duration::from_secs(1),
             ..collector::Settings::default()
         }
     }

@@ -41,7 +41,8 @@ fn print(
         leaf => {
             let _ = write!(out, "{indent}{name}: {}", scalar(leaf));
             if origins {
-                let origin = loaded.layers.0.get(key).map_or(&Origin::Default, |entry| &entry.origin);
+                let origin =
+                    loaded.layers.0.get(key).map_or(&Origin::Default, |entry| &entry.origin);
                 let _ = write!(out, "  # {}", origin.to_string().replace(['\n', '\r'], " "));
             }
             out.push('\n');

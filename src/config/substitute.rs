@@ -21,7 +21,9 @@ pub fn substitute(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
             tail
         } else if let Some(inner) = after.strip_prefix('{') {
             let end = inner.find('}').ok_or_else(|| {
-                format!("\"${{\" is never closed in {text:?}; close it, or write $$ for a dollar sign")
+                format!(
+                    "\"${{\" is never closed in {text:?}; close it, or write $$ for a dollar sign"
+                )
             })?;
             out.push_str(&value_of(&inner[..end], lookup)?);
             &inner[end + 1..]

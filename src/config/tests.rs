@@ -61,12 +61,27 @@ fn nothing_said_is_a_working_configuration() {
     assert!(loaded.warnings.is_empty());
 }
 
+/// Scenario: only the memory of queries is given, or only that of both.
+/// Guarantees: ingest always keeps its half; nonsense is refused with both keys.
+#[test]
+fn memory_is_shared_between_ingest_and_queries() {
+    let config = Given::new().set("query.memory=700MiB").load().unwrap().config;
+    assert_eq!(config.ingest_memory(), 256 << 20);
+    let config = Given::new().set("limits.memory=100MiB").load().unwrap().config;
+    assert_eq!((config.ingest_memory(), config.query.memory.0), (50 << 20, 50 << 20));
+    let message = Given::new().set("limits.memory=100MiB").set("query.memory=100MiB").error();
+    assert!(message.contains("leaves nothing of limits.memory"), "{message}");
+}
+
 /// Scenario: two files, the environment and --set say the same keys.
 /// Guarantees: the later layer wins per key, and the rest of the earlier stays.
 #[test]
 fn later_layers_win_key_by_key() {
     let given = Given::new()
-        .file("a.yaml", "flush:\n  max_age: 10s\n  max_bytes: 1MiB\nquery: {timeout: 5s, max_rows: 5}\n")
+        .file(
+            "a.yaml",
+            "flush:\n  max_age: 10s\n  max_bytes: 1MiB\nquery: {timeout: 5s, max_rows: 5}\n",
+        )
         .file("b.yaml", "flush:\n  max_age: 20s\nquery:\n  concurrency: 3\nwal:\n")
         .env("CLOUDSAIL_QUERY__TIMEOUT", "7s")
         .env("CLOUDSAIL_QUERY__MAX_ROWS", "7")
@@ -115,7 +130,10 @@ fn only_names_with_two_underscores_are_configuration() {
 #[test]
 fn references_bring_values_never_structure() {
     let given = Given::new()
-        .file("a.yaml", "node:\n  id: ${env:POD}\nstore:\n  options:\n    a: ${X:-d}$$\n    b: '${env:POD}'\n")
+        .file(
+            "a.yaml",
+            "node:\n  id: ${env:POD}\nstore:\n  options:\n    a: ${X:-d}$$\n    b: '${env:POD}'\n",
+        )
         .env("POD", "p: {q: r}\nwal: {dir: /x}")
         .env("CLOUDSAIL_STORE__OPTIONS__SECRET", "a${b}$$");
     let config = given.load().unwrap().config;
@@ -123,7 +141,10 @@ fn references_bring_values_never_structure() {
     let option = |key: &str| config.store.options.0[key].0.as_str();
     assert_eq!((option("a"), option("secret")), ("d$", "a${b}$$"));
     let message = Given::new().file("a.yaml", "\nnode:\n  id: ${env:POD}").error();
-    assert!(message.contains("a.yaml:3: node.id: environment variable POD is not set"), "{message}");
+    assert!(
+        message.contains("a.yaml:3: node.id: environment variable POD is not set"),
+        "{message}"
+    );
 }
 
 /// Scenario: unknown keys, sections given values, values of the wrong kind.
@@ -133,16 +154,25 @@ fn every_mistake_is_told_with_its_place() {
     let message = Given::new()
         .file("a.yaml", "flush:\n  max_agee: 1s\nwal: 5\nhttpp:\n  listen: ''\n")
         .error();
-    assert!(message.contains("a.yaml:2: unknown key flush.max_agee; did you mean flush.max_age?"), "{message}");
+    assert!(
+        message.contains("a.yaml:2: unknown key flush.max_agee; did you mean flush.max_age?"),
+        "{message}"
+    );
     assert!(message.contains("a.yaml:3: wal is a section"), "{message}");
     assert!(message.contains("did you mean http.listen?"), "{message}");
 
     let message = Given::new()
-        .file("b.yaml", "flush: {max_age: 60, max_bytes: 64}\nwal: {sync: sometimes}\nnode: {id: 12}\n")
+        .file(
+            "b.yaml",
+            "flush: {max_age: 60, max_bytes: 64}\nwal: {sync: sometimes}\nnode: {id: 12}\n",
+        )
         .error();
     assert!(message.contains("flush.max_age: 60 has no unit; write 60s"), "{message}");
     assert!(message.contains("flush.max_bytes: 64 has no unit"), "{message}");
-    assert!(message.contains("wal.sync: unknown variant `sometimes`, expected one of `always`"), "{message}");
+    assert!(
+        message.contains("wal.sync: unknown variant `sometimes`, expected one of `always`"),
+        "{message}"
+    );
     assert!(message.contains("b.yaml:3: node.id: 12 is a number"), "{message}");
 
     assert!(Given::new().file("c.yaml", "wal: {dir: [}").error().contains("c.yaml:1"));
@@ -191,10 +221,13 @@ fn sec_s1_only_loopback_unless_insecure() {
 /// Guarantees: both forms give the column of that type.
 #[test]
 fn promotions_are_a_list() {
-    let yaml = "promote:\n- {scope: record, key: order.id}\n- {scope: resource, key: team, type: int}\n";
+    let yaml =
+        "promote:\n- {scope: record, key: order.id}\n- {scope: resource, key: team, type: int}\n";
     for given in [
         Given::new().file("a.yaml", yaml),
-        Given::new().set("promote=[{scope: record, key: order.id}, {scope: resource, key: team, type: int}]"),
+        Given::new().set(
+            "promote=[{scope: record, key: order.id}, {scope: resource, key: team, type: int}]",
+        ),
     ] {
         let catalog = given.load().unwrap().config.catalog();
         let spans = catalog.get("spans").unwrap();

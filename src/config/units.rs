@@ -57,7 +57,7 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = BYTE_UNITS.iter().filter(|(name, _)| name.len() != 2);
-        let exact = binary.clone().find(|(_, size)| self.0 >= *size && self.0 % size == 0);
+        let exact = binary.clone().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
         match exact {
             Some((name, size)) => write!(f, "{}{name}", self.0 / size),
             None => write!(f, "{}B", self.0),
@@ -77,9 +77,9 @@ impl FromStr for Period {
         if !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.') {
             return Err(format!("{text} has no unit; write {text}s, {text}m or {text}h"));
         }
-        humantime::parse_duration(text)
-            .map(Period)
-            .map_err(|_| format!("{text:?} is not a length of time; write it like 500ms, 10s or 30d"))
+        humantime::parse_duration(text).map(Period).map_err(|_| {
+            format!("{text:?} is not a length of time; write it like 500ms, 10s or 30d")
+        })
     }
 }
 

@@ -118,7 +118,11 @@ pub fn partial_success(body: &[u8]) -> Result<Option<(u64, String)>, Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Partial {
-        #[serde(alias = "rejectedSpans", alias = "rejectedLogRecords", alias = "rejectedDataPoints")]
+        #[serde(
+            alias = "rejectedSpans",
+            alias = "rejectedLogRecords",
+            alias = "rejectedDataPoints"
+        )]
         rejected: Option<Value>,
         error_message: Option<String>,
     }

@@ -57,13 +57,8 @@ static NUMBERS: Message = route(&[(1, &NUMBER)]);
 static HISTOGRAMS: Message = route(&[(1, &HISTOGRAM)]);
 static EXPONENTIALS: Message = route(&[(1, &EXPONENTIAL)]);
 static SUMMARIES: Message = route(&[(1, &SUMMARY)]);
-static METRIC: Message = route(&[
-    (5, &NUMBERS),
-    (7, &NUMBERS),
-    (9, &HISTOGRAMS),
-    (10, &EXPONENTIALS),
-    (11, &SUMMARIES),
-]);
+static METRIC: Message =
+    route(&[(5, &NUMBERS), (7, &NUMBERS), (9, &HISTOGRAMS), (10, &EXPONENTIALS), (11, &SUMMARIES)]);
 static METRICS: Message = route(&[(1, &RESOURCE_METRICS)]);
 static RESOURCE_METRICS: Message = route(&[(2, &SCOPE_METRICS)]);
 static SCOPE_METRICS: Message = route(&[(2, &METRIC)]);

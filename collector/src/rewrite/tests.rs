@@ -109,7 +109,8 @@ fn check<M: Message + Serialize>(signal: Signal, before: M, after: M, expected: 
 /// Guarantees: each time moves by the same constant, zero stays, nothing else changes.
 #[test]
 fn every_timestamp_moves_and_nothing_else() {
-    let extent = |items, first, last| Peek { items, first_time: Some(first), last_time: Some(last) };
+    let extent =
+        |items, first, last| Peek { items, first_time: Some(first), last_time: Some(last) };
     let hour = HOUR as u64;
     check(Signal::Traces, traces(0), traces(hour), extent(2, T + 3, T + 10));
     check(Signal::Logs, logs(0), logs(hour), extent(3, T, T + 9));
@@ -145,7 +146,9 @@ fn broken_bodies_are_errors() {
     assert!(peek(Signal::Logs, Encoding::Json, b"[]").is_err());
     assert_eq!(peek(Signal::Logs, Encoding::Protobuf, b"").unwrap(), Peek::default());
     assert_eq!(json::signal(b"{}"), None);
-    for odd in [&b"{\"timeUnixNano"[..], b"\"timeUnixNano\":", b"{\"a\":\"\\", b"\"timeUnixNano\":-5"] {
+    for odd in
+        [&b"{\"timeUnixNano"[..], b"\"timeUnixNano\":", b"{\"a\":\"\\", b"\"timeUnixNano\":-5"]
+    {
         assert_eq!(json::shift(odd, 1), odd);
     }
 }

@@ -60,7 +60,9 @@ async fn tell(daemon: &Daemon, folder: &Folder, once: bool) -> Result<()> {
     let now = SystemClock.now_unix_nano();
     let mut shop = Shop::open(now);
     let fault = shop.fault();
-    say("Sending ten minutes of a small shop to it by OTLP; in the sixth, payment 1.4.0 goes live …\n")?;
+    say(
+        "Sending ten minutes of a small shop to it by OTLP; in the sixth, payment 1.4.0 goes live …\n",
+    )?;
     let client = Client::new(&format!("http://{otlp}"), "the demo's OTLP door")?;
     let mut counts = shop::Counts::default();
     while let Some(window) = shop.next_window() {

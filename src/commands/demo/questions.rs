@@ -1,16 +1,16 @@
 //! What one asks when something broke: who, since when, which requests, why.
 
 use std::ops::Range;
+use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 
 use crate::cli::Format;
-use crate::client::Client;
 use crate::commands::sql::{Asked, Target};
 
 /// Asks them all and prints question, statement and answer.
 pub async fn ask(server: &str, fault: Range<i64>) -> Result<()> {
-    let target = Target::Server(Client::new(server, "the demo's HTTP door")?);
+    let target = Target::server(server, "the demo's HTTP door")?;
     for (question, statement) in statements(&fault) {
         super::say(&format!("\n-- {question}\n{statement};\n\n"))?;
         match target.ask(&statement, Format::Table).await? {
@@ -22,32 +22,29 @@ pub async fn ask(server: &str, fault: Range<i64>) -> Result<()> {
 }
 
 fn statements(fault: &Range<i64>) -> Vec<(&'static str, String)> {
-    let during = format!("time_unix_nano >= {} AND time_unix_nano < {}", fault.start, fault.end);
+    let [start, end] = [fault.start, fault.end].map(instant);
+    let during = format!("time BETWEEN '{start}' AND '{end}'");
     vec![
         (
             "Rate, errors and duration per service, before and during the fault",
             format!(
                 "SELECT service_name,\n       \
-                 CASE WHEN time_unix_nano < {start} THEN 'before' ELSE 'during' END AS phase,\n       \
+                 CASE WHEN time < '{start}' THEN 'before' ELSE 'during' END AS phase,\n       \
                  count(*) AS requests,\n       \
                  round(100.0 * sum(CASE WHEN is_error THEN 1 ELSE 0 END) / count(*), 1) AS error_percent,\n       \
                  round(approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_ns) / 1e6, 1) AS p50_ms,\n       \
                  round(approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_ns) / 1e6, 1) AS p95_ms\n\
-                 FROM spans\nWHERE kind = 'SERVER' AND time_unix_nano < {end}\n\
-                 GROUP BY 1, 2\nORDER BY 1, 2",
-                start = fault.start,
-                end = fault.end
+                 FROM spans\nWHERE kind = 'SERVER'\n\
+                 GROUP BY 1, 2\nORDER BY 1, 2"
             ),
         ),
         (
             "Which version of payment is it?",
-            format!(
-                "SELECT service_version, count(*) AS charges,\n       \
-                 sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS errors\n\
-                 FROM spans\nWHERE service_name = 'payment' AND kind = 'SERVER' AND time_unix_nano < {}\n\
-                 GROUP BY 1\nORDER BY 1",
-                fault.end
-            ),
+            "SELECT service_version, count(*) AS charges,\n       \
+             sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS errors\n\
+             FROM spans\nWHERE service_name = 'payment' AND kind = 'SERVER'\n\
+             GROUP BY 1\nORDER BY 1"
+                .to_owned(),
         ),
         (
             "The slowest requests during the fault",
@@ -68,4 +65,10 @@ fn statements(fault: &Range<i64>) -> Vec<(&'static str, String)> {
             ),
         ),
     ]
+}
+
+/// As SQL writes it; the shop's times are whole seconds.
+fn instant(unix_nano: i64) -> String {
+    let since = Duration::from_nanos(u64::try_from(unix_nano).unwrap_or(0));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
 }

@@ -73,6 +73,8 @@ struct From<'a> {
 impl Shop {
     /// The ten minutes before `now`; the fault is in the last four of them.
     pub fn open(now: i64) -> Shop {
+        // Whole seconds read better in the questions.
+        let now = now / SECOND * SECOND;
         let begin = now - 10 * MINUTE;
         Shop {
             random: Random(0x5ee0_c10d_5a11_0001),
@@ -139,8 +141,9 @@ impl Shop {
                 shop.orders += 1;
                 shop.log(from, paid.end, INFO, &format!("order {} placed", 40_000 + shop.orders));
                 let wait = shop.random.between(4, 14) * MILLI;
-                shop.call(from, "shipping", "POST /parcels", paid.end, |_, _, at| {
-                    Done { end: at + wait, failed: false }
+                shop.call(from, "shipping", "POST /parcels", paid.end, |_, _, at| Done {
+                    end: at + wait,
+                    failed: false,
                 })
             })
         });
@@ -153,7 +156,8 @@ impl Shop {
         }
         let got = at + self.random.between(300, 1_000) * MILLI;
         if self.random.between(0, 10) < 4 {
-            let body = "charge failed: no database connection within 1 s, all 10 of the pool are in use";
+            let body =
+                "charge failed: no database connection within 1 s, all 10 of the pool are in use";
             self.log(from, got, ERROR, body);
             return Done { end: got, failed: true };
         }
@@ -163,10 +167,8 @@ impl Shop {
     fn database(&mut self, from: From<'_>, name: &str, at: i64, millis: Range<i64>) -> Done {
         let end = at + self.random.between(millis.start, millis.end) * MILLI;
         let operation = name.split(' ').next().unwrap_or_default();
-        let attributes = json!([
-            text("db.system.name", "postgresql"),
-            text("db.operation.name", operation),
-        ]);
+        let attributes =
+            json!([text("db.system.name", "postgresql"), text("db.operation.name", operation),]);
         let id = self.random.hex(8);
         self.span(from, &id, name, CLIENT, at..end, attributes, false);
         Done { end, failed: false }
@@ -302,7 +304,10 @@ impl Window {
         };
         let mut requests = vec![
             ("/v1/traces", json!({ "resourceSpans": wrap(&self.spans, "scopeSpans", "spans") })),
-            ("/v1/metrics", json!({ "resourceMetrics": wrap(&self.metrics, "scopeMetrics", "metrics") })),
+            (
+                "/v1/metrics",
+                json!({ "resourceMetrics": wrap(&self.metrics, "scopeMetrics", "metrics") }),
+            ),
         ];
         if !self.logs.is_empty() {
             let logs = wrap(&self.logs, "scopeLogs", "logRecords");
@@ -388,8 +393,10 @@ mod tests {
         while let Some(window) = shop.next_window() {
             counts.add(&window);
             let (_, request) = &window.requests()[0];
-            let number = |span: &Value, key: &str| span[key].as_str().unwrap().parse::<i64>().unwrap();
-            let time = |span: &Value| number(span, "startTimeUnixNano")..number(span, "endTimeUnixNano");
+            let number =
+                |span: &Value, key: &str| span[key].as_str().unwrap().parse::<i64>().unwrap();
+            let time =
+                |span: &Value| number(span, "startTimeUnixNano")..number(span, "endTimeUnixNano");
             let spans = items(request, &["resourceSpans", "scopeSpans", "spans"]);
             let by_id: BTreeMap<_, _> =
                 spans.iter().map(|span| (span["spanId"].as_str().unwrap(), *span)).collect();

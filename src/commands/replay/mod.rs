@@ -80,7 +80,8 @@ fn println(text: &str) -> Result<()> {
 fn total_bytes(files: &[PathBuf]) -> Result<u64> {
     let mut total = 0;
     for file in files {
-        let meta = std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let meta =
+            std::fs::metadata(file).with_context(|| format!("cannot read {}", file.display()))?;
         total += meta.len();
     }
     Ok(total)

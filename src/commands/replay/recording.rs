@@ -136,7 +136,11 @@ pub struct Merged {
 }
 
 impl Merged {
-    pub fn open(files: &[PathBuf], signal: Option<Signal>, read: &Arc<AtomicU64>) -> Result<Merged> {
+    pub fn open(
+        files: &[PathBuf],
+        signal: Option<Signal>,
+        read: &Arc<AtomicU64>,
+    ) -> Result<Merged> {
         let mut heads = Vec::new();
         for file in files {
             let mut recording = Recording::open(file, signal, read)?;
@@ -230,7 +234,11 @@ mod tests {
         let files = [
             write(&dir, "a.json", lines.as_bytes()),
             write(&dir, "b.logs.otlp.gz", &[gzip(&frame(2)), gzip(&frame(5))].concat()),
-            write(&dir, "c.logs.zst", &zstd::encode_all(&[frame(3), frame(4)].concat()[..], 1).unwrap()),
+            write(
+                &dir,
+                "c.logs.zst",
+                &zstd::encode_all(&[frame(3), frame(4)].concat()[..], 1).unwrap(),
+            ),
             write(&dir, "d.logs.pb", &frame(7)),
             write(&dir, "empty.logs.pb", b""),
         ];

@@ -138,7 +138,8 @@ impl Sender {
         let (mut begun, mut answered) = (0_u64, false);
         while let Some(request) = requests.recv().await {
             if let Some(rate) = self.rate {
-                tokio::time::sleep_until(started + Duration::from_secs_f64(begun as f64 / rate)).await;
+                tokio::time::sleep_until(started + Duration::from_secs_f64(begun as f64 / rate))
+                    .await;
             }
             // The first request goes alone: a wrong address is told at once.
             let most = if answered { self.in_flight } else { 1 };
@@ -261,7 +262,8 @@ mod tests {
         let count = Arc::new(AtomicU64::new(0));
         let seen = count.clone();
         let answer = move || {
-            let (status, body) = answers[(seen.fetch_add(1, Ordering::Relaxed) as usize) % answers.len()];
+            let (status, body) =
+                answers[(seen.fetch_add(1, Ordering::Relaxed) as usize) % answers.len()];
             let status = StatusCode::from_u16(status).unwrap();
             async move { (status, [(header::RETRY_AFTER, "0")], body).into_response() }
         };

@@ -19,13 +19,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::cli::{Format, Sql, Usage};
-use crate::client::Client;
 pub use target::{Asked, Target};
 
 pub async fn run(sql: Sql) -> Result<ExitCode> {
     let target = match &sql.store {
         Some(url) => Target::open(url, &sql.tenant).await?,
-        None => Target::Server(Client::new(&sql.server, "--server")?),
+        None => Target::server(&sql.server, "--server")?,
     };
     let text = match (&sql.statement, &sql.file) {
         (Some(statement), _) => statement.clone(),
@@ -44,8 +43,10 @@ pub async fn run(sql: Sql) -> Result<ExitCode> {
     if statements.is_empty() {
         return Err(Usage("there is no statement; write one, or pipe one in".into()).into());
     }
-    if statements.len() > 1 && matches!(sql.format, Format::Arrow | Format::Parquet | Format::Json) {
-        let message = "this format holds one answer: give one statement, or use table, csv or ndjson";
+    if statements.len() > 1 && matches!(sql.format, Format::Arrow | Format::Parquet | Format::Json)
+    {
+        let message =
+            "this format holds one answer: give one statement, or use table, csv or ndjson";
         return Err(Usage(message.into()).into());
     }
     for statement in statements {

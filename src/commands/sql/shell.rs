@@ -32,17 +32,56 @@ Statements end with a semicolon and may take several lines. Ctrl-C cancels, Ctrl
 
 /// Words that are completed besides names; lower case finds them too.
 const KEYWORDS: &[&str] = &[
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "LIMIT", "HAVING", "JOIN", "LEFT JOIN", "ON",
-    "AND", "OR", "NOT", "NULL", "IS", "IN", "LIKE", "ILIKE", "BETWEEN", "AS", "DISTINCT", "COUNT",
-    "SUM", "AVG", "MIN", "MAX", "DESC", "ASC", "WITH", "CASE", "WHEN", "THEN", "ELSE", "END",
-    "INTERVAL", "EXPLAIN", "ANALYZE", "UNION ALL", "DESCRIBE", "SHOW TABLES",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "ORDER BY",
+    "LIMIT",
+    "HAVING",
+    "JOIN",
+    "LEFT JOIN",
+    "ON",
+    "AND",
+    "OR",
+    "NOT",
+    "NULL",
+    "IS",
+    "IN",
+    "LIKE",
+    "ILIKE",
+    "BETWEEN",
+    "AS",
+    "DISTINCT",
+    "COUNT",
+    "SUM",
+    "AVG",
+    "MIN",
+    "MAX",
+    "DESC",
+    "ASC",
+    "WITH",
+    "CASE",
+    "WHEN",
+    "THEN",
+    "ELSE",
+    "END",
+    "INTERVAL",
+    "EXPLAIN",
+    "ANALYZE",
+    "UNION ALL",
+    "DESCRIBE",
+    "SHOW TABLES",
 ];
 
 type Line = Editor<Words, FileHistory>;
 
 pub async fn run(target: Target, mut format: Format) -> Result<ExitCode> {
     if matches!(format, Format::Arrow | Format::Parquet) {
-        return Err(crate::cli::Usage("the shell prints text: give a statement, or another --format".into()).into());
+        return Err(crate::cli::Usage(
+            "the shell prints text: give a statement, or another --format".into(),
+        )
+        .into());
     }
     let names = match target.tables().await {
         Ok(tables) => names(&tables),
@@ -51,10 +90,12 @@ pub async fn run(target: Target, mut format: Format) -> Result<ExitCode> {
             BTreeSet::new()
         }
     };
-    let config = Config::builder().completion_type(CompletionType::List).max_history_size(10_000)?;
+    let config =
+        Config::builder().completion_type(CompletionType::List).max_history_size(10_000)?;
     let mut line: Line = Editor::with_config(config.build())?;
     line.set_helper(Some(Words { names }));
-    let history = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cloudsail_history"));
+    let history =
+        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cloudsail_history"));
     if let Some(path) = history.as_ref().filter(|path| path.exists())
         && let Err(error) = line.load_history(path)
     {
@@ -182,9 +223,9 @@ fn columns_text(tables: &serde_json::Value, name: &str) -> Result<String> {
     let tables = list(tables, "tables");
     let table = tables.iter().find(|table| sql_name(table) == name || text(table, "name") == name);
     let table = table.with_context(|| format!("there is no table {name}; \\d lists them"))?;
-    let rows = list(table, "columns").iter().map(|column| {
-        ["name", "type", "doc"].map(|key| text(column, key).to_owned())
-    });
+    let rows = list(table, "columns")
+        .iter()
+        .map(|column| ["name", "type", "doc"].map(|key| text(column, key).to_owned()));
     Ok(aligned(["column", "type", "meaning"], rows.collect()))
 }
 
@@ -226,9 +267,9 @@ impl Words {
     fn candidates(&self, line: &str, pos: usize) -> (usize, Vec<String>) {
         let before = line.get(..pos).unwrap_or_default();
         let part_of_word = |c: char| c.is_alphanumeric() || "_.\"\\".contains(c);
-        let start = before.rfind(|c| !part_of_word(c)).map_or(0, |at| {
-            at + before[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = before
+            .rfind(|c| !part_of_word(c))
+            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let word = before[start..].to_lowercase();
         if word.is_empty() {
             return (start, Vec::new());

@@ -72,9 +72,9 @@ mod tests {
     /// Guarantees: only those between statements part them.
     #[test]
     fn semicolons_part_statements() {
-        let text = "SELECT ';', \"a;b\" -- no; end\n; /* ; */ ;; SELECT 'it''s;' ;\n SELECT 3 -- end";
-        let expected =
-            ["SELECT ';', \"a;b\" -- no; end", "SELECT 'it''s;'", "SELECT 3 -- end"];
+        let text =
+            "SELECT ';', \"a;b\" -- no; end\n; /* ; */ ;; SELECT 'it''s;' ;\n SELECT 3 -- end";
+        let expected = ["SELECT ';', \"a;b\" -- no; end", "SELECT 'it''s;'", "SELECT 3 -- end"];
         assert_eq!(statements(text), expected);
         assert!(statements(" ;; -- nothing").is_empty());
     }

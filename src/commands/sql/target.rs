@@ -34,7 +34,7 @@ const COMPLETE: &str = "x-cloudsail-complete";
 const BROKEN: &[u8] = b"],\n\"error\":";
 
 pub enum Target {
-    Server(Client),
+    Server(Box<Client>),
     Store { engine: Arc<Engine>, tenant: Tenant, _spill: Spill },
 }
 
@@ -46,6 +46,11 @@ pub enum Asked {
 }
 
 impl Target {
+    /// `flag` is named when `url` cannot be a server's.
+    pub fn server(url: &str, flag: &str) -> Result<Target, Usage> {
+        Ok(Target::Server(Box::new(Client::new(url, flag)?)))
+    }
+
     pub async fn open(url: &str, tenant: &str) -> Result<Target> {
         let tenant = Tenant::new(tenant).map_err(|error| Usage(format!("--tenant: {error}")))?;
         let store = wiring::open_existing(url)?;
@@ -53,8 +58,7 @@ impl Target {
         let spill = Spill::new();
         let settings = query::Settings::under(&spill.0);
         let mut registry = Registry::default();
-        let engine =
-            Engine::new(Arc::new(reader), settings, Arc::new(SystemClock), &mut registry)?;
+        let engine = Engine::new(Arc::new(reader), settings, Arc::new(SystemClock), &mut registry)?;
         Ok(Target::Store { engine, tenant, _spill: spill })
     }
 
@@ -80,7 +84,9 @@ impl Target {
     /// The tables as `GET /api/v1/tables` shows them.
     pub async fn tables(&self) -> Result<serde_json::Value> {
         match self {
-            Target::Server(client) => client.json(Method::GET, "/api/v1/tables", Bytes::new()).await,
+            Target::Server(client) => {
+                client.json(Method::GET, "/api/v1/tables", Bytes::new()).await
+            }
             Target::Store { engine, tenant, .. } => {
                 let tables = engine.tables(tenant).map_err(in_words)?;
                 Ok(serde_json::json!({ "tables": tables }))
@@ -102,12 +108,7 @@ fn in_words(error: query::Error) -> anyhow::Error {
     anyhow!(said(StatusCode::INTERNAL_SERVER_ERROR, document.as_bytes()))
 }
 
-async fn ask_engine(
-    engine: &Engine,
-    tenant: &Tenant,
-    sql: &str,
-    format: Format,
-) -> Result<Asked> {
+async fn ask_engine(engine: &Engine, tenant: &Tenant, sql: &str, format: Format) -> Result<Asked> {
     let query = Query { tenant: tenant.clone(), ..Query::new(sql, "cli") };
     let mut answer = engine.run(query).await.map_err(in_words)?;
     let mut output = Output::new(format, answer.schema.clone(), Instant::now())?;
@@ -191,13 +192,9 @@ fn pass_on(mut received: mpsc::Receiver<Chunk>) -> Result<()> {
     Ok(())
 }
 
-fn decode(
-    received: Received,
-    format: Format,
-    started: Instant,
-    complete: bool,
-) -> Result<()> {
-    let reader = StreamReader::try_new(received, None).context("the server did not answer Arrow")?;
+fn decode(received: Received, format: Format, started: Instant, complete: bool) -> Result<()> {
+    let reader =
+        StreamReader::try_new(received, None).context("the server did not answer Arrow")?;
     let mut output = Output::new(format, reader.schema(), started)?;
     for batch in reader {
         output.rows(&batch.map_err(|_| broke_off())?)?;
