@@ -25,15 +25,12 @@ mod access;
 mod lineage;
 mod rewrite;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::{DFSchema, DataFusionError, ScalarValue};
-use datafusion::functions::core::expr_fn::get_field;
+use datafusion::common::{DFSchema, DataFusionError};
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
@@ -41,9 +38,12 @@ use parking_lot::Mutex;
 use schema::Tenant;
 use schema::table::Scope;
 
-pub(crate) use rewrite::Rewrite;
+pub(crate) use rewrite::{Promoted, Rewrite};
 
-/// `map->>'k'` and `map->'k'` are `map['k']`.
+use crate::functions;
+
+/// `map->>'k'` and `map->'k'` are `map['k']`, but for the name of the column:
+/// both can be selected side by side.
 #[derive(Debug)]
 pub(crate) struct MapAccess;
 
@@ -55,22 +55,9 @@ impl ExprPlanner for MapAccess {
     ) -> Result<PlannerResult<RawBinaryExpr>, DataFusionError> {
         let arrow = matches!(expr.op, BinaryOperator::LongArrow | BinaryOperator::Arrow);
         if arrow && matches!(expr.left.get_type(schema)?, DataType::Map(_, _)) {
-            let key = match expr.right {
-                Expr::Literal(ScalarValue::Utf8View(key), meta) => {
-                    Expr::Literal(ScalarValue::Utf8(key), meta)
-                }
-                other => other,
-            };
-            let access = match key {
-                Expr::Literal(ScalarValue::Utf8(Some(key)), _) => get_field(expr.left, key),
-                other => {
-                    Expr::ScalarFunction(datafusion::logical_expr::expr::ScalarFunction::new_udf(
-                        datafusion::functions::core::get_field(),
-                        vec![expr.left, other],
-                    ))
-                }
-            };
-            return Ok(PlannerResult::Planned(access));
+            let access =
+                ScalarFunction::new_udf(functions::map_text(), vec![expr.left, expr.right]);
+            return Ok(PlannerResult::Planned(Expr::ScalarFunction(access)));
         }
         Ok(PlannerResult::Original(expr))
     }

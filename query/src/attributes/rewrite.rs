@@ -1,16 +1,16 @@
 //! The analyzer rule: which expressions, in which plan nodes.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::functions::core::expr_fn::coalesce;
-use datafusion::functions::core::get_field;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF,
 };
 use datafusion::optimizer::AnalyzerRule;
 use schema::Tenant;
@@ -19,20 +19,24 @@ use schema::table::Scope;
 use super::Uses;
 use super::access::Access;
 use super::lineage::{self, Found};
-use crate::functions::ATTR;
+use crate::functions::{ATTR, MAP_TEXT};
 
 #[derive(Debug)]
 pub(crate) struct Rewrite {
     uses: Uses,
     tenant: Tenant,
     now_unix_nano: i64,
+    promoted: Promoted,
 }
+
+/// Every promoted key, of whatever table.
+pub(crate) type Promoted = Arc<HashSet<(Scope, String)>>;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
 
 impl Rewrite {
-    pub fn new(uses: Uses, tenant: Tenant, now_unix_nano: i64) -> Rewrite {
-        Rewrite { uses, tenant, now_unix_nano }
+    pub fn new(uses: Uses, tenant: Tenant, now_unix_nano: i64, promoted: Promoted) -> Rewrite {
+        Rewrite { uses, tenant, now_unix_nano, promoted }
     }
 
     fn node(&self, node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -91,6 +95,16 @@ impl InScope<'_> {
     fn known_form(&mut self, expr: &Expr) -> Result<Option<Expr>> {
         if let Some((map, key)) = accessed(expr) {
             return Ok(self.access(map, key)?.map(|access| access.text()));
+        }
+        if let Some((map, key)) = outer(expr) {
+            return match self.rule.promoted.contains(&(map, key.to_owned())) {
+                true => plan_err!(
+                    "{}['{key}'] of an outer query cannot be used in a correlated subquery: \
+                     write a join, or take it in the outer query's FROM",
+                    map.map_column()
+                ),
+                false => Ok(None),
+            };
         }
         if let Some(key) = attr_key(expr)? {
             return self.any_scope(key).map(Some);
@@ -195,7 +209,8 @@ impl InScope<'_> {
 }
 
 fn mentions(expr: &Expr) -> bool {
-    let found = expr.exists(|expr| Ok(accessed(expr).is_some() || is_attr(expr)));
+    let found =
+        expr.exists(|expr| Ok(accessed(expr).is_some() || is_attr(expr) || outer(expr).is_some()));
     // The closure never fails.
     found.unwrap_or(true)
 }
@@ -204,10 +219,25 @@ fn mentions(expr: &Expr) -> bool {
 fn accessed(expr: &Expr) -> Option<(&Column, &str)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let [Expr::Column(column), Expr::Literal(key, _)] = args.as_slice() else { return None };
-    let is_access = Arc::ptr_eq(func, &get_field()) || func.name() == "get_field";
+    let is_access = is_access(func);
     match key {
         ScalarValue::Utf8(Some(key)) | ScalarValue::Utf8View(Some(key)) if is_access => {
             Some((column, key))
+        }
+        _ => None,
+    }
+}
+
+fn is_access(func: &ScalarUDF) -> bool {
+    matches!(func.name(), "get_field" | MAP_TEXT)
+}
+
+/// The same of a column that belongs to an outer query.
+fn outer(expr: &Expr) -> Option<(Scope, &str)> {
+    let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
+    match args.as_slice() {
+        [Expr::OuterReferenceColumn(_, column), Expr::Literal(key, _)] if is_access(func) => {
+            Some((lineage::scope_of(&column.name)?, key.try_as_str().flatten()?))
         }
         _ => None,
     }

@@ -77,7 +77,10 @@ impl View {
     /// A session that plans and runs over this view.
     pub fn session(self: &Arc<Self>) -> SessionState {
         let list = Arc::new(List(self.clone()));
-        let rewrite = Rewrite::new(self.core.uses.clone(), self.tenant.clone(), self.now_unix_nano);
+        let core = &self.core;
+        let promoted = core.base.promoted.clone();
+        let tenant = self.tenant.clone();
+        let rewrite = Rewrite::new(core.uses.clone(), tenant, self.now_unix_nano, promoted);
         self.core.base.session(list, self.env.clone(), rewrite, self.now_unix_nano)
     }
 

@@ -27,6 +27,7 @@ pub(crate) struct Base {
     state: SessionState,
     env: RuntimeEnv,
     pub stores: Arc<Stores>,
+    pub promoted: attributes::Promoted,
 }
 
 impl Base {
@@ -50,7 +51,10 @@ impl Base {
         let planners = builder.expr_planners().get_or_insert_default();
         planners.insert(0, Arc::new(attributes::MapAccess));
         let state = builder.with_config(config(settings)).build();
-        Ok(Base { state, env, stores })
+        let tables = source.catalog().tables().iter();
+        let promotions = tables.flat_map(|def| &def.promotions);
+        let promoted = promotions.map(|p| (p.scope, p.key.clone())).collect();
+        Ok(Base { state, env, stores, promoted: Arc::new(promoted) })
     }
 
     /// An environment that holds at most its share.
@@ -92,6 +96,11 @@ fn config(settings: &Settings) -> SessionConfig {
     // For the position in errors.
     options.sql_parser.collect_spans = true;
     options.execution.enable_recursive_ctes = false;
+    // Each thread's part of a sort sets this aside for merging what it spilled:
+    // with the default of 10 MiB, many threads would use up a share by that.
+    let aside = settings.share() / (4 * settings.threads.max(1));
+    let execution = &mut options.execution;
+    execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(aside);
     // A filtered top 100 fell from 138 to 22 ms with these (stack.md).
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;

@@ -3,15 +3,18 @@
 //!
 //! | file | functions |
 //! | --- | --- |
-//! | this | `attr`, which [`crate::attributes`] rewrites before it could run |
+//! | this | `attr`, which [`crate::attributes`] rewrites before it could run; `time_bucket`, which is `date_bin` |
+//! | [`aggregate`] | `p50` `p90` `p95` `p99` `quantile` `error_ratio` |
 
-use std::sync::Arc;
+mod aggregate;
 
-use arrow::datatypes::DataType;
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DataFusionError, plan_err};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 
 use crate::sandbox;
@@ -21,12 +24,58 @@ pub(crate) const ATTR: &str = "attr";
 
 pub(crate) fn scalar(all: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     let mut allowed = sandbox::functions::allowed(all);
+    let bin = datafusion::functions::datetime::date_bin();
+    allowed.push(Arc::new(bin.as_ref().clone().with_aliases(["time_bucket"])));
+    allowed.push(map_text());
     allowed.push(Arc::new(ScalarUDF::new_from_impl(Attr::default())));
     allowed
 }
 
+/// The function behind `map->>'k'`.
+pub(crate) const MAP_TEXT: &str = "map_text";
+
+pub(crate) fn map_text() -> Arc<ScalarUDF> {
+    static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let inner = datafusion::functions::core::get_field();
+        Arc::new(ScalarUDF::new_from_impl(MapText { inner }))
+    });
+    FUNCTION.clone()
+}
+
+/// `get_field` under another name.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct MapText {
+    inner: Arc<ScalarUDF>,
+}
+
+impl ScalarUDFImpl for MapText {
+    fn name(&self) -> &str {
+        MAP_TEXT
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType, DataFusionError> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef, DataFusionError> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>, DataFusionError> {
+        self.inner.coerce_types(types)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        self.inner.invoke_with_args(args)
+    }
+}
+
 pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
-    Vec::new()
+    aggregate::all()
 }
 
 /// `attr('k')`: the record's attribute, else the scope's, else the resource's.

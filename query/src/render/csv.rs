@@ -1,7 +1,7 @@
 //! RFC 4180: a header, CRLF, quotes where they are needed. NULL is an empty
 //! field, the empty text is `""`; nested values are JSON text.
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
@@ -19,7 +19,7 @@ pub(super) fn rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), ArrowEr
     for row in 0..batch.num_rows() {
         for (index, column) in batch.columns().iter().enumerate() {
             value::comma(index, out);
-            if column.is_valid(row) {
+            if !value::is_null(column, row) {
                 push(&value::text(column, row)?, out);
             }
         }

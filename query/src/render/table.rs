@@ -1,7 +1,7 @@
 //! Columns for a terminal. The widths follow the first rows; later cells that
 //! are wider push their line out rather than being cut.
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
@@ -35,7 +35,7 @@ impl Table {
         for row in 0..batch.num_rows() {
             let mut cells = Vec::with_capacity(batch.num_columns());
             for column in batch.columns() {
-                cells.push(match column.is_null(row) {
+                cells.push(match value::is_null(column, row) {
                     true => "NULL".to_owned(),
                     false => printable(&value::text(column, row)?),
                 });

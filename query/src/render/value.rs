@@ -26,7 +26,7 @@ pub(super) fn json(
     options: Options,
     out: &mut Vec<u8>,
 ) -> Result<()> {
-    if array.is_null(row) {
+    if is_null(array, row) {
         out.extend_from_slice(b"null");
         return Ok(());
     }
@@ -74,6 +74,11 @@ pub(super) fn json(
         _ => string(&text(array, row)?, out)?,
     }
     Ok(())
+}
+
+/// Arrays of the type NULL have no null bits, but nothing else in them.
+pub(super) fn is_null(array: &dyn Array, row: usize) -> bool {
+    array.is_null(row) || matches!(array.data_type(), DataType::Null)
 }
 
 pub(super) fn comma(index: usize, out: &mut Vec<u8>) {

@@ -18,13 +18,13 @@ pub(crate) mod statement;
 pub(crate) mod stores;
 pub(crate) mod text;
 
-#[cfg(test)]
-mod tests;
-
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use crate::Error;
+
+/// The generic dialect reads `a->>'k' = 'v'` as `a->>('k' = 'v')`.
+const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
 /// What was asked for, in so far as it changes how the answer is treated.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(crate) struct Admitted {
 /// parser and the drop of what it built are recursive up to its limit.
 pub(crate) fn admit(sql: &str) -> Result<Admitted, Error> {
     text::check(sql)?;
-    let dialect = PostgreSqlDialect {};
+    let dialect = DIALECT;
     let mut statements = DFParserBuilder::new(sql)
         .with_dialect(&dialect)
         .with_recursion_limit(statement::MAX_DEPTH * 4)

@@ -1,9 +1,9 @@
 //! Bounds on the text itself, checked without recursion (S21).
 
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer, TokenizerError};
 
+use super::DIALECT;
 use super::statement::MAX_DEPTH;
 use crate::error::Place;
 use crate::{Error, redact};
@@ -24,8 +24,7 @@ pub(super) fn check(sql: &str) -> Result<(), Error> {
         ))
         .with_hint("pass long lists of values as params, or join against a table"));
     }
-    let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, sql).tokenize_with_location().map_err(unreadable)?;
+    let tokens = Tokenizer::new(&DIALECT, sql).tokenize_with_location().map_err(unreadable)?;
     let (mut depth, mut relations, mut withs) = (0usize, 0usize, 0usize);
     for token in &tokens {
         match &token.token {

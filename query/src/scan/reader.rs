@@ -10,8 +10,10 @@ use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFacto
 use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
+use futures::FutureExt;
 use futures::future::BoxFuture;
-use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::file::metadata::ParquetMetaData;
@@ -24,6 +26,7 @@ type Result<T> = std::result::Result<T, parquet::errors::ParquetError>;
 /// so a cached footer is never stale.
 #[derive(Debug)]
 pub(super) struct Readers {
+    store: Arc<dyn ObjectStore>,
     inner: CachedParquetFileReaderFactory,
     stats: Stats,
 }
@@ -34,7 +37,8 @@ impl Readers {
         cache: Arc<FileMetadataCache>,
         stats: Stats,
     ) -> Readers {
-        Readers { inner: CachedParquetFileReaderFactory::new(store, cache), stats }
+        let inner = CachedParquetFileReaderFactory::new(store.clone(), cache);
+        Readers { store, inner, stats }
     }
 }
 
@@ -46,15 +50,17 @@ impl ParquetFileReaderFactory for Readers {
         size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> std::result::Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
-        let path = file.object_meta.location.to_string();
+        let path = file.object_meta.location.clone();
+        let store = self.store.clone();
         let inner = self.inner.create_reader(partition, file, size_hint, metrics)?;
-        Ok(Box::new(Counted { inner, path, stats: self.stats.clone() }))
+        Ok(Box::new(Counted { inner, store, path, stats: self.stats.clone() }))
     }
 }
 
 struct Counted {
     inner: Box<dyn AsyncFileReader + Send>,
-    path: String,
+    store: Arc<dyn ObjectStore>,
+    path: Path,
     stats: Stats,
 }
 
@@ -73,7 +79,18 @@ impl AsyncFileReader for Counted {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
-        self.stats.opened(&self.path);
-        self.inner.get_metadata(options)
+        self.stats.opened(self.path.as_ref());
+        async move {
+            match self.inner.get_metadata(options).await {
+                Ok(metadata) => Ok(metadata),
+                // The reader says a store's failure as text. A file that is
+                // gone and one that is damaged need different answers.
+                Err(error) => match self.store.head(&self.path).await {
+                    Ok(_) => Err(error),
+                    Err(cause) => Err(cause.into()),
+                },
+            }
+        }
+        .boxed()
     }
 }

@@ -1,0 +1,190 @@
+//! Deadline, rows, memory, permits, cancellation.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use query::Query;
+use schema::ErrorKind;
+use serde_json::json;
+
+use super::ask::{asker, asker_with};
+use super::source::{TestSource, span};
+
+/// A statement that runs for minutes and holds little.
+const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 100000000000) WHERE value % 7 = 3";
+
+fn rows(n: i64) -> Arc<TestSource> {
+    let source = TestSource::new();
+    let rows: Vec<_> =
+        (0..n).map(|i| span(i, json!({"span_id": format!("{:016x}", i * 7919 % n)}))).collect();
+    source.hot("spans", &rows);
+    source
+}
+
+async fn until(what: &str, met: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !met() {
+        assert!(start.elapsed() < Duration::from_secs(10), "{what} did not happen");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Scenario: a statement that would run for minutes, with a deadline of 300 ms.
+/// Guarantees: it ends with that error soon after, and frees its permit.
+#[tokio::test]
+async fn a_deadline_ends_the_whole_statement() {
+    let asker = asker_with(&rows(1), |s| s.timeout = Duration::from_millis(300));
+    let start = Instant::now();
+    let error = asker.error(ENDLESS).await;
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+    assert!(start.elapsed() < Duration::from_secs(5));
+    until("the end", || asker.engine.running() == 0).await;
+    // A slow reader does not stretch it.
+    let mut answer = asker
+        .engine
+        .run(Query::new("SELECT * FROM generate_series(1, 10000000)", "test"))
+        .await
+        .unwrap();
+    answer.rows.next().await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let last = loop {
+        match answer.rows.next().await {
+            Some(Ok(_)) => {}
+            Some(Err(error)) => break error,
+            None => panic!("the stream ended as if it were whole"),
+        }
+    };
+    assert_eq!(last.kind(), ErrorKind::DeadlineExceeded);
+}
+
+/// Scenario: a reader goes away before and after the first rows.
+/// Guarantees: the statement is cancelled, and says so in `system.queries`.
+#[tokio::test]
+async fn leaving_cancels() {
+    let asker = asker(&rows(1));
+    let engine = asker.engine.clone();
+    let asked = tokio::time::timeout(Duration::from_millis(200), async {
+        let mut answer = engine.run(Query::new(ENDLESS, "test")).await.unwrap();
+        answer.rows.next().await
+    });
+    assert!(asked.await.is_err());
+    until("cancellation", || asker.engine.running() == 0).await;
+    let answer = asker
+        .engine
+        .run(Query::new("SELECT * FROM generate_series(1, 100000000)", "test"))
+        .await
+        .unwrap();
+    drop(answer);
+    until("cancellation", || asker.engine.running() == 0).await;
+    let states = asker
+        .rows("SELECT state FROM system.queries WHERE sql LIKE '%generate_series(%' ORDER BY id")
+        .await;
+    assert_eq!(states[..2], ["cancelled", "cancelled"]);
+}
+
+/// Scenario: more rows than the cap, than the asked limit, and exactly as many.
+/// Guarantees: the answer is cut and says so, and only then.
+#[tokio::test]
+async fn rows_are_capped_and_the_cut_is_told() {
+    let asker = asker_with(&rows(100), |s| s.max_rows = 60);
+    let (lines, summary) = asker.ask("SELECT span_id FROM spans").await;
+    assert_eq!((lines.len(), summary.truncated, summary.rows), (60, true, 60));
+    let (lines, summary) = asker.ask("SELECT span_id FROM spans LIMIT 60").await;
+    assert_eq!((lines.len(), summary.truncated), (60, false));
+    for (limit, rows, cut) in [(10, 10, true), (60, 60, true), (0, 0, true), (1_000, 60, true)] {
+        let query = Query {
+            limit: Some(limit),
+            ..Query::new("SELECT span_id FROM spans ORDER BY time DESC", "test")
+        };
+        let mut answer = asker.engine.run(query).await.unwrap();
+        let mut seen = 0;
+        while let Some(batch) = answer.rows.next().await {
+            seen += batch.unwrap().num_rows();
+        }
+        assert_eq!((seen, answer.stats.summary().truncated), (rows, cut), "limit {limit}");
+    }
+    let query = Query { limit: Some(5), ..Query::new("EXPLAIN SELECT 1", "test") };
+    assert!(asker.engine.run(query).await.is_ok());
+}
+
+/// Scenario: a sort larger than the statement's share of memory, and a join
+/// that cannot spill.
+/// Guarantees: S22, the sort spills and is right, the join fails as too large.
+#[tokio::test]
+async fn sec_s22_memory_is_shared_and_spilled() {
+    let asker = asker_with(&rows(1), |s| {
+        s.concurrency = 2;
+        s.memory = 24 << 20;
+    });
+    let sort =
+        "SELECT repeat(CAST(value AS VARCHAR), 20) AS t FROM generate_series(1, 200000) ORDER BY t";
+    let (lines, summary) = asker.ask(sort).await;
+    assert_eq!(lines.len(), 200_000);
+    assert!(lines.is_sorted());
+    assert!(summary.peak_memory_bytes > 0 && summary.peak_memory_bytes <= 12 << 20, "{summary:?}");
+    let join = "SELECT count(*) FROM generate_series(1, 3000000) a JOIN generate_series(1, 3000000) b ON a.value = b.value";
+    let error = asker.error(join).await;
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("query.memory")));
+}
+
+/// Scenario: one permit, held by a statement that does not end.
+/// Guarantees: the next one is told to come back, and gets in afterwards.
+#[tokio::test]
+async fn permits_bound_what_runs_at_once() {
+    let asker = asker_with(&rows(1), |s| {
+        s.concurrency = 1;
+        s.queue = Duration::from_millis(100);
+    });
+    let held = asker.engine.run(Query::new(ENDLESS, "test")).await.unwrap();
+    assert_eq!(asker.error("SELECT 1").await.kind(), ErrorKind::Throttled);
+    drop(held);
+    until("cancellation", || asker.engine.running() == 0).await;
+    assert_eq!(asker.rows("SELECT 1").await, ["1"]);
+}
+
+/// Scenario: hot rows beyond what one statement may pin.
+/// Guarantees: B1, the statement ends with an error.
+#[tokio::test]
+async fn inv_b1_pinned_rows_are_bounded() {
+    let asker = asker_with(&rows(1_000), |s| s.pinned = 1_000);
+    assert_eq!(asker.error("SELECT count(*) FROM spans").await.kind(), ErrorKind::Throttled);
+    assert_eq!(asker.rows("SELECT count(*) FROM logs").await, ["0"]);
+}
+
+/// Scenario: a file named by the snapshot is gone from the store.
+/// Guarantees: an error that names no path (S23), and not a short answer.
+#[tokio::test]
+async fn sec_s23_a_lost_file_is_an_error_without_its_path() {
+    let source = TestSource::new();
+    source.commit("spans", None, &[span(0, json!({}))]).await;
+    source.lose_objects("spans").await;
+    let error = asker(&source).error("SELECT name FROM spans").await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(!error.to_string().contains("date="), "{error}");
+}
+
+/// Scenario: parameters of every kind, too few, and one that is a list.
+/// Guarantees: they bind by position; what cannot bind is told.
+#[tokio::test]
+async fn parameters_bind() {
+    let asker = asker(&rows(10));
+    let run = async |sql: &str, params: Vec<serde_json::Value>| {
+        let answer = asker.engine.run(Query { params, ..Query::new(sql, "test") }).await?;
+        let mut out = Vec::new();
+        query::render::write(answer, query::render::Format::Csv, Default::default(), &mut out)
+            .await?;
+        Ok::<_, query::Error>(String::from_utf8(out).unwrap().lines().nth(1).unwrap().to_owned())
+    };
+    let sql = "SELECT count(*) FROM spans WHERE service_name = $1 AND duration_ns > $2 AND is_error = $3 AND duration_ms < $4";
+    let values = vec![json!("shop"), json!(5), json!(false), json!(2.75)];
+    assert_eq!(run(sql, values).await.unwrap(), "10");
+    let since = "SELECT count(*) FROM spans WHERE time >= $1 AND attributes[$2] IS NULL";
+    assert_eq!(
+        run(since, vec![json!("2026-11-23T10:00:05Z"), json!("http.route")]).await.unwrap(),
+        "5"
+    );
+    assert_eq!(run("SELECT $1", vec![]).await.unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(run("SELECT $1", vec![json!([1])]).await.unwrap_err().kind(), ErrorKind::Invalid);
+}

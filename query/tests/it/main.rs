@@ -1,0 +1,28 @@
+//! The engine over a source made by hand: real Parquet files on an in-memory
+//! store, staged files, rows in memory.
+//!
+//! | file | what is held |
+//! | --- | --- |
+//! | [`source`] | the source, and rows out of JSON |
+//! | [`ask`] | asking, and answers as text |
+//! | [`union`] | S1, S2: each row once, one moment per statement |
+//! | [`pruning`] | files left unopened by statistics, dates and limits |
+//! | [`traces`] | the index of traces: prunes, and never loses a row |
+//! | [`attributes`] | plans behind `attributes['k']` |
+//! | [`sandbox`] | S19 to S23: what is refused |
+//! | [`bounds`] | deadline, rows, memory, permits, cancellation |
+//! | [`system`] | system tables, `information_schema`, descriptions |
+//! | [`http`] | the HTTP door over loopback |
+//! | [`slt`] | the `.slt` files |
+
+mod ask;
+mod attributes;
+mod bounds;
+mod http;
+mod pruning;
+mod sandbox;
+mod slt;
+mod source;
+mod system;
+mod traces;
+mod union;

@@ -1,0 +1,164 @@
+//! System tables, `information_schema`, descriptions.
+
+use schema::{Door, Position, Signal, Tenant};
+use serde_json::json;
+use storage::{LedgerRow, SegmentInfo};
+
+use super::ask::asker;
+use super::source::{START, TestSource, log, origin, span};
+
+/// Scenario: a ledger with two reasons for loss, and another tenant's.
+/// Guarantees: L1, every row of `system.ledger` balances, so do the sums, and
+/// each reason has a row.
+#[tokio::test]
+async fn inv_l1_the_ledger_balances_row_by_row() {
+    let source = TestSource::new();
+    let row = |tenant: Tenant| LedgerRow {
+        tenant,
+        signal: Signal::Traces,
+        door: Door::OtlpGrpc,
+        accepted: 100,
+        persisted: 80,
+        in_flight: 15,
+        dropped: vec![("disk_full".into(), 3), ("corrupt".into(), 2)],
+    };
+    *source.ledger.lock() = vec![row(Tenant::default()), row(Tenant::new("other").unwrap())];
+    let asker = asker(&source);
+    let all = asker.rows("SELECT * FROM system.ledger ORDER BY reason NULLS FIRST").await;
+    assert_eq!(
+        all,
+        [
+            "default,traces,otlp_grpc,,95,80,15,0",
+            "default,traces,otlp_grpc,corrupt,2,0,0,2",
+            "default,traces,otlp_grpc,disk_full,3,0,0,3",
+        ]
+    );
+    let sums =
+        "SELECT sum(accepted), sum(persisted) + sum(in_flight) + sum(dropped) FROM system.ledger";
+    assert_eq!(asker.rows(sums).await, ["100,100"]);
+    let off =
+        "SELECT count(*) FROM system.ledger WHERE accepted <> persisted + in_flight + dropped";
+    assert_eq!(asker.rows(off).await, ["0"]);
+}
+
+/// Scenario: files, log segments and statements of a node.
+/// Guarantees: the tables name them with their numbers.
+#[tokio::test]
+async fn files_segments_and_statements_are_listed() {
+    let source = TestSource::new();
+    source
+        .flush(origin(1, 2), &[span(0, json!({"trace_id": "a".repeat(32)})), span(9, json!({}))])
+        .await;
+    source.stage("logs", origin(3, 3), &[log(0, json!({}))]).await;
+    *source.segments.lock() = vec![SegmentInfo {
+        name: "0001".into(),
+        bytes: 10,
+        first: Some(Position(1)),
+        last: Some(Position(3)),
+        oldest_unix_nano: Some((START + 3_590) * 1_000_000_000),
+    }];
+    let asker = asker(&source);
+    let files = "SELECT table_name, path, state, rows, min_time, max_time, wal_id FROM system.files ORDER BY 1";
+    let wal = format!("{:032x}", 7);
+    assert_eq!(
+        asker.rows(files).await,
+        [
+            format!(
+                "logs,default/logs/date=2026-11-23/0000.parquet,staged,1,2026-11-23T10:00:00Z,2026-11-23T10:00:00Z,{wal}"
+            ),
+            format!(
+                "spans,default/spans/date=2026-11-23/0000.parquet,committed,2,2026-11-23T10:00:00Z,2026-11-23T10:00:09Z,{wal}"
+            ),
+            format!(
+                "trace_parts,default/trace_parts/date=2026-11-23/0000.parquet,committed,1,2026-11-23T10:00:00Z,2026-11-23T10:00:00Z,{wal}"
+            ),
+        ]
+    );
+    assert_eq!(asker.rows("SELECT * FROM system.wal").await, ["0001,10,1,3,10.0"]);
+    asker.error("SELECT * FROM nowhere").await;
+    let queries = "SELECT id, door, state, rows, files_read, sql FROM system.queries ORDER BY id";
+    let lines = asker.rows(queries).await;
+    assert_eq!(lines[0], format!("1,test,done,3,0,\"{files}\""));
+    assert_eq!(lines[2], "3,test,invalid,0,0,SELECT * FROM nowhere");
+    // Itself: planned while it asks.
+    assert!(lines[3].starts_with("4,test,planning,0,0,"), "{}", lines[3]);
+}
+
+/// Scenario: promoted and other keys in three scopes, one of them asked for.
+/// Guarantees: `system.attributes` counts them and knows when they were used.
+#[tokio::test]
+async fn attribute_keys_are_found_by_looking() {
+    let source = TestSource::new();
+    let rows = [
+        span(
+            0,
+            json!({"http.route": "/a", "attributes": {"x": "1"}, "scope_attributes": {"lib": "l"}}),
+        ),
+        span(1, json!({"http.route": "/b", "attributes": {"x": "1", "y": null}, "host.name": "h"})),
+    ];
+    source.commit("spans", origin(1, 1), &rows).await;
+    let asker = asker(&source);
+    asker.rows("SELECT attributes['x'], attributes['http.route'] FROM spans").await;
+    let sql = "SELECT table_name, scope, key, promoted, rows, distinct_about, bytes, last_queried \
+        FROM system.attributes WHERE table_name = 'spans' AND key <> 'service.name' ORDER BY scope, key";
+    assert_eq!(
+        asker.rows(sql).await,
+        [
+            "spans,record,http.route,true,2,2,4,2026-11-23T11:00:00Z",
+            "spans,record,x,false,2,1,4,2026-11-23T11:00:00Z",
+            "spans,record,y,false,1,0,1,",
+            "spans,resource,host.name,true,1,1,1,",
+            "spans,scope,lib,false,1,1,4,",
+        ]
+    );
+}
+
+/// Scenario: a client that browses: tables, columns, schemata, functions.
+/// Guarantees: SHOW, DESCRIBE and `information_schema` work, without settings
+/// and without pinning rows.
+#[tokio::test]
+async fn the_catalog_can_be_browsed() {
+    let source = TestSource::new();
+    source.hot("spans", &[span(0, json!({}))]);
+    let asker = asker(&source);
+    let tables = asker.rows("SHOW TABLES").await;
+    for table in ["spans", "logs", "metrics", "trace_parts"] {
+        assert!(tables.contains(&format!("cloudsail,public,{table},BASE TABLE")), "{tables:?}");
+    }
+    assert!(tables.contains(&"cloudsail,public,traces,VIEW".into()), "{tables:?}");
+    assert!(tables.contains(&"cloudsail,system,ledger,VIEW".into()), "{tables:?}");
+    let described = asker.rows("DESCRIBE spans").await;
+    assert!(described.iter().any(|line| line.starts_with("end_time,")), "{described:?}");
+    let columns = asker
+        .rows("SELECT column_name FROM information_schema.columns WHERE table_name = 'traces'")
+        .await;
+    assert_eq!(columns.len(), 9, "{columns:?}");
+    assert!(!asker.rows("SHOW COLUMNS FROM logs").await.is_empty());
+    let (_, summary) = asker.ask("SELECT count(*) FROM information_schema.columns").await;
+    assert!(summary.versions.is_empty(), "{summary:?}");
+    let schemata = "SELECT schema_name FROM information_schema.schemata ORDER BY 1";
+    assert_eq!(asker.rows(schemata).await, ["public", "system"]);
+}
+
+/// Scenario: a table and a view are described for the API.
+/// Guarantees: every column has a type and a meaning, counts cover all places.
+#[tokio::test]
+async fn tables_are_described_with_counts() {
+    let source = TestSource::new();
+    source.commit("logs", origin(1, 1), &[log(0, json!({})), log(1, json!({}))]).await;
+    source.hot("logs", &[log(2, json!({}))]);
+    let engine = asker(&source).engine;
+    let logs = engine.table(&Tenant::default(), "logs").unwrap();
+    assert_eq!((logs.rows, logs.files, logs.version), (Some(3), Some(1), Some(0)));
+    for table in engine.tables(&Tenant::default()).unwrap() {
+        for column in table.columns.iter().filter(|_| table.schema == "public") {
+            assert!(!column.doc.is_empty(), "{}.{}", table.name, column.name);
+        }
+    }
+    let system = engine.table(&Tenant::default(), "system.files").unwrap();
+    assert_eq!((system.schema, system.rows), ("system", None));
+    let missing = engine.table(&Tenant::default(), "nothing").unwrap_err();
+    assert_eq!(missing.kind(), schema::ErrorKind::NotFound);
+    let other = engine.table(&Tenant::new("other").unwrap(), "logs").unwrap();
+    assert_eq!(other.rows, Some(0));
+}
