@@ -16,6 +16,11 @@ pub struct HotRows {
 }
 
 impl HotRows {
+    /// Rows that no budget pays for: a source that ingests nothing has them.
+    pub fn unpaid(rows: RecordBatch) -> HotRows {
+        HotRows { rows, paid: None }
+    }
+
     /// Bytes that the reservation pays for.
     pub(crate) fn bytes(&self) -> u64 {
         self.paid.as_ref().map_or(0, Reservation::bytes)
