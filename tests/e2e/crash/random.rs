@@ -64,7 +64,8 @@ async fn fault_f11_sigkill_at_random_moments_loses_and_repeats_nothing() {
     eprintln!("{} items acked, {rows} stored", ledger.acked());
     if let Some(python) = python().await {
         let tenant = launch.data().join("store/default").display().to_string();
-        let args = [&daemon.url("/api/v1/sql"), &tenant, "logs=span_id,time_unix_nano"];
+        // What was sent again is there twice; each time it arrived tells which.
+        let args = [&daemon.url("/api/v1/sql"), &tenant, "logs=span_id,ingest_time"];
         eprintln!("by other readers: {}", script(&python, "python/readers.py", &args).await);
     }
     daemon.stop().await;
