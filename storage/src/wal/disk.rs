@@ -34,10 +34,6 @@ impl Disk {
         };
         private_dir(&dir).map_err(failed("creating it"))?;
         private_dir(&dir.join(QUARANTINE)).map_err(failed("creating its quarantine"))?;
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent).map_err(failed("syncing its parent"))?;
-        }
-        sync_folder(&dir).map_err(failed("syncing it"))?;
         let lock = options().write(true).create(true).open(dir.join(LOCK));
         let lock = lock.map_err(failed("opening its lock file"))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -153,8 +149,21 @@ fn options() -> OpenOptions {
     options
 }
 
+/// Creates a folder and those above it, durably.
 fn private_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let parent = match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    private_dir(parent)?;
+    match DirBuilder::new().mode(0o700).create(dir) {
+        // Two processes may start at once; the lock tells them apart.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => sync_folder(parent),
+    }
 }
 
 fn sync_folder(dir: &Path) -> io::Result<()> {

