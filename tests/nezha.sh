@@ -11,6 +11,7 @@ recordings=$(cd "${1:-${CLOUDSAIL_NEZHA:-$here/../shared/data/nezha}}" && pwd)
 cloudsail=${CARGO_TARGET_DIR:-$here/target}/release/cloudsail
 dir=$(mktemp -d)
 cd "$dir"
+begun=$EPOCHREALTIME
 "$cloudsail" serve --ports-file ports.json --set otlp.grpc.listen= \
   --set otlp.http.listen=127.0.0.1:0 --set http.listen=127.0.0.1:0 \
   --set flight.listen= --set postgres.listen= >daemon.log 2>&1 &
@@ -18,8 +19,10 @@ daemon=$!
 trap 'kill $daemon 2>/dev/null || true; wait $daemon || true; rm -rf "$dir"' EXIT
 until [ -s ports.json ]; do
   kill -0 $daemon || { cat daemon.log; exit 1; }
-  sleep 0.1
+  sleep 0.01
 done
+since() { awk "BEGIN { printf \"%.1f s\", $EPOCHREALTIME - $1 }"; }
+echo "ready: $(since "$begun")"
 port() { sed -E "s/.*\"$1\": *\"([^\"]+)\".*/\1/" <(tr -d '\n' <ports.json); }
 server=http://$(port http)
 
@@ -28,13 +31,13 @@ count() {
   "$cloudsail" sql --server "$server" --format csv "SELECT
     (SELECT count(*) FROM spans), (SELECT count(DISTINCT trace_id) FROM spans),
     (SELECT count(*) FROM traces), (SELECT count(*) FROM logs),
-    (SELECT count(*) FROM metrics)" | tail -n 1
+    (SELECT count(*) FROM metrics)" | tail -n 1 | tr -d '\r'
 }
 step() {
   local what=$1 begun=$EPOCHREALTIME
   shift
   "$@"
-  echo "$what: $(awk "BEGIN { printf \"%.1f\", $EPOCHREALTIME - $begun }") s"
+  echo "$what: $(since "$begun")"
 }
 agree() {
   local found

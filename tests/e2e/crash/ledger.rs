@@ -122,6 +122,11 @@ impl Ledger {
         counts.sum()
     }
 
+    /// Items of one signal acked so far.
+    pub fn acked_of(&self, signal: Signal) -> i64 {
+        ["otlp_grpc", "otlp_http"].iter().map(|door| self.bounds(signal, door).0).sum()
+    }
+
     /// Least and most items that may be stored, for one signal and door.
     fn bounds(&self, signal: Signal, door: &str) -> (i64, i64) {
         let books = self.books.lock();

@@ -17,6 +17,7 @@
 //! | [`load`] | clients that send until the daemon is gone |
 //! | [`ledger`] | what was sent and answered; the checks |
 //! | [`judged`] | the checks, seen to fail |
+//! | [`races`] | queries while rows move |
 //! | [`random`] | kills at random moments |
 //! | [`failpoints`] | kills at every named stage |
 //!
@@ -33,4 +34,5 @@ pub mod item;
 mod judged;
 pub mod ledger;
 pub mod load;
+mod races;
 mod random;
