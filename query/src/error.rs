@@ -199,7 +199,8 @@ fn exhausted(error: &DataFusionError) -> Error {
     } else {
         ("the statement needs more memory than its share", "query.memory")
     };
-    Error::new(ErrorKind::TooLarge, what).with_hint(format!(
+    // Which operator, and how much: enough to see what to change.
+    Error::new(ErrorKind::TooLarge, format!("{what}: {}", text(error))).with_hint(format!(
         "narrow the time range, select fewer columns, aggregate earlier, or raise {key}"
     ))
 }

@@ -35,7 +35,7 @@ use schema::Tenant;
 
 use crate::Error;
 use crate::attributes::Rewrite;
-use crate::engine::{Core, Stats, session::Share};
+use crate::engine::{Core, Stats, share::Share};
 use pins::Pins;
 
 pub(crate) const CATALOG: &str = "cloudsail";

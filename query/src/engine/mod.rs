@@ -13,6 +13,7 @@
 //! | this | [`Engine`], [`Query`], admission |
 //! | [`run`] | one statement from text to its last row |
 //! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
+//! | [`share`] | one statement's memory, with room for merging what was spilled |
 //! | [`answer`] | [`Answer`]: the schema, the stream, the numbers |
 //! | [`stats`] | [`Stats`]: versions, files, bytes, rows |
 //! | [`activity`] | running and recent statements, for `system.queries` |
@@ -24,6 +25,7 @@ pub(crate) mod activity;
 mod answer;
 mod run;
 pub(crate) mod session;
+pub(crate) mod share;
 mod stats;
 
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::activity::State;
 use super::answer::Message;
-use super::session::Share;
+use super::share::Share;
 use super::{Entry, Query};
 use crate::catalog::View;
 use crate::sandbox::{self, Admitted};

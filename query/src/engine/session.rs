@@ -7,7 +7,6 @@ use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::config::Dialect;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, PeakRecordingPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::execution_props::ExecutionProps;
@@ -15,6 +14,7 @@ use datafusion::prelude::SessionConfig;
 use schema::ErrorKind;
 use storage::Source;
 
+use super::share::Share;
 use crate::sandbox::stores::Stores;
 use crate::{Error, Settings, attributes, functions};
 
@@ -59,7 +59,7 @@ impl Base {
 
     /// An environment that holds at most its share.
     pub fn env(&self, share: &Share) -> Arc<RuntimeEnv> {
-        Arc::new(RuntimeEnv { memory_pool: share.0.clone(), ..self.env.clone() })
+        Arc::new(RuntimeEnv { memory_pool: share.pool(), ..self.env.clone() })
     }
 
     /// A session over a catalog. `now()` is the moment the statement began,
@@ -87,6 +87,9 @@ impl Base {
 fn config(settings: &Settings) -> SessionConfig {
     let mut config = SessionConfig::new()
         .with_target_partitions(settings.threads)
+        // Half the default: rows are wide, and merging spilled runs holds
+        // several batches per thread.
+        .with_batch_size(4_096)
         .with_default_catalog_and_schema(crate::catalog::CATALOG, crate::catalog::PUBLIC)
         .with_create_default_catalog_and_schema(false)
         // The catalog brings its own, which leaves the settings out.
@@ -98,7 +101,7 @@ fn config(settings: &Settings) -> SessionConfig {
     options.execution.enable_recursive_ctes = false;
     // Each thread's part of a sort sets this aside for merging what it spilled:
     // with the default of 10 MiB, many threads would use up a share by that.
-    let aside = settings.share() / (4 * settings.threads.max(1));
+    let aside = settings.share() / (16 * settings.threads.max(1));
     let execution = &mut options.execution;
     execution.sort_spill_reservation_bytes = execution.sort_spill_reservation_bytes.min(aside);
     // A filtered top 100 fell from 138 to 22 ms with these (stack.md).
@@ -126,20 +129,4 @@ fn clear_spill(dir: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// One statement's share of the memory. Sorts and aggregates divide it among
-/// themselves and spill past it; what cannot spill fails past it.
-#[derive(Debug, Clone)]
-pub(crate) struct Share(Arc<PeakRecordingPool>);
-
-impl Share {
-    pub fn new(bytes: usize) -> Share {
-        Share(Arc::new(PeakRecordingPool::new(Arc::new(FairSpillPool::new(bytes)))))
-    }
-
-    /// Bytes held at most so far.
-    pub fn peak(&self) -> usize {
-        self.0.peak_reserved()
-    }
 }
