@@ -60,7 +60,14 @@ impl Client {
             request = request.header(name, HeaderValue::from_str(value)?);
         }
         let request = request.body(Full::new(body))?;
-        self.pool.request(request).await.with_context(|| self.unreachable())
+        self.pool.request(request).await.map_err(|error| {
+            let base = &self.base;
+            let said = match error.is_connect() {
+                true => format!("cannot reach {base}; is the daemon running there? (cloudsail serve)"),
+                false => format!("{base} broke off without an answer; its log says why"),
+            };
+            anyhow::Error::new(error).context(said)
+        })
     }
 
     /// Like [`send`](Self::send), leaving the judgement of the error to the caller.
@@ -77,10 +84,6 @@ impl Client {
         let answer = accepted(answer).await?;
         let bytes = answer.into_body().collect().await.context("the answer broke off")?.to_bytes();
         serde_json::from_slice(&bytes).with_context(|| format!("{path} did not answer JSON"))
-    }
-
-    fn unreachable(&self) -> String {
-        format!("cannot reach {}; is the daemon running there? (cloudsail serve)", self.base)
     }
 }
 
