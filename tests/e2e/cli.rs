@@ -196,7 +196,7 @@ async fn the_small_commands_do_what_they_say() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_finds_its_fault() {
     let dir = tempfile::tempdir().unwrap();
-    let args = [&["demo", "--once"], &FREE_PORTS[..]].concat();
+    let args = [&["demo", "--once", "--set", "disk.reserve=0%"], &FREE_PORTS[..]].concat();
     let told = printed(&run(dir.path(), &args).await);
     assert!(told.contains("payment") && told.contains("1.4.0"), "{told}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "it cleans up");
