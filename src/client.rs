@@ -63,7 +63,9 @@ impl Client {
         self.pool.request(request).await.map_err(|error| {
             let base = &self.base;
             let said = match error.is_connect() {
-                true => format!("cannot reach {base}; is the daemon running there? (cloudsail serve)"),
+                true => {
+                    format!("cannot reach {base}; is the daemon running there? (cloudsail serve)")
+                }
                 false => format!("{base} broke off without an answer; its log says why"),
             };
             anyhow::Error::new(error).context(said)

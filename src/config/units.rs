@@ -57,7 +57,8 @@ impl FromStr for Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = BYTE_UNITS.iter().filter(|(name, _)| name.len() != 2);
-        let exact = binary.clone().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
+        let exact =
+            binary.clone().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
         match exact {
             Some((name, size)) => write!(f, "{}{name}", self.0 / size),
             None => write!(f, "{}B", self.0),

@@ -184,14 +184,18 @@ fn shift_value(rest: &[u8], delta_ns: i64, out: &mut Vec<u8>) -> usize {
         return 0;
     }
     let mut digits = blank(colon + 1);
-    if rest.get(digits) == Some(&b'"') {
-        digits += 1;
-    }
+    let quoted = rest.get(digits) == Some(&b'"');
+    digits += usize::from(quoted);
     let count = rest.get(digits..).unwrap_or_default().iter();
     let end = digits + count.take_while(|byte| byte.is_ascii_digit()).count();
     let number = std::str::from_utf8(&rest[digits..end]).ok().and_then(|text| text.parse().ok());
     let Some(time) = number else { return 0 };
     out.extend_from_slice(&rest[..digits]);
     out.extend_from_slice(moved(time, delta_ns).to_string().as_bytes());
+    if quoted && rest.get(end) == Some(&b'"') {
+        // Read here, or it would be taken for the beginning of the next string.
+        out.push(b'"');
+        return end + 1;
+    }
     end
 }

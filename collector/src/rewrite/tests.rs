@@ -99,7 +99,10 @@ fn check<M: Message + Serialize>(signal: Signal, before: M, after: M, expected: 
         (Encoding::Json, json(&before), json(&after)),
     ] {
         assert_eq!(peek(signal, encoding, &body).unwrap(), expected, "{encoding:?}");
-        assert_eq!(shift(signal, encoding, body, HOUR).unwrap(), moved, "{encoding:?}");
+        let shifted = shift(signal, encoding, body, HOUR).unwrap();
+        let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+        assert_eq!(text(&shifted), text(&moved), "{encoding:?}");
+        assert_eq!(shifted, moved, "{encoding:?}");
     }
     assert_eq!(json::signal(&json(&before)), Some(signal));
 }
