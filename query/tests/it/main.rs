@@ -15,6 +15,8 @@
 //! | [`http`] | the HTTP door over loopback |
 //! | [`slt`] | the `.slt` files |
 
+#![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
+
 mod ask;
 mod attributes;
 mod bounds;
