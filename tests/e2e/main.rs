@@ -16,6 +16,7 @@
 //! | [`nezha`] | recorded telemetry through `cloudsail replay` |
 //! | [`crash`] | SIGKILL at random moments and at every named stage |
 //! | [`full`] | a full disk |
+//! | [`pressure`] | memory and log at their bounds |
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
 //! | [`cli`] | the commands |
@@ -33,6 +34,7 @@ mod crash;
 mod examples;
 mod full;
 mod nezha;
+mod pressure;
 mod readers;
 mod sdk;
 mod shutdown;

@@ -53,6 +53,9 @@ async fn fault_f11_sigkill_at_random_moments_loses_and_repeats_nothing() {
         }
         daemon.kill().await;
         load.stop().await;
+        if round % 20 == 0 {
+            eprintln!("{round} kills, {} items acked", ledger.acked());
+        }
     }
     let daemon = launch.start().await;
     let rows = ledger.check_rows(&daemon, None).await;
