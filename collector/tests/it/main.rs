@@ -3,8 +3,7 @@
 //! every test carries the number of the line it holds.
 
 #![recursion_limit = "256"]
-// A helper that fails fails its test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 mod support;
 
