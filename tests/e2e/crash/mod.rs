@@ -19,6 +19,7 @@
 //! | [`judged`] | the checks, seen to fail |
 //! | [`races`] | queries while rows move |
 //! | [`random`] | kills at random moments |
+//! | [`restored`] | a wiped folder, an older copy of it |
 //! | [`failpoints`] | kills at every named stage |
 //!
 //! `cargo test --test e2e crash` kills 20 times. The long form, as one command:
@@ -36,3 +37,4 @@ pub mod ledger;
 pub mod load;
 mod races;
 mod random;
+mod restored;

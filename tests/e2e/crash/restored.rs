@@ -1,0 +1,124 @@
+//! A data folder that is not the one the daemon left: wiped, or put back from
+//! an older copy, while the store went on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::ledger::Ledger;
+use super::load::Load;
+use crate::daemon::{Daemon, Launch};
+use crate::vertical::now;
+
+/// Half a second of load in a daemon that is then told to commit all of it.
+async fn committed(daemon: &Daemon, ledger: &Ledger, run: u16) {
+    let load = Load::start(daemon, ledger, run, u64::from(run));
+    sleep(Duration::from_millis(500)).await;
+    load.stop().await;
+    daemon.flush().await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+const LOCAL: [&str; 2] = ["wal", "stage"];
+
+/// Scenario: log and stage are lost after everything was committed.
+/// Guarantees: F42, C4: what the store has is there once, new rows come in
+/// under a new log's id, and no name collides.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f42_a_wiped_folder_starts_a_new_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let launch = Launch::new(dir.path());
+    let ledger = Ledger::new(now().as_nanos() as u64);
+    let daemon = launch.start().await;
+    committed(&daemon, &ledger, 1).await;
+    daemon.stop().await;
+    for part in LOCAL {
+        std::fs::remove_dir_all(launch.data().join(part)).unwrap();
+    }
+    let daemon = launch.start().await;
+    ledger.check_rows(&daemon, None).await;
+    committed(&daemon, &ledger, 2).await;
+    ledger.check_rows(&daemon, None).await;
+    daemon.kill().await;
+    let daemon = launch.start().await;
+    ledger.check_rows(&daemon, None).await;
+    daemon.stop().await;
+}
+
+/// Whether the daemon has come to refuse requests, rather than to answer for
+/// all that the store has.
+async fn refuses(daemon: &Daemon) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let status = daemon.client.get(&daemon.url("/api/v1/status")).await.unwrap().json();
+        if !status["storage"]["refusing"].is_null() {
+            return true;
+        }
+        let tables = status["storage"]["tables"].as_array().cloned().unwrap_or_default();
+        if tables.len() == 4 && tables.iter().all(|table| table["incomplete"].is_null()) {
+            return false;
+        }
+        assert!(Instant::now() < deadline, "neither refuses nor sees all: {status}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Scenario: log and stage are put back from a copy that holds rows which were
+/// committed since, and lacks the ones after them. A daemon that refuses gets
+/// what its message asks for: empty folders.
+/// Guarantees: F42, C4, S1: nothing that the store has is there twice or lost,
+/// and what comes in afterwards is not taken for what was committed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f42_an_older_copy_of_the_log_loses_and_repeats_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let aside = tempfile::tempdir().unwrap();
+    let launch = Launch::new(dir.path()).set("flush.max_age=1h");
+    let ledger = Ledger::new(now().as_nanos() as u64);
+    let daemon = launch.start().await;
+    let load = Load::start(&daemon, &ledger, 1, 1);
+    sleep(Duration::from_millis(500)).await;
+    daemon.kill().await;
+    load.stop().await;
+    for part in LOCAL {
+        copy(&launch.data().join(part), &aside.path().join(part));
+    }
+    let daemon = launch.start().await;
+    committed(&daemon, &ledger, 2).await;
+    daemon.kill().await;
+    for part in LOCAL {
+        std::fs::remove_dir_all(launch.data().join(part)).unwrap();
+        copy(&aside.path().join(part), &launch.data().join(part));
+    }
+    let mut daemon = launch.start().await;
+    if refuses(&daemon).await {
+        assert!(daemon.process.log_text().contains("move wal.dir"), "it says what to do");
+        daemon.kill().await;
+        for part in LOCAL {
+            std::fs::remove_dir_all(launch.data().join(part)).unwrap();
+        }
+        daemon = launch.start().await;
+    }
+    ledger.check_rows(&daemon, None).await;
+    let load = Load::start(&daemon, &ledger, 3, 3);
+    sleep(Duration::from_millis(500)).await;
+    daemon.kill().await;
+    load.stop().await;
+    let daemon = launch.start().await;
+    ledger.check_rows(&daemon, None).await;
+    daemon.flush().await;
+    ledger.check_rows(&daemon, None).await;
+    daemon.stop().await;
+}
