@@ -130,7 +130,7 @@ pub struct Replay {
     /// Most items (spans, log records, data points) per second.
     #[arg(long, value_name = "ITEMS", value_parser = positive)]
     pub rate: Option<f64>,
-    /// Moves all timestamps by one constant so that the first item happens now.
+    /// Moves all timestamps by one constant so that the last item happens now.
     #[arg(long)]
     pub shift_to_now: bool,
     /// Signal of protobuf files whose name does not tell it (*.traces.*, *.logs.*, *.metrics.*).
