@@ -74,19 +74,12 @@ impl Access {
 
     /// `self [NOT] IN (list)`.
     pub fn among(&self, list: &[Expr], negated: bool, filter: bool) -> Expr {
-        let numbers: Option<Vec<DataType>> = list
-            .iter()
-            .map(|item| match item {
-                Expr::Literal(value, _) => number_type(item, &value.data_type()),
-                _ => None,
-            })
-            .collect();
-        let whole = match numbers.as_deref() {
-            Some([first, rest @ ..]) if rest.iter().all(|of| of == first) => {
-                let list = list.iter().map(|item| cast(item.clone(), first.clone())).collect();
-                Expr::InList(InList::new(Box::new(self.number(first)), list, negated))
+        let whole = match common_number_type(list) {
+            Some(of) => {
+                let list = list.iter().map(|item| cast(item.clone(), of.clone())).collect();
+                Expr::InList(InList::new(Box::new(self.number(&of)), list, negated))
             }
-            _ => Expr::InList(InList::new(Box::new(self.text()), list.to_vec(), negated)),
+            None => Expr::InList(InList::new(Box::new(self.text()), list.to_vec(), negated)),
         };
         let stored: Option<Vec<(Expr, Expr)>> =
             list.iter().map(|item| self.as_stored(item)).collect();
@@ -164,4 +157,18 @@ fn number_type(other: &Expr, other_type: &DataType) -> Option<DataType> {
         }
         _ => Some(DataType::Float64),
     }
+}
+
+/// The one type in which an access is compared with a list of numbers; `None`
+/// when the list holds anything else.
+fn common_number_type(list: &[Expr]) -> Option<DataType> {
+    let mut whole = true;
+    let mut wide = false;
+    for item in list {
+        let Expr::Literal(value, _) = item else { return None };
+        let data_type = value.data_type();
+        wide |= number_type(item, &data_type)? == DataType::Int64;
+        whole &= data_type.is_integer();
+    }
+    (!list.is_empty()).then_some(if whole && wide { DataType::Int64 } else { DataType::Float64 })
 }

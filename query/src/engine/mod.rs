@@ -266,7 +266,11 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // Nothing was said: the task was aborted because its reader went.
-        self.end(Ok(State::Cancelled));
+        // Nothing was said: its reader went and the task was aborted, or the
+        // task is going down by a fault of ours.
+        self.end(match std::thread::panicking() {
+            true => Ok(State::Failed(ErrorKind::Internal)),
+            false => Ok(State::Cancelled),
+        });
     }
 }

@@ -8,6 +8,7 @@
 //! | [`union`] | S1, S2: each row once, one moment per statement |
 //! | [`pruning`] | files left unopened by statistics, dates and limits |
 //! | [`traces`] | the index of traces: prunes, and never loses a row |
+//! | [`alike`] | promoted or not, pruned or not: the same answer |
 //! | [`attributes`] | plans behind `attributes['k']` |
 //! | [`sandbox`] | S19 to S23: what is refused |
 //! | [`bounds`] | deadline, rows, memory, permits, cancellation |
@@ -17,6 +18,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
 
+mod alike;
 mod ask;
 mod attributes;
 mod bounds;
