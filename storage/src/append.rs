@@ -322,7 +322,6 @@ impl Writer {
     fn release(&mut self) {
         let pushed = self.log.last();
         let up_to = self.live.forgettable(pushed);
-        crate::failpoint::hit("wal_before_release");
         match self.log.release(up_to) {
             Ok(0) => {}
             Ok(bytes) => tracing::debug!(bytes, %up_to, "log segments released"),
