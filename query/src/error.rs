@@ -103,7 +103,7 @@ fn classify(error: &DataFusionError) -> Error {
         DataFusionError::SchemaError(schema, _) => column(schema),
         DataFusionError::Plan(_)
         | DataFusionError::Configuration(_)
-        | DataFusionError::Execution(_) => Error::invalid(text(error)),
+        | DataFusionError::Execution(_) => with_suggestion(&text(error)),
         DataFusionError::NotImplemented(_) => {
             Error::invalid(format!("not supported: {}", text(error)))
         }
@@ -120,6 +120,14 @@ fn text(error: &DataFusionError) -> String {
     let whole = error.message();
     let message = whole.split(DataFusionError::BACK_TRACE_SEP).next().unwrap_or_default();
     redact::paths(message.trim()).into_owned()
+}
+
+/// The planner writes its suggestion into a second line of the message.
+fn with_suggestion(message: &str) -> Error {
+    match message.split_once("\nDid you mean ") {
+        Some((what, meant)) => Error::invalid(what).with_hint(format!("did you mean {meant}")),
+        None => Error::invalid(message),
+    }
 }
 
 fn internal(error: &DataFusionError) -> Error {

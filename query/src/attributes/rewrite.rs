@@ -7,10 +7,11 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::functions::core::expr_fn::coalesce;
-use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ScalarUDF,
+    BinaryExpr, Distinct, DistinctOn, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
+    Operator, ScalarUDF,
 };
 use datafusion::optimizer::AnalyzerRule;
 use schema::Tenant;
@@ -50,12 +51,15 @@ impl Rewrite {
             inputs: node.inputs().into_iter().cloned().collect(),
             filter: matches!(node, LogicalPlan::Filter(_)),
         };
-        let mut expressions = Vec::new();
-        for expr in node.expressions() {
-            let name = names.save(&expr);
-            expressions.push(name.restore(scope.expression(expr)?));
-        }
-        let rebuilt = node.with_new_exprs(expressions, scope.inputs)?;
+        let rebuilt = match node {
+            LogicalPlan::Distinct(Distinct::On(distinct)) => scope.distinct_on(distinct, &names)?,
+            node => {
+                let expressions = node.expressions().into_iter();
+                let expressions = expressions.map(|expr| scope.named(expr, &names));
+                let expressions = expressions.collect::<Result<_>>()?;
+                node.with_new_exprs(expressions, scope.inputs)?
+            }
+        };
         // Columns that had to be carried up to here go no further.
         if rebuilt.schema().columns() == before {
             return Ok(Transformed::yes(rebuilt));
@@ -83,6 +87,41 @@ struct InScope<'a> {
 }
 
 impl InScope<'_> {
+    /// As [`expression`](Self::expression), under the name that it had.
+    fn named(&mut self, expr: Expr, names: &NamePreserver) -> Result<Expr> {
+        let mut all = |exprs: Vec<Expr>| -> Result<Vec<Expr>> {
+            exprs.into_iter().map(|expr| self.named(expr, names)).collect()
+        };
+        // The columns of a grouping set are those of its members.
+        let set = match expr {
+            Expr::GroupingSet(GroupingSet::Rollup(exprs)) => GroupingSet::Rollup(all(exprs)?),
+            Expr::GroupingSet(GroupingSet::Cube(exprs)) => GroupingSet::Cube(all(exprs)?),
+            Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => {
+                GroupingSet::GroupingSets(sets.into_iter().map(all).collect::<Result<_>>()?)
+            }
+            expr => {
+                let name = names.save(&expr);
+                return Ok(name.restore(self.expression(expr)?));
+            }
+        };
+        Ok(Expr::GroupingSet(set))
+    }
+
+    /// DISTINCT ON has three lists, and only the selected ones have names.
+    fn distinct_on(&mut self, distinct: DistinctOn, names: &NamePreserver) -> Result<LogicalPlan> {
+        let on = distinct.on_expr.into_iter().map(|expr| self.expression(expr));
+        let on = on.collect::<Result<_>>()?;
+        let selected = distinct.select_expr.into_iter().map(|expr| self.named(expr, names));
+        let selected = selected.collect::<Result<_>>()?;
+        let mut order = distinct.sort_expr;
+        for key in order.iter_mut().flatten() {
+            key.expr = self.expression(key.expr.clone())?;
+        }
+        let input = Arc::new(self.inputs.remove(0));
+        let distinct = DistinctOn::try_new(on, selected, order, input)?;
+        Ok(LogicalPlan::Distinct(Distinct::On(distinct)))
+    }
+
     fn expression(&mut self, expr: Expr) -> Result<Expr> {
         let rewritten = expr.transform_down(|expr| match self.known_form(&expr)? {
             // What it is made of is done already.

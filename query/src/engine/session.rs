@@ -98,6 +98,8 @@ fn config(settings: &Settings) -> SessionConfig {
     options.sql_parser.dialect = Dialect::PostgreSQL;
     // For the position in errors.
     options.sql_parser.collect_spans = true;
+    // `now()` is an instant, not a wall clock's reading.
+    options.execution.time_zone = Some("UTC".into());
     options.execution.enable_recursive_ctes = false;
     // Each thread's part of a sort sets this aside for merging what it spilled:
     // with the default of 10 MiB, many threads would use up a share by that.

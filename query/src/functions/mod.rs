@@ -13,8 +13,8 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{DataFusionError, plan_err};
 use datafusion::logical_expr::{
-    AggregateUDF, ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-    Signature, Volatility,
+    AggregateUDF, ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 
 use crate::sandbox;
@@ -51,6 +51,14 @@ struct MapText {
 impl ScalarUDFImpl for MapText {
     fn name(&self) -> &str {
         MAP_TEXT
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String, DataFusionError> {
+        let names: Vec<String> = args.iter().map(|arg| arg.schema_name().to_string()).collect();
+        match args {
+            [_, Expr::Literal(key, _)] => Ok(format!("{}->>{key}", names[0])),
+            _ => Ok(names.join("->>")),
+        }
     }
 
     fn signature(&self) -> &Signature {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Select, Statement as Ast, Visit, Visitor,
+    Expr, ObjectName, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
 };
 
 use crate::Error;
@@ -141,6 +141,16 @@ impl Visitor for Measure {
         match select.into {
             Some(_) => ControlFlow::Break(read_only("SELECT INTO")),
             None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        match factor {
+            // The planner would take no notice of it.
+            TableFactor::Table { sample: Some(_), .. } => {
+                ControlFlow::Break(Error::invalid("TABLESAMPLE is not supported"))
+            }
+            _ => ControlFlow::Continue(()),
         }
     }
 
