@@ -56,10 +56,16 @@ impl Id {
         text
     }
 
-    /// A moment that is the item's own, within the day after `base`.
+    /// A moment that is the item's own, within two seconds that are its run's.
     pub fn time(self, base: u64) -> u64 {
-        base + (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 20) % 1_000_000_007
+        let own = self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 20;
+        run_start(self.run(), base) + own % 1_000_000_007
     }
+}
+
+/// Runs have times of their own, so that one can be read back by its files.
+pub fn run_start(run: u16, base: u64) -> u64 {
+    base + u64::from(run) * 2_000_000_000
 }
 
 fn text(key: &str, value: impl Into<String>) -> KeyValue {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::item::Id;
+use super::item::{Id, run_start};
 use crate::client::number;
 use crate::daemon::Daemon;
 use crate::otlp::{Encoding, Outcome, Signal};
@@ -148,7 +148,11 @@ impl Ledger {
         let mut rows = Vec::new();
         for signal in Signal::ALL {
             let of_run = match run {
-                Some(run) => format!("WHERE attributes['load.id'] LIKE '{run:04x}%'"),
+                Some(run) => format!(
+                    "WHERE time_unix_nano >= {} AND time_unix_nano < {}",
+                    run_start(run, self.base),
+                    run_start(run + 1, self.base)
+                ),
                 None => String::new(),
             };
             let query = format!(
