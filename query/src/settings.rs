@@ -9,7 +9,7 @@ use crate::Error;
 
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Bytes that all statements together may hold; each gets an equal share.
+    /// Bytes that all statements together may hold.
     pub memory: usize,
     /// Where a statement puts what does not fit its share. What an earlier
     /// process left there is removed.
@@ -66,7 +66,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Bytes for one statement.
+    /// Bytes that a statement may hold however many others run.
     pub fn share(&self) -> usize {
         self.memory / self.concurrency.max(1)
     }

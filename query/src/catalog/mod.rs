@@ -69,7 +69,7 @@ impl View {
 
     /// A view for looking at tables rather than rows.
     pub fn aside(core: &Arc<Core>, tenant: &Tenant) -> Arc<View> {
-        let env = core.base.env(&Share::new(core.settings.share()));
+        let env = core.base.env(&Share::new(&core.memory));
         let now = core.clock.now_unix_nano();
         View::new(core.clone(), tenant.clone(), Stats::begin(), env, now)
     }

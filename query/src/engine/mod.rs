@@ -3,17 +3,17 @@
 //! On the route out this stands between the doors and the scan:
 //! door → [`Query`] → **engine** → [`crate::catalog`] → [`crate::scan`].
 //!
-//! A statement waits for a permit, gets an equal share of the memory and a
-//! deadline that covers everything up to its last row, is planned and run on
-//! the engine's own threads (whose stacks are large: planning recurses, S21),
-//! and is cancelled with everything under it when its [`Answer`] is dropped.
+//! A statement waits for a permit, gets a share of the memory and a deadline
+//! that covers everything up to its last row, is planned and run on the
+//! engine's own threads (whose stacks are large: planning recurses, S21), and
+//! is cancelled with everything under it when its [`Answer`] is dropped.
 //!
 //! | file | what |
 //! | --- | --- |
 //! | this | [`Engine`], [`Query`], admission |
 //! | [`run`] | one statement from text to its last row |
 //! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
-//! | [`share`] | one statement's memory, with room for merging what was spilled |
+//! | [`share`] | the memory, divided among statements and their operators |
 //! | [`answer`] | [`Answer`]: the schema, the stream, the numbers |
 //! | [`stats`] | [`Stats`]: versions, files, bytes, rows |
 //! | [`activity`] | running and recent statements, for `system.queries` |
@@ -47,6 +47,7 @@ use crate::{Error, Settings, TableInfo};
 use activity::{Activities, Activity, State};
 use answer::AbortOnDrop;
 use session::Base;
+use share::Memory;
 
 /// Bytes of stack per engine thread. Touched only as far as it is used; a
 /// statement at every limit of the sandbox needs a few MiB in a debug build.
@@ -92,6 +93,7 @@ pub(crate) struct Core {
     pub metrics: Metrics,
     pub activities: Activities,
     pub base: Base,
+    pub memory: Memory,
     pub uses: crate::attributes::Uses,
     permits: Arc<Semaphore>,
 }
@@ -121,6 +123,7 @@ impl Engine {
             .map_err(|error| {
                 Error::new(ErrorKind::Internal, format!("the query threads do not start: {error}"))
             })?;
+        let memory = Memory::new(settings.memory, settings.share());
         let core = Arc::new(Core {
             permits: Arc::new(Semaphore::new(settings.concurrency)),
             source,
@@ -129,6 +132,7 @@ impl Engine {
             metrics: Metrics::register(registry),
             activities: Activities::default(),
             base,
+            memory,
             uses: Default::default(),
         });
         Ok(Arc::new(Engine { core, runtime: Some(runtime) }))

@@ -43,7 +43,7 @@ impl Statement {
     /// reader is gone, or a bound is reached.
     pub async fn run(self, ready: Ready, rows: mpsc::Sender<Message>) {
         let Statement { query, entry, deadline, limit, permit } = self;
-        let share = Share::new(entry.core.settings.share());
+        let share = Share::new(&entry.core.memory);
         entry.activity.moved(State::Planning);
         let planned = match timeout_at(deadline, plan(&entry, &query, &share)).await {
             Ok(planned) => planned,

@@ -1,4 +1,4 @@
-//! One statement's share of the memory.
+//! The memory of all statements, and one statement's share of it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,17 +10,60 @@ use datafusion::execution::memory_pool::{
 };
 use parking_lot::Mutex;
 
-/// Operators that can spill divide what is left evenly and spill past their
-/// part; what cannot spill fails past the whole. As DataFusion's fair pool,
-/// but a quarter is out of the spillers' reach: a sort that merges what it
-/// spilled needs memory that it cannot spill, and among several sorters in a
-/// full pool it would find none and fail.
+/// What statements may hold together. Each may always have the floor, an equal
+/// part for as many as may run at once; while fewer run, they divide the rest,
+/// but for one floor that the next to come finds free. Sums pass the whole
+/// only by floors, and only until those who hold more than they now may have
+/// spilled it.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory(Arc<Whole>);
+
+#[derive(Debug)]
+struct Whole {
+    bytes: usize,
+    floor: usize,
+    used: Mutex<Used>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    statements: usize,
+    bytes: usize,
+}
+
+impl Memory {
+    pub fn new(bytes: usize, floor: usize) -> Memory {
+        Memory(Arc::new(Whole { bytes, floor, used: Mutex::default() }))
+    }
+}
+
+impl Whole {
+    /// Bytes that one statement may hold now.
+    fn limit(&self) -> usize {
+        let statements = self.used.lock().statements.max(1);
+        self.floor.max((self.bytes - self.floor) / statements)
+    }
+
+    /// Takes bytes for a statement that holds `held` already.
+    fn take(&self, held: usize, bytes: usize) -> bool {
+        let mut used = self.used.lock();
+        let fits = held + bytes <= self.floor || used.bytes + bytes <= self.bytes;
+        used.bytes += if fits { bytes } else { 0 };
+        fits
+    }
+}
+
+/// Operators that can spill divide a share evenly and spill past their part;
+/// what cannot spill fails past the whole. As DataFusion's fair pool, but a
+/// quarter is out of the spillers' reach: a sort that merges what it spilled
+/// needs memory that it cannot spill, and among several sorters in a full pool
+/// it would find none and fail.
 #[derive(Debug, Clone)]
 pub(crate) struct Share(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
-    bytes: usize,
+    memory: Memory,
     held: Mutex<Held>,
     peak: AtomicUsize,
 }
@@ -33,8 +76,10 @@ struct Held {
 }
 
 impl Share {
-    pub fn new(bytes: usize) -> Share {
-        Share(Arc::new(Pool { bytes, held: Mutex::default(), peak: AtomicUsize::new(0) }))
+    pub fn new(memory: &Memory) -> Share {
+        memory.0.used.lock().statements += 1;
+        let peak = AtomicUsize::new(0);
+        Share(Arc::new(Pool { memory: memory.clone(), held: Mutex::default(), peak }))
     }
 
     pub fn pool(&self) -> Arc<dyn MemoryPool> {
@@ -48,19 +93,19 @@ impl Share {
 }
 
 impl Pool {
-    fn take(&self, held: &mut Held, spills: bool, bytes: usize) {
+    fn add(&self, held: &mut Held, spills: bool, bytes: usize) {
         match spills {
             true => held.spillable += bytes,
             false => held.unspillable += bytes,
         }
         self.peak.fetch_max(held.spillable + held.unspillable, Ordering::Relaxed);
     }
+}
 
-    /// Bytes that one spiller may hold.
-    fn part(&self, held: &Held) -> usize {
-        let apart = held.unspillable.max(self.bytes / 4);
-        self.bytes.saturating_sub(apart) / held.spillers.max(1)
-    }
+/// Bytes that one spiller may hold of a share of `limit`.
+fn part(held: &Held, limit: usize) -> usize {
+    let apart = held.unspillable.max(limit / 4);
+    limit.saturating_sub(apart) / held.spillers.max(1)
 }
 
 impl MemoryPool for Pool {
@@ -77,11 +122,12 @@ impl MemoryPool for Pool {
     }
 
     fn grow(&self, reservation: &MemoryReservation, bytes: usize) {
-        let mut held = self.held.lock();
-        self.take(&mut held, reservation.consumer().can_spill(), bytes);
+        self.memory.0.used.lock().bytes += bytes;
+        self.add(&mut self.held.lock(), reservation.consumer().can_spill(), bytes);
     }
 
     fn shrink(&self, reservation: &MemoryReservation, bytes: usize) {
+        self.memory.0.used.lock().bytes -= bytes;
         let mut held = self.held.lock();
         match reservation.consumer().can_spill() {
             true => held.spillable -= bytes,
@@ -94,17 +140,19 @@ impl MemoryPool for Pool {
         reservation: &MemoryReservation,
         bytes: usize,
     ) -> Result<(), DataFusionError> {
+        let limit = self.memory.0.limit();
         let mut held = self.held.lock();
         let spills = reservation.consumer().can_spill();
+        let all = held.spillable + held.unspillable;
         let fits = match spills {
-            true => reservation.size() + bytes <= self.part(&held),
-            false => held.spillable + held.unspillable + bytes <= self.bytes,
+            true => reservation.size() + bytes <= part(&held, limit),
+            false => all + bytes <= limit,
         };
-        if !fits {
+        if !(fits && self.memory.0.take(all, bytes)) {
             let name = reservation.consumer().name();
-            return resources_err!("{name} wants {bytes} bytes more of a share of {}", self.bytes);
+            return resources_err!("{name} wants {bytes} bytes more of a share of {limit}");
         }
-        self.take(&mut held, spills, bytes);
+        self.add(&mut held, spills, bytes);
         Ok(())
     }
 
@@ -114,13 +162,19 @@ impl MemoryPool for Pool {
     }
 
     fn memory_limit(&self) -> MemoryLimit {
-        MemoryLimit::Finite(self.bytes)
+        MemoryLimit::Finite(self.memory.0.limit())
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.memory.0.used.lock().statements -= 1;
     }
 }
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "share({} bytes)", self.bytes)
+        write!(f, "share({} bytes)", self.memory.0.limit())
     }
 }
 
@@ -128,18 +182,21 @@ impl fmt::Display for Pool {
 mod tests {
     use super::*;
 
+    fn consumer(name: &str, spills: bool, pool: &Arc<dyn MemoryPool>) -> MemoryReservation {
+        MemoryConsumer::new(name).with_can_spill(spills).register(pool)
+    }
+
     /// Scenario: two spillers and one that cannot spill in one share.
     /// Guarantees: S22, spillers get even parts of three quarters, the last
     /// quarter is there for the other, and all of it is given back.
     #[test]
     fn sec_s22_a_quarter_is_kept_from_spillers() {
-        let share = Share::new(1_000);
+        let share = Share::new(&Memory::new(1_000, 1_000));
         let pool = share.pool();
-        let spiller = |name: &str| MemoryConsumer::new(name).with_can_spill(true).register(&pool);
-        let (a, b) = (spiller("a"), spiller("b"));
+        let (a, b) = (consumer("a", true, &pool), consumer("b", true, &pool));
         assert!(a.try_grow(375).is_ok() && b.try_grow(375).is_ok());
         assert!(a.try_grow(1).is_err());
-        let rigid = MemoryConsumer::new("c").register(&pool);
+        let rigid = consumer("c", false, &pool);
         assert!(rigid.try_grow(250).is_ok());
         assert!(rigid.try_grow(1).is_err());
         drop((a, b));
@@ -147,5 +204,28 @@ mod tests {
         assert_eq!((pool.reserved(), share.peak()), (1_000, 1_000));
         drop(rigid);
         assert_eq!(pool.reserved(), 0);
+    }
+
+    /// Scenario: one statement alone takes what there is; others come and go.
+    /// Guarantees: S22, alone it may have all but a floor; each newcomer has its
+    /// floor whatever others hold, and no more than its part.
+    #[test]
+    fn sec_s22_statements_divide_what_others_leave() {
+        let memory = Memory::new(1_000, 250);
+        let first = Share::new(&memory);
+        let a = consumer("a", false, &first.pool());
+        assert!(a.try_grow(750).is_ok());
+        assert!(a.try_grow(1).is_err());
+        let second = Share::new(&memory);
+        let third = Share::new(&memory);
+        let (b, c) = (consumer("b", false, &second.pool()), consumer("c", false, &third.pool()));
+        assert!(b.try_grow(250).is_ok() && c.try_grow(250).is_ok());
+        // A third of the rest is no more than the floor.
+        assert!(b.try_grow(1).is_err());
+        drop((a, first, c, third));
+        assert!(b.try_grow(500).is_ok());
+        drop((b, second));
+        assert_eq!(memory.0.used.lock().bytes, 0);
+        assert_eq!(memory.0.used.lock().statements, 0);
     }
 }

@@ -114,8 +114,8 @@ async fn rows_are_capped_and_the_cut_is_told() {
 #[tokio::test]
 async fn sec_s22_memory_is_shared_and_spilled() {
     let asker = asker_with(&rows(1), |s| {
-        s.concurrency = 2;
-        s.memory = 32 << 20;
+        s.concurrency = 1;
+        s.memory = 16 << 20;
     });
     let sort =
         "SELECT repeat(CAST(value AS VARCHAR), 4) AS t FROM generate_series(1, 400000) ORDER BY t";
@@ -187,4 +187,55 @@ async fn parameters_bind() {
     );
     assert_eq!(run("SELECT $1", vec![]).await.unwrap_err().kind(), ErrorKind::Invalid);
     assert_eq!(run("SELECT $1", vec![json!([1])]).await.unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+/// Scenario: a killed process has left spilled files; the folder holds another
+/// one that is not the engine's.
+/// Guarantees: the first is removed at start, the second is left alone.
+#[tokio::test]
+async fn what_was_spilled_before_a_crash_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let spill = dir.path().join("spill");
+    for folder in ["datafusion-Xy12", "mine"] {
+        std::fs::create_dir_all(spill.join(folder)).unwrap();
+        std::fs::write(spill.join(folder).join("file"), "bytes").unwrap();
+    }
+    let asker = asker_with(&rows(1), |s| s.spill_dir = spill.clone());
+    assert_eq!(asker.rows("SELECT 1").await, ["1"]);
+    assert!(!spill.join("datafusion-Xy12").exists() && spill.join("mine/file").exists());
+}
+
+/// Scenario: another tenant asks for rows, files and statements, and its
+/// statement is given less time than the engine would.
+/// Guarantees: S11, it sees none of the default tenant's; the shorter deadline
+/// holds.
+#[tokio::test]
+async fn sec_s11_a_tenant_sees_only_its_own() {
+    let source = TestSource::new();
+    source.commit("spans", None, &[span(0, json!({"http.route": "/secret"}))]).await;
+    let asker = asker(&source);
+    asker.rows("SELECT attributes['http.route'] FROM spans").await;
+    let other = |sql: &str| Query {
+        tenant: schema::Tenant::new("other").unwrap(),
+        deadline: Some(Duration::from_millis(200)),
+        ..Query::new(sql, "test")
+    };
+    for sql in [
+        "SELECT * FROM spans",
+        "SELECT * FROM system.files",
+        "SELECT * FROM system.attributes",
+        "SELECT * FROM system.queries WHERE sql LIKE 'SELECT attributes%'",
+    ] {
+        let mut query = other(sql);
+        query.deadline = None;
+        let mut answer = asker.engine.run(query).await.unwrap();
+        while let Some(batch) = answer.rows.next().await {
+            assert_eq!(batch.unwrap().num_rows(), 0, "{sql}");
+        }
+    }
+    let error = match asker.engine.run(other(ENDLESS)).await {
+        Ok(mut answer) => answer.rows.next().await.unwrap().unwrap_err(),
+        Err(error) => error,
+    };
+    assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
 }
