@@ -29,9 +29,11 @@ server=http://$(port http)
 expected=852420,19107,19107,13134,53687
 count() {
   "$cloudsail" sql --server "$server" --format csv "SELECT
-    (SELECT count(*) FROM spans), (SELECT count(DISTINCT trace_id) FROM spans),
-    (SELECT count(*) FROM traces), (SELECT count(*) FROM logs),
-    (SELECT count(*) FROM metrics)" | tail -n 1 | tr -d '\r'
+    (SELECT count(*) FROM spans) AS spans,
+    (SELECT count(DISTINCT trace_id) FROM spans) AS traces,
+    (SELECT count(*) FROM traces) AS view,
+    (SELECT count(*) FROM logs) AS logs,
+    (SELECT count(*) FROM metrics) AS points" | tail -n 1 | tr -d '\r'
 }
 step() {
   local what=$1 begun=$EPOCHREALTIME
