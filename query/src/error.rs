@@ -202,14 +202,14 @@ pub(crate) fn quoted(name: &str) -> String {
 
 fn exhausted(error: &DataFusionError) -> Error {
     let disk = text(error).to_lowercase().contains("disk");
-    let (what, key) = if disk {
-        ("the statement needs more spill space than it may use", "query.spill_bytes")
+    let (what, last) = if disk {
+        ("the statement needs more spill space than it may use", "sort and join less at once")
     } else {
-        ("the statement needs more memory than its share", "query.memory")
+        ("the statement needs more memory than its share", "raise query.memory")
     };
     // Which operator, and how much: enough to see what to change.
     Error::new(ErrorKind::TooLarge, format!("{what}: {}", text(error))).with_hint(format!(
-        "narrow the time range, select fewer columns, aggregate earlier, or raise {key}"
+        "narrow the time range, select fewer columns, aggregate earlier, or {last}"
     ))
 }
 

@@ -120,7 +120,7 @@ fn clear_spill(dir: &Path) -> Result<(), Error> {
             ErrorKind::Unavailable,
             format!("the spill directory {dir} cannot be used: {error}"),
         )
-        .with_hint("point query.spill_dir at a folder that this process may write")
+        .with_hint("let this process write there, or move stage.dir, beside which it lies")
     };
     std::fs::create_dir_all(dir).map_err(failed)?;
     for entry in std::fs::read_dir(dir).map_err(failed)? {

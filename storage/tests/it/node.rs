@@ -29,6 +29,11 @@ struct Node {
     catalog: Arc<Catalog>,
 }
 
+/// Whatever else lies on the machine's disk is not these tests' matter.
+fn settings(dir: &std::path::Path) -> Settings {
+    Settings { disk_reserve: 0.0, ..Settings::under(dir) }
+}
+
 async fn start(url: &str, settings: Settings) -> Node {
     let store = Store::open(url, &Default::default()).unwrap();
     start_on(store, settings).await
@@ -148,7 +153,7 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
 async fn inv_d4_a_restart_brings_back_every_acked_row_once() {
     let dir = tempfile::tempdir().unwrap();
     let url = format!("file://{}/store", dir.path().display());
-    let settings = Settings::under(dir.path());
+    let settings = settings(dir.path());
 
     let node = start(&url, settings.clone()).await;
     node.append(0..100).await.unwrap();
@@ -186,7 +191,7 @@ async fn inv_d4_a_restart_brings_back_every_acked_row_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_s1_trace_parts_follow_the_spans() {
     let dir = tempfile::tempdir().unwrap();
-    let node = start("memory://", Settings::under(dir.path())).await;
+    let node = start("memory://", settings(dir.path())).await;
     node.append(0..30).await.unwrap();
     node.storage.flush().await.unwrap();
     node.append(30..50).await.unwrap();
@@ -217,7 +222,7 @@ async fn inv_s1_trace_parts_follow_the_spans() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_f13_a_full_log_refuses_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let mut settings = Settings::under(dir.path());
+    let mut settings = settings(dir.path());
     settings.wal.segment_bytes = 1 << 20;
     settings.wal.max_bytes = 2 << 20;
     settings.stage.max_bytes = 0;
@@ -252,7 +257,7 @@ async fn fault_f13_a_full_log_refuses_and_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_d1_requests_share_a_group_commit() {
     let dir = tempfile::tempdir().unwrap();
-    let node = Arc::new(start("memory://", Settings::under(dir.path())).await);
+    let node = Arc::new(start("memory://", settings(dir.path())).await);
     let mut tasks = tokio::task::JoinSet::new();
     for client in 0..100i64 {
         let node = node.clone();
