@@ -72,7 +72,7 @@ daemon() {
   kill $process
   wait $process
   find "$at/cloudsail-data/store" -name '*.parquet' -path '*/date=*' -printf '%s %p\n' |
-    awk '!/trace_parts/ { sum += $1 } END { print sum + 0 }' >"$dir/stored.$1"
+    awk '{ sum += $1 } END { print sum + 0 }' >"$dir/stored.$1"
 }
 
 for round in $(seq "$rounds"); do

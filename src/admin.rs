@@ -17,7 +17,7 @@ use serde_json::json;
 use storage::Storage;
 
 use crate::bind::Addresses;
-use crate::door;
+use crate::{door, usage};
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -51,6 +51,7 @@ impl Phase {
 #[derive(Clone)]
 pub struct Admin {
     pub storage: Arc<Storage>,
+    pub usage: usage::Writer,
     pub engine: Arc<Engine>,
     pub registry: Arc<Registry>,
     pub phase: Arc<Phase>,
@@ -121,7 +122,13 @@ async fn metrics(State(admin): State<Admin>) -> Response {
 
 /// Seals, stages and commits everything acked before the call.
 async fn flush(State(admin): State<Admin>) -> Response {
-    match admin.storage.flush().await {
+    // Staged first, so that what it costs is part of the usage that is flushed.
+    let flushed = async {
+        admin.storage.stage().await?;
+        admin.usage.write().await;
+        admin.storage.flush().await
+    };
+    match flushed.await {
         Ok(flushed) => {
             let tables: Vec<_> = flushed
                 .iter()

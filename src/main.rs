@@ -15,6 +15,7 @@
 //! | [`logging`] | log lines, escaped (S16), counted by level |
 //! | [`metrics`] | what the process says of itself |
 //! | [`client`] | a small HTTP client for the commands |
+//! | [`usage`] | writes what telemetry has cost |
 //! | [`clock`] | the system's clock |
 
 mod admin;
@@ -28,6 +29,7 @@ mod door;
 mod logging;
 mod metrics;
 mod shutdown;
+mod usage;
 mod wiring;
 
 use std::process::ExitCode;

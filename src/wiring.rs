@@ -11,7 +11,7 @@ use axum::Router;
 use collector::Collector;
 use prometheus_client::registry::Registry;
 use query::Engine;
-use schema::{Budget, Clock};
+use schema::{Budget, Clock, Meter};
 use storage::Storage;
 use storage::store::Store;
 use tokio::net::TcpListener;
@@ -23,7 +23,7 @@ use crate::admin::{self, Admin, Phase};
 use crate::bind::{Addresses, Listeners};
 use crate::cli::Usage;
 use crate::config::Config;
-use crate::{door, metrics, shutdown};
+use crate::{door, metrics, shutdown, usage};
 
 /// What a stage may take beyond the deadline that its work keeps itself.
 const SLACK: Duration = Duration::from_millis(500);
@@ -43,6 +43,7 @@ pub struct Daemon {
     /// The HTTP door; `None` inside when it is turned off.
     http: JoinSet<Ended>,
     http_cancel: CancellationToken,
+    usage: usage::Writer,
 }
 
 impl Daemon {
@@ -65,16 +66,36 @@ impl Daemon {
         let catalog = Arc::new(config.catalog());
         let budget = Budget::new(config.ingest_memory());
         metrics::register(&mut registry, budget.clone());
-        let storage = open_storage(config, &catalog, &budget, &clock, &mut registry).await?;
+        let meter = Meter::default();
+        create_folders(config)?;
+        let components = storage::Components {
+            settings: config.storage(),
+            catalog: catalog.clone(),
+            store: open_store(config)?,
+            budget: budget.clone(),
+            clock: clock.clone(),
+            meter: meter.clone(),
+        };
+        let storage = Storage::open(components, &mut registry);
+        let storage = storage.await.context("cannot open the data folder")?;
+        let usage = usage::Writer {
+            meter: meter.clone(),
+            sink: storage.clone(),
+            catalog: catalog.clone(),
+            budget: budget.clone(),
+            clock: clock.clone(),
+            node_id: config.node.id.clone(),
+        };
         let components = collector::Components {
             sink: storage.clone(),
             catalog,
             budget,
             clock: clock.clone(),
+            meter: meter.clone(),
             node_id: config.node.id.clone(),
         };
         let collector = Collector::new(config.collector(), components, &mut registry)?;
-        let engine = Engine::new(storage.clone(), config.query(), clock, &mut registry)?;
+        let engine = Engine::new(storage.clone(), config.query(), clock, meter, &mut registry)?;
 
         let mut ingest = JoinSet::new();
         if let Some(listener) = listeners.otlp_grpc {
@@ -85,8 +106,10 @@ impl Daemon {
             let serving = collector.clone().serve_http(listener, ingest_cancel.clone());
             ingest.spawn(named("OTLP/HTTP", async { Ok(serving.await?) }));
         }
+        ingest.spawn(named("usage", usage.clone().run(ingest_cancel.clone())));
         let admin = Admin {
             storage: storage.clone(),
+            usage: usage.clone(),
             engine: engine.clone(),
             registry: Arc::new(registry),
             phase: phase.clone(),
@@ -107,6 +130,7 @@ impl Daemon {
             ingest_cancel,
             http,
             http_cancel,
+            usage,
         })
     }
 
@@ -134,7 +158,20 @@ impl Daemon {
             self.ingest.shutdown().await;
         }
         // Storage keeps the deadline itself; the second one is for what it awaits after.
-        let ending = self.storage.shutdown(shutdown::STORAGE);
+        let ending = async {
+            // What staging costs is known only now, and written like the rest.
+            let metered = async {
+                self.storage.stage().await?;
+                self.usage.write().await;
+                Ok::<_, storage::Error>(())
+            };
+            match tokio::time::timeout(shutdown::STORAGE / 2, metered).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "the last usage was not written"),
+                Err(_) => tracing::warn!("staging is late; the last usage was not written"),
+            }
+            self.storage.shutdown(shutdown::STORAGE / 2).await
+        };
         let late = shutdown::stage("storage", shutdown::STORAGE + SLACK, ending).await;
         for late in late.into_iter().flatten() {
             tracing::warn!(late, "storage could not finish at shutdown");
@@ -151,26 +188,13 @@ impl Daemon {
     }
 }
 
-async fn open_storage(
-    config: &Config,
-    catalog: &Arc<schema::Catalog>,
-    budget: &Budget,
-    clock: &Arc<dyn Clock>,
-    registry: &mut Registry,
-) -> Result<Arc<Storage>> {
+/// Before the store, which may lie in the same folder, is opened.
+fn create_folders(config: &Config) -> Result<()> {
     let settings = config.storage();
     for dir in [&settings.wal.dir, &settings.stage.dir, &config.query().spill_dir] {
         create_private(dir)?;
     }
-    let store = open_store(config)?;
-    let components = storage::Components {
-        settings,
-        catalog: catalog.clone(),
-        store,
-        budget: budget.clone(),
-        clock: clock.clone(),
-    };
-    Storage::open(components, registry).await.context("cannot open the data folder")
+    Ok(())
 }
 
 pub fn open_store(config: &Config) -> Result<Store> {

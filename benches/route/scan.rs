@@ -53,6 +53,7 @@ async fn filled(dir: &std::path::Path) -> (Arc<Storage>, Arc<Engine>, String) {
         store: Store::open(&store, &Default::default()).expect("the store opens"),
         budget: Budget::new(1 << 30),
         clock: Arc::new(Fixed),
+        meter: Default::default(),
     };
     let mut registry = Registry::default();
     let budget = components.budget.clone();
@@ -75,6 +76,7 @@ async fn filled(dir: &std::path::Path) -> (Arc<Storage>, Arc<Engine>, String) {
         source,
         query::Settings::under(dir.join("spill")),
         Arc::new(Fixed),
+        Default::default(),
         &mut registry,
     );
     let engine = engine.expect("the engine starts");

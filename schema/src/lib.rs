@@ -11,6 +11,7 @@
 //! | [`clock`] | [`Clock`], because time is given and never taken |
 //! | [`table`] | [`TableDef`], [`Promotion`], [`Catalog`] |
 //! | [`tables`] | one file per table: its columns, order and meaning |
+//! | [`usage`] | [`Meter`]: what each service costs |
 //!
 //! Deliberately not here: how rows are decoded (`collector`), kept (`storage`)
 //! or asked for (`query`).
@@ -23,6 +24,7 @@ pub mod position;
 pub mod signal;
 pub mod table;
 pub mod tables;
+pub mod usage;
 
 pub use batch::{Ack, Batch, Sink};
 pub use budget::{Budget, Reservation};
@@ -31,3 +33,4 @@ pub use error::{ErrorKind, Refusal};
 pub use position::{Position, Version, WalId};
 pub use signal::{Door, Signal, Tenant};
 pub use table::{Catalog, ColumnType, Derived, Promotion, Scope, TableDef};
+pub use usage::Meter;

@@ -112,7 +112,8 @@ impl std::fmt::Debug for Derived {
 #[derive(Debug)]
 pub struct TableDef {
     pub name: &'static str,
-    /// The signal whose rows these are; `None` for a derived table.
+    /// The signal whose rows these are; `None` for a derived table, and for one
+    /// that the daemon writes itself.
     pub signal: Option<Signal>,
     pub doc: &'static str,
     pub columns: Vec<Column>,
@@ -171,6 +172,7 @@ impl Catalog {
             Arc::new(tables::logs::table(extra)),
             Arc::new(tables::metrics::table(extra)),
             trace_parts,
+            Arc::new(tables::usage_parts::table()),
         ];
         let by_name = tables.iter().map(|table| (table.name, table.clone())).collect();
         Catalog { tables, by_name }
@@ -182,6 +184,25 @@ impl Catalog {
 
     pub fn get(&self, name: &str) -> Option<&Arc<TableDef>> {
         self.by_name.get(name)
+    }
+
+    /// The tables that rows are appended to: all but the derived ones.
+    pub fn appended(&self) -> impl Iterator<Item = &Arc<TableDef>> {
+        self.tables.iter().filter(|table| self.base(table).is_none())
+    }
+
+    /// The signal that a table's rows are of, or are derived from.
+    pub fn signal(&self, table: &str) -> Option<Signal> {
+        let table = self.get(table)?;
+        self.base(table).unwrap_or(table).signal
+    }
+
+    /// The table that a derived one is derived from.
+    fn base(&self, table: &TableDef) -> Option<&Arc<TableDef>> {
+        let derives = |base: &&Arc<TableDef>| {
+            base.derived.as_ref().is_some_and(|derived| derived.table.name == table.name)
+        };
+        self.tables.iter().find(derives)
     }
 
     /// The table that a signal's rows go to.

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use schema::{Budget, Catalog, Position, Tenant, WalId};
+use schema::{Budget, Catalog, Meter, Position, Tenant, WalId};
 use tokio::runtime::Handle;
 
 use crate::books::Books;
@@ -37,6 +37,7 @@ pub fn run(
     catalog: Arc<Catalog>,
     store: &Store,
     budget: &Budget,
+    meter: Meter,
     metrics: &Metrics,
     runtime: &Handle,
 ) -> Result<Recovered, Error> {
@@ -44,7 +45,7 @@ pub fn run(
     let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } =
         Log::open(files, &settings.wal, &catalog)?;
     let (stage, staged) = Stage::open(&settings.stage, store, wal_id, boot, &catalog)?;
-    let stage = Arc::new(stage);
+    let stage = Arc::new(stage.with_meter(meter));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
     if found == Found::Unreadable {
         runtime.block_on(relearn(&progress, store, &catalog, wal_id))?;
@@ -156,7 +157,7 @@ async fn relearn(
     wal_id: WalId,
 ) -> Result<(), Error> {
     let tenant = Tenant::default();
-    for table in catalog.tables().iter().filter(|table| table.signal.is_some()) {
+    for table in catalog.appended() {
         let delta = DeltaTable::open(store, &tenant, table.clone(), Some(wal_id)).await?;
         if let Some(committed) = delta.current() {
             let own =

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
-use schema::{Ack, Batch, Budget, Catalog, Clock, Refusal, Sink, Tenant, WalId};
+use schema::{Ack, Batch, Budget, Catalog, Clock, Meter, Refusal, Sink, Tenant, WalId};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,8 @@ pub struct Components {
     pub store: Store,
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
+    /// Told of what is written to files.
+    pub meter: Meter,
 }
 
 /// See the [crate](crate) for the route.
@@ -93,7 +95,7 @@ impl Storage {
         components: Components,
         registry: &mut Registry,
     ) -> Result<Arc<Storage>, Error> {
-        let Components { settings, catalog, store, budget, clock } = components;
+        let Components { settings, catalog, store, budget, clock, meter } = components;
         settings.validate()?;
         let metrics = Metrics::new(registry);
         let disk = Arc::new(Disk::new(&settings.wal.dir, settings.disk_reserve));
@@ -102,7 +104,7 @@ impl Storage {
                 (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
             let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                recover::run(&settings, catalog, &store, &budget, &metrics, &runtime)
+                recover::run(&settings, catalog, &store, &budget, meter, &metrics, &runtime)
             })
             .await
             .map_err(|panic| Error::Internal(format!("recovery panicked: {panic}")))??
@@ -174,6 +176,11 @@ impl Storage {
             cancel,
             log_ended,
         }))
+    }
+
+    /// Seals and stages everything acked before the call.
+    pub async fn stage(&self) -> Result<(), Error> {
+        self.sealing.all().await
     }
 
     /// Seals, stages and commits everything acked before the call. An error

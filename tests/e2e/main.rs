@@ -19,6 +19,7 @@
 //! | [`pressure`] | memory and log at their bounds |
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
+//! | [`usage`] | what telemetry costs, as metered |
 //! | [`cli`] | the commands |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -38,4 +39,5 @@ mod pressure;
 mod readers;
 mod sdk;
 mod shutdown;
+mod usage;
 mod vertical;

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use schema::{Batch, Catalog, Clock, ErrorKind, Signal, Sink, Tenant};
+use schema::usage::Shares;
+use schema::{Batch, Catalog, Clock, ErrorKind, Meter, Signal, Sink, Tenant};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,15 @@ use crate::quarantine::{Fingerprint, Quarantine};
 pub(crate) type Decode =
     fn(Signal, Encoding, &[u8], &Context<'_>) -> Result<Decoded, decode::Error>;
 
+/// A request as rows, and what that tells of its cost.
+struct Arrived {
+    decoded: Decoded,
+    permit: Permit,
+    shares: Shares,
+    /// Of the body, decompressed.
+    bytes: u64,
+}
+
 pub(crate) struct Exporter {
     pub(crate) admission: Admission,
     pub(crate) metrics: Metrics,
@@ -35,6 +45,7 @@ pub(crate) struct Exporter {
     sink: Arc<dyn Sink>,
     catalog: Arc<Catalog>,
     clock: Arc<dyn Clock>,
+    meter: Meter,
     node_id: String,
     limits: decode::Limits,
     pub(super) max_request_bytes: u64,
@@ -58,6 +69,7 @@ impl Exporter {
             sink: components.sink,
             catalog: components.catalog,
             clock: components.clock,
+            meter: components.meter,
             node_id: components.node_id,
             limits: settings.decode,
             max_request_bytes: settings.max_request_bytes,
@@ -118,7 +130,7 @@ impl Exporter {
     ) -> Result<Stored, Failure> {
         let (signal, door) = (upload.signal, upload.door);
         self.metrics.received(signal, door, upload.body.len() as u64);
-        let (decoded, permit) = {
+        let Arrived { decoded, permit, shares, bytes } = {
             let _core = self.cores.acquire().await.map_err(|_closed| self.closing())?;
             if left.is_cancelled() {
                 return Err(self.cancelled());
@@ -147,13 +159,14 @@ impl Exporter {
         if left.is_cancelled() {
             return Err(self.cancelled());
         }
-        let bytes = rows.get_array_memory_size() as u64;
-        let reservation = permit.settle(bytes).map_err(|shortage| self.short(shortage))?;
-        let table = self.catalog.of(signal).clone();
-        let batch = Batch { tenant: Tenant::default(), table, door, rows, reservation };
+        let held = rows.get_array_memory_size() as u64;
+        let reservation = permit.settle(held).map_err(|shortage| self.short(shortage))?;
+        let (tenant, table) = (Tenant::default(), self.catalog.of(signal).clone());
+        let batch = Batch { tenant: tenant.clone(), table, door, rows, reservation };
         match self.sink.append(batch).await {
             Ok(_ack) => {
                 self.metrics.accepted(signal, door, decoded.accepted);
+                self.meter.received(&tenant, signal, &shares, bytes);
                 Ok(stored)
             }
             Err(refusal) => Err(self.not_stored(refusal)),
@@ -161,7 +174,7 @@ impl Exporter {
     }
 
     /// CPU work, off the I/O threads.
-    fn rows(&self, upload: Upload) -> Result<(Decoded, Permit), Failure> {
+    fn rows(&self, upload: Upload) -> Result<Arrived, Failure> {
         let Upload { signal, encoding, compression, body, mut permit, .. } = upload;
         let body = match compression {
             None => body,
@@ -187,7 +200,10 @@ impl Exporter {
         let decoded =
             catch_unwind(AssertUnwindSafe(|| (self.decode)(signal, encoding, &body, &context)));
         match decoded {
-            Ok(Ok(decoded)) => Ok((decoded, permit)),
+            Ok(Ok(decoded)) => {
+                let (shares, bytes) = (Shares::of(&decoded.rows), body.len() as u64);
+                Ok(Arrived { decoded, permit, shares, bytes })
+            }
             Ok(Err(error)) => Err(self.undecodable(&error)),
             Err(_panic) => {
                 self.quarantine.insert(Fingerprint::of(signal, &encoding, &body));

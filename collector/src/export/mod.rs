@@ -19,7 +19,7 @@ mod tests;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use schema::{Budget, Catalog, Clock, Door, Signal, Sink};
+use schema::{Budget, Catalog, Clock, Door, Meter, Signal, Sink};
 use tokio::time::Instant;
 
 pub(crate) use self::exporter::Exporter;
@@ -36,6 +36,8 @@ pub struct Components {
     /// Pays for bodies and rows; shared with whoever holds rows (B1).
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
+    /// Told of what was acked.
+    pub meter: Meter,
     /// Written into every row.
     pub node_id: String,
 }

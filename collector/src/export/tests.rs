@@ -48,6 +48,7 @@ fn exporter() -> (Arc<Exporter>, Gate, Budget) {
         catalog: Arc::new(Catalog::default()),
         budget: budget.clone(),
         clock: Arc::new(Still),
+        meter: Default::default(),
         node_id: "node".into(),
     };
     let metrics = Metrics::new(&mut Registry::default());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use schema::Tenant;
 
-use super::{PUBLIC, SYSTEM, View, public, system};
+use super::{PUBLIC, SYSTEM, View, public, system, views};
 use crate::Error;
 use crate::engine::Core;
 
@@ -107,7 +107,7 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
         name: name.into(),
         schema: PUBLIC,
         kind: "view",
-        doc: "One row per trace, merged from `trace_parts`.".into(),
+        doc: views::merged(name).map(|merged| merged.doc.into()).unwrap_or_default(),
         rows: None,
         files: None,
         bytes: None,
@@ -124,7 +124,10 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
             let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
             own.or_else(added).unwrap_or_default()
         }
-        None => public::traces_doc(view, column),
+        None => {
+            let merged = views::merged(name);
+            merged.map(|merged| merged.column_doc(view, column)).unwrap_or_default()
+        }
     };
     info.columns =
         schema.fields().iter().map(|f| column(f.name(), f.data_type(), doc_of(f.name()))).collect();

@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | this | [`View`], and the three schemas as DataFusion wants them |
 //! | [`pins`] | [`Pins`](pins::Pins): snapshots, each taken once |
-//! | [`public`] | the tables, the columns computed on `spans`, the view `traces` |
+//! | [`public`] | the tables, the columns computed on `spans` |
+//! | [`views`] | `traces` and `usage`, merged from their parts |
 //! | [`system`] | `system.ledger`, `files`, `wal`, `queries` |
 //! | [`attributes`] | `system.attributes`, by a scan |
 //! | [`describe`] | tables with their meaning and counts, for `/api/v1/tables` |
@@ -20,6 +21,7 @@ pub(crate) mod describe;
 pub(crate) mod pins;
 mod public;
 mod system;
+mod views;
 
 use std::sync::Arc;
 
@@ -231,7 +233,7 @@ impl SchemaProvider for Tables {
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
-        let derived = self.system || name == public::TRACES;
+        let derived = self.system || views::merged(name).is_some();
         let kind = if derived { TableType::View } else { TableType::Base };
         Ok(self.table_exist(name).then_some(kind))
     }

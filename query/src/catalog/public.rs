@@ -1,4 +1,4 @@
-//! The tables of a tenant, and the views over them.
+//! The tables of a tenant, as SQL shows them.
 
 use std::sync::Arc;
 
@@ -8,24 +8,11 @@ use datafusion::common::{Column, DataFusionError};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use schema::TableDef;
-use schema::tables::common::{list, timestamp};
-use schema::tables::{spans, trace_parts};
+use schema::tables::common::timestamp;
+use schema::tables::spans;
 
-use super::View;
+use super::{View, views};
 use crate::scan::Table;
-
-pub(super) const TRACES: &str = "traces";
-
-/// One row per trace, out of its parts. The root's fields come from one part:
-/// the earliest that has a root.
-const TRACES_SQL: &str = "\
-SELECT trace_id, min(min_time) AS min_time, max(max_time) AS max_time, \
- first_value(root_service ORDER BY min_time, root_name, root_service) FILTER (WHERE root_duration_ns IS NOT NULL) AS root_service, \
- first_value(root_name ORDER BY min_time, root_name, root_service) FILTER (WHERE root_duration_ns IS NOT NULL) AS root_name, \
- first_value(root_duration_ns ORDER BY min_time, root_name, root_service) FILTER (WHERE root_duration_ns IS NOT NULL) AS root_duration_ns, \
- sum(span_count) AS span_count, sum(error_count) AS error_count, \
- array_sort(array_distinct(flatten(array_agg(services)))) AS services \
-FROM trace_parts GROUP BY trace_id";
 
 /// A column that SQL adds to a table's own.
 pub(super) struct Computed {
@@ -61,33 +48,18 @@ fn expression(name: &str) -> Expr {
 
 pub(super) fn names(view: &View) -> Vec<String> {
     let mut names: Vec<String> = view.pins.defs().iter().map(|def| def.name.to_owned()).collect();
-    names.push(TRACES.into());
+    names.extend(views::names().map(str::to_owned));
     names
 }
 
 /// A table's columns with the computed ones, in the order that SQL shows.
 pub(super) fn schema(view: &View, name: &str) -> Option<SchemaRef> {
-    if name == TRACES {
-        return Some(traces());
+    if let Some(merged) = views::merged(name) {
+        return Some(merged.schema());
     }
     let def = view.pins.def(name)?;
     let fields = columns(&def).map(|(name, data_type)| Field::new(name, data_type, true));
     Some(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
-}
-
-fn traces() -> SchemaRef {
-    let field = |name: &str, data_type| Field::new(name, data_type, true);
-    Arc::new(Schema::new(vec![
-        field("trace_id", DataType::Utf8),
-        field("min_time", timestamp()),
-        field("max_time", timestamp()),
-        field("root_service", DataType::Utf8),
-        field("root_name", DataType::Utf8),
-        field("root_duration_ns", DataType::Int64),
-        field("span_count", DataType::Int64),
-        field("error_count", DataType::Int64),
-        field("services", list(DataType::Utf8)),
-    ]))
 }
 
 fn columns(def: &TableDef) -> impl Iterator<Item = (String, DataType)> {
@@ -105,8 +77,8 @@ pub(super) async fn table(
     view: &Arc<View>,
     name: &str,
 ) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-    if name == TRACES {
-        let plan = super::planned(view, TRACES_SQL).await?;
+    if let Some(merged) = views::merged(name) {
+        let plan = super::planned(view, merged.sql).await?;
         return Ok(Some(Arc::new(ViewTable::new(plan, None))));
     }
     let Some(snapshot) = view.pins.pin(name)? else { return Ok(None) };
@@ -131,12 +103,4 @@ fn with_computed(
     LogicalPlanBuilder::scan(def.name, provider_as_source(table), None)?
         .project(expressions)?
         .build()
-}
-
-/// What `/api/v1/tables` says of the columns of `traces`.
-pub(super) fn traces_doc(view: &View, column: &str) -> String {
-    let parts = view.pins.def(trace_parts::NAME);
-    let doc =
-        parts.and_then(|def| def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone()));
-    doc.unwrap_or_default().replace(" in this part", "").replace("this part", "the trace")
 }

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use schema::{Clock, ErrorKind, Tenant};
+use schema::{Clock, ErrorKind, Meter, Tenant};
 use storage::Source;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -90,6 +90,7 @@ pub(crate) struct Core {
     pub source: Arc<dyn Source>,
     pub settings: Settings,
     pub clock: Arc<dyn Clock>,
+    meter: Meter,
     pub metrics: Metrics,
     pub activities: Activities,
     pub base: Base,
@@ -106,10 +107,12 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// `meter` is told of what statements read.
     pub fn new(
         source: Arc<dyn Source>,
         settings: Settings,
         clock: Arc<dyn Clock>,
+        meter: Meter,
         registry: &mut Registry,
     ) -> Result<Arc<Engine>, Error> {
         settings.validate()?;
@@ -129,6 +132,7 @@ impl Engine {
             source,
             settings,
             clock,
+            meter,
             metrics: Metrics::register(registry),
             activities: Activities::default(),
             base,
@@ -263,6 +267,11 @@ impl Entry {
             metrics.bytes_read.inc_by(summary.bytes_read);
             metrics.files_read.inc_by(summary.files_read);
             metrics.files_pruned.inc_by(summary.files_pruned);
+            for (table, bytes) in self.activity.stats.scanned() {
+                if let Some(signal) = self.core.source.catalog().signal(table) {
+                    self.core.meter.scanned(&self.activity.tenant, signal, bytes);
+                }
+            }
         }
         outcome.err()
     }

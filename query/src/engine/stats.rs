@@ -22,7 +22,8 @@ struct Inner {
     /// Paths opened; a file read in two ranges counts once.
     opened: Mutex<BTreeSet<String>>,
     files_pruned: AtomicU64,
-    bytes_read: AtomicU64,
+    /// By table.
+    bytes_read: Mutex<BTreeMap<&'static str, u64>>,
     rows: AtomicU64,
     peak_memory: AtomicU64,
     truncated: AtomicBool,
@@ -72,7 +73,7 @@ impl Stats {
             tables: Mutex::default(),
             opened: Mutex::default(),
             files_pruned: AtomicU64::new(0),
-            bytes_read: AtomicU64::new(0),
+            bytes_read: Mutex::default(),
             rows: AtomicU64::new(0),
             peak_memory: AtomicU64::new(0),
             truncated: AtomicBool::new(false),
@@ -93,8 +94,13 @@ impl Stats {
         self.0.opened.lock().insert(path.to_owned());
     }
 
-    pub(crate) fn read(&self, bytes: u64) {
-        self.0.bytes_read.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn read(&self, table: &'static str, bytes: u64) {
+        *self.0.bytes_read.lock().entry(table).or_default() += bytes;
+    }
+
+    /// Bytes fetched from files, by table.
+    pub(crate) fn scanned(&self) -> BTreeMap<&'static str, u64> {
+        self.0.bytes_read.lock().clone()
     }
 
     pub(crate) fn answered(&self, rows: usize) {
@@ -128,7 +134,7 @@ impl Stats {
             versions: tables.into_iter().map(|(name, s)| (name, s.version.map(|v| v.0))).collect(),
             files_read: self.0.opened.lock().len() as u64,
             files_pruned: self.0.files_pruned.load(Ordering::Relaxed),
-            bytes_read: self.0.bytes_read.load(Ordering::Relaxed),
+            bytes_read: self.0.bytes_read.lock().values().sum(),
             rows: self.0.rows.load(Ordering::Relaxed),
             elapsed_ms: self.elapsed().as_micros() as f64 / 1000.0,
             peak_memory_bytes: self.0.peak_memory.load(Ordering::Relaxed),

@@ -48,7 +48,7 @@ impl Scan<'_> {
         };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let store = self.pins.stores.at(self.place).clone();
-        let readers = Readers::new(store, cache, self.pins.stats.clone());
+        let readers = Readers::new(self.def.name, store, cache, self.pins.stats.clone());
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(readers));

@@ -26,6 +26,7 @@ type Result<T> = std::result::Result<T, parquet::errors::ParquetError>;
 /// so a cached footer is never stale.
 #[derive(Debug)]
 pub(super) struct Readers {
+    table: &'static str,
     store: Arc<dyn ObjectStore>,
     inner: CachedParquetFileReaderFactory,
     stats: Stats,
@@ -33,12 +34,13 @@ pub(super) struct Readers {
 
 impl Readers {
     pub fn new(
+        table: &'static str,
         store: Arc<dyn ObjectStore>,
         cache: Arc<FileMetadataCache>,
         stats: Stats,
     ) -> Readers {
         let inner = CachedParquetFileReaderFactory::new(store.clone(), cache);
-        Readers { store, inner, stats }
+        Readers { table, store, inner, stats }
     }
 }
 
@@ -53,11 +55,13 @@ impl ParquetFileReaderFactory for Readers {
         let path = file.object_meta.location.clone();
         let store = self.store.clone();
         let inner = self.inner.create_reader(partition, file, size_hint, metrics)?;
-        Ok(Box::new(Counted { inner, store, path, stats: self.stats.clone() }))
+        let (table, stats) = (self.table, self.stats.clone());
+        Ok(Box::new(Counted { table, inner, store, path, stats }))
     }
 }
 
 struct Counted {
+    table: &'static str,
     inner: Box<dyn AsyncFileReader + Send>,
     store: Arc<dyn ObjectStore>,
     path: Path,
@@ -66,12 +70,13 @@ struct Counted {
 
 impl AsyncFileReader for Counted {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {
-        self.stats.read(range.end - range.start);
+        self.stats.read(self.table, range.end - range.start);
         self.inner.get_bytes(range)
     }
 
     fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, Result<Vec<Bytes>>> {
-        self.stats.read(ranges.iter().map(|range| range.end - range.start).sum());
+        let bytes = ranges.iter().map(|range| range.end - range.start).sum();
+        self.stats.read(self.table, bytes);
         self.inner.get_byte_ranges(ranges)
     }
 

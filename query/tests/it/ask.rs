@@ -32,7 +32,8 @@ pub fn asker_with(source: &Arc<TestSource>, change: impl FnOnce(&mut Settings)) 
     let mut settings = Settings { threads: 2, ..Settings::under(spill.path()) };
     change(&mut settings);
     let mut registry = Registry::default();
-    let engine = Engine::new(source.clone(), settings, Arc::new(Standing), &mut registry).unwrap();
+    let (clock, meter) = (Arc::new(Standing), Default::default());
+    let engine = Engine::new(source.clone(), settings, clock, meter, &mut registry).unwrap();
     Asker { engine, _spill: spill }
 }
 

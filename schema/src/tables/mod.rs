@@ -8,12 +8,14 @@
 //! | [`trace_parts`] | `trace_parts`, derived from `spans`: where a trace is |
 //! | [`logs`] | `logs` |
 //! | [`metrics`] | `metrics`, all five kinds in one |
+//! | [`usage_parts`] | `usage_parts`, what each service has cost; written by the daemon itself |
 
 pub mod common;
 pub mod logs;
 pub mod metrics;
 pub mod spans;
 pub mod trace_parts;
+pub mod usage_parts;
 
 #[cfg(test)]
 mod tests;

@@ -58,7 +58,8 @@ impl Target {
         let spill = Spill::new();
         let settings = query::Settings::under(&spill.0);
         let mut registry = Registry::default();
-        let engine = Engine::new(Arc::new(reader), settings, Arc::new(SystemClock), &mut registry)?;
+        let (source, clock) = (Arc::new(reader), Arc::new(SystemClock));
+        let engine = Engine::new(source, settings, clock, Default::default(), &mut registry)?;
         Ok(Target::Store { engine, tenant, _spill: spill })
     }
 

@@ -22,7 +22,7 @@ impl LiveSet {
     /// names, with their staged ranges in position order.
     pub fn new(catalog: Arc<Catalog>, staged: Vec<Staged>, progress: &Progress) -> LiveSet {
         let mut ranges: HashMap<(Tenant, &'static str), Vec<Arc<Staged>>> = HashMap::new();
-        for table in catalog.tables().iter().filter(|table| table.signal.is_some()) {
+        for table in catalog.appended() {
             ranges.insert((Tenant::default(), table.name), Vec::new());
         }
         for one in staged {

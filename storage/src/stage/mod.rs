@@ -39,7 +39,8 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
-use schema::{Catalog, Door, Position, TableDef, Tenant, WalId};
+use schema::usage::Shares;
+use schema::{Catalog, Door, Meter, Position, TableDef, Tenant, WalId};
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
@@ -103,6 +104,8 @@ pub struct Stage {
     wal_id: WalId,
     /// How often this log's node has started; part of every file name.
     boot: u64,
+    /// Told of what was written.
+    meter: Meter,
     /// Bytes of each range that is not released, by manifest.
     held: Mutex<HashMap<PathBuf, u64>>,
     /// Local copies to remove, and from when on.
@@ -125,10 +128,15 @@ impl Stage {
             Some(tree) => (tree.clone(), Place::Store),
             None => (own.tree().clone(), Place::Stage),
         };
-        let (held, doomed) = Default::default();
-        let stage = Stage { own, files, place, wal_id, boot, held, doomed };
+        let (meter, held, doomed) = Default::default();
+        let stage = Stage { own, files, place, wal_id, boot, meter, held, doomed };
         let staged = stage.recover(catalog)?;
         Ok((stage, staged))
+    }
+
+    /// Tells `meter` of what is written from now on.
+    pub fn with_meter(self, meter: Meter) -> Stage {
+        Stage { meter, ..self }
     }
 
     /// Makes a sealed range durable, with what is derived from it: all of it,
@@ -137,6 +145,10 @@ impl Stage {
         self.sweep();
         let staged = self.encode(sealed)?;
         self.hold(&staged);
+        if let Some(signal) = sealed.table.signal {
+            let shares = Shares::of(&sealed.rows);
+            self.meter.stored(&sealed.tenant, signal, &shares, staged.bytes);
+        }
         Ok(staged)
     }
 

@@ -50,6 +50,7 @@ async fn start_on(store: Store, settings: Settings) -> Node {
             store: store.clone(),
             budget: budget.clone(),
             clock: Arc::new(Noon),
+            meter: Default::default(),
         };
         match Storage::open(components, &mut Registry::default()).await {
             Ok(storage) => return Node { storage, budget, catalog },

@@ -67,6 +67,7 @@ impl Server {
             catalog: Arc::new(Catalog::default()),
             budget: budget.clone(),
             clock: Arc::new(Still),
+            meter: Default::default(),
             node_id: "node".into(),
         };
         let mut registry = Registry::default();
