@@ -34,6 +34,14 @@ pub struct StageSettings {
     pub max_bytes: u64,
 }
 
+/// Local copies of committed files of a remote store.
+#[derive(Debug, Clone)]
+pub struct CacheSettings {
+    pub dir: PathBuf,
+    /// Bytes of all copies; the oldest ones go first. 0 keeps none.
+    pub max_bytes: u64,
+}
+
 #[derive(Debug, Clone)]
 pub struct FlushSettings {
     /// Age of a table's oldest hot row at which it is sealed.
@@ -46,6 +54,7 @@ pub struct FlushSettings {
 pub struct Settings {
     pub wal: WalSettings,
     pub stage: StageSettings,
+    pub cache: CacheSettings,
     pub flush: FlushSettings,
     /// Share of the data volume that is kept free, 0.0 to 1.0; below it
     /// appends are refused.
@@ -64,6 +73,7 @@ impl Settings {
                 max_bytes: 1 << 30,
             },
             stage: StageSettings { dir: dir.join("stage"), max_bytes: 10 << 30 },
+            cache: CacheSettings { dir: dir.join("cache"), max_bytes: 4 << 30 },
             flush: FlushSettings { max_age: Duration::from_secs(60), max_bytes: 64 << 20 },
             disk_reserve: 0.05,
         }

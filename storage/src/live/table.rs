@@ -132,6 +132,20 @@ impl Live {
         true
     }
 
+    /// Seals rows up to `start`, so that a range never holds rows from before
+    /// and after it.
+    pub fn part(&self, start: Position) {
+        let begun = self.state.lock().buffer.first;
+        if begun.is_some_and(|first| first <= start) {
+            self.seal();
+        }
+    }
+
+    /// Whether a staged range ends here.
+    pub fn staged_up_to(&self, position: Position) -> bool {
+        self.state.lock().staged.iter().any(|staged| staged.last == position)
+    }
+
     /// The oldest sealed stretch, in the form that is staged.
     pub fn next_sealed(&self) -> Option<Sealed> {
         let sealed = self.state.lock().sealed.first()?.clone();
