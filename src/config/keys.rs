@@ -159,7 +159,8 @@ pub enum AckLevel {
     /// Durable in this node's log.
     #[default]
     Local,
-    /// Committed to the object store (not built yet).
+    /// Committed to the object store. Senders wait for the commit, a second or
+    /// two; while the store is away they are told to come back.
     Store,
     /// Made durable by the next hop (not built yet).
     Gateway,
@@ -168,7 +169,8 @@ pub enum AckLevel {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ack {
-    /// What an acknowledgement promises.
+    /// What an acknowledgement promises. With `store` the folders wal.dir and
+    /// stage.dir are scratch that may be lost at any moment (a tmpfs, say).
     pub level: AckLevel,
 }
 

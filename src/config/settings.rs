@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::{Catalog, ColumnType, Promotion, Scope};
-use storage::{CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings};
+use storage::{AckLevel, CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings};
 
-use super::keys::{Config, PromoteScope, PromoteType, WalSync};
+use super::keys::{self, Config, PromoteScope, PromoteType, WalSync};
 use crate::bind::Addresses;
 use crate::shutdown;
 
@@ -38,6 +38,11 @@ impl Config {
 
     pub fn storage(&self) -> Settings {
         Settings {
+            ack: match self.ack.level {
+                keys::AckLevel::Store => AckLevel::Store,
+                // The check lets no other level through.
+                keys::AckLevel::Local | keys::AckLevel::Gateway => AckLevel::Log,
+            },
             wal: WalSettings {
                 dir: PathBuf::from(&self.wal.dir),
                 sync: match self.wal.sync {

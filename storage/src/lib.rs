@@ -74,6 +74,8 @@ pub use drain::Left;
 pub use error::Error;
 pub use file::{ColumnStats, DataFile, FileStats, Origin, Place, StatValue};
 pub use reader::Reader;
-pub use settings::{CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings};
+pub use settings::{
+    AckLevel, CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings,
+};
 pub use snapshot::{HotRows, LedgerRow, SegmentInfo, Snapshot, Source};
 pub use storage::{Components, Status, Storage};

@@ -20,10 +20,13 @@ use crate::metrics::{Metrics, TableLabel};
 use crate::pace::Pace;
 use crate::stage::Stage;
 use crate::wal::Files;
-use crate::{Error, FlushSettings, Sync, WalSettings};
+use crate::{AckLevel, Error, FlushSettings, Sync, WalSettings};
 
 /// How often tables are looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// Under `ack.level: store` senders wait for the commit: it comes this soon, and
+/// takes along what came in while the last one ran.
+const STORE_AGE: Duration = Duration::from_secs(1);
 /// How long a table rests after staging failed.
 const REST: Duration = Duration::from_secs(1);
 
@@ -41,6 +44,7 @@ impl Sealing {
 }
 
 pub struct Sealer {
+    pub ack: AckLevel,
     pub flush: FlushSettings,
     pub wal: WalSettings,
     pub stage_max_bytes: u64,
@@ -107,8 +111,13 @@ impl Sealer {
         let tables = self.live.all();
         for live in &tables {
             let status = live.status();
+            let age = match self.ack {
+                AckLevel::Log => self.pace.age(self.flush.max_age, status.staged),
+                AckLevel::Store if status.staged == 0 => STORE_AGE.min(self.flush.max_age),
+                AckLevel::Store => self.flush.max_age,
+            };
             if status.hot_bytes >= self.flush.max_bytes
-                || status.age >= self.pace.age(self.flush.max_age, status.staged)
+                || status.age >= age
                 || self.draining.is_cancelled()
             {
                 live.seal();

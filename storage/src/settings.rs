@@ -17,6 +17,16 @@ pub enum Sync {
     Off,
 }
 
+/// What an ack promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckLevel {
+    /// The rows are in this node's log.
+    Log,
+    /// The rows are in their table: whatever this node loses, they stay. Acks
+    /// wait for the commit, and are refused while the store is away.
+    Store,
+}
+
 #[derive(Debug, Clone)]
 pub struct WalSettings {
     pub dir: PathBuf,
@@ -52,6 +62,7 @@ pub struct FlushSettings {
 
 #[derive(Debug, Clone)]
 pub struct Settings {
+    pub ack: AckLevel,
     pub wal: WalSettings,
     pub stage: StageSettings,
     pub cache: CacheSettings,
@@ -66,6 +77,7 @@ impl Settings {
     pub fn under(dir: impl Into<PathBuf>) -> Settings {
         let dir = dir.into();
         Settings {
+            ack: AckLevel::Log,
             wal: WalSettings {
                 dir: dir.join("wal"),
                 sync: Sync::Always,

@@ -19,14 +19,14 @@ use crate::cache::{self, Cache, Cached};
 use crate::commit::{Committers, Flushed, Shared};
 use crate::disk::{Class, Disk, Space};
 use crate::drain::Left;
-use crate::live::LiveSet;
+use crate::live::{Live, LiveSet};
 use crate::metrics::Metrics;
 use crate::pace::Pace;
 use crate::recover::{self, Recovered};
 use crate::seal::{self, Sealer, Sealing};
 use crate::stage::Stage;
 use crate::store::Store;
-use crate::{Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
+use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
 
 /// What a node gives to its storage.
 pub struct Components {
@@ -174,6 +174,7 @@ impl Storage {
 
         let (sealing, inbox) = seal::channel();
         let sealer = Sealer {
+            ack: settings.ack,
             flush: settings.flush.clone(),
             wal: settings.wal.clone(),
             stage_max_bytes: settings.stage.max_bytes,
@@ -270,7 +271,7 @@ impl Storage {
         if self.log_ended.is_cancelled() {
             return Err("the write-ahead log has stopped".into());
         }
-        self.appender.refusing().map_or(Ok(()), Err)
+        self.appender.refusing().or_else(|| self.store_missed()).map_or(Ok(()), Err)
     }
 
     /// Resolves when the storage is to be shut down and opened anew, because its
@@ -364,6 +365,15 @@ impl Storage {
         }
     }
 
+    /// Why rows that are acked by the store alone cannot be taken.
+    fn store_missed(&self) -> Option<String> {
+        if self.settings.ack == AckLevel::Log {
+            return None;
+        }
+        let tables = self.live.all();
+        tables.iter().find_map(|live| live_behind(live))
+    }
+
     fn stage_lasts(&self) -> Option<u64> {
         let free = self.settings.stage.max_bytes.saturating_sub(self.stage.bytes());
         let seconds = self.pace.lasts(free);
@@ -378,8 +388,27 @@ impl Storage {
 #[async_trait]
 impl Sink for Storage {
     async fn append(&self, batch: Batch) -> Result<Ack, Refusal> {
-        self.appender.append(batch).await
+        if self.settings.ack == AckLevel::Log {
+            return self.appender.append(batch).await;
+        }
+        let (tenant, table) = (batch.tenant.clone(), batch.table.name);
+        // What would wait for an absent store comes back soon and is taken then;
+        // taken now it would come back all the same, and be there twice.
+        if let Some(reason) = self.live.get(&tenant, table).and_then(|live| live_behind(&live)) {
+            return Err(Refusal::unavailable(format!("ack.level is store: {reason}")));
+        }
+        let ack = self.appender.append(batch).await?;
+        match self.live.get(&tenant, table) {
+            Some(live) => live.reaches(ack.position).await,
+            None => return Err(Refusal::unavailable(format!("table {table} is gone"))),
+        }
+        Ok(ack)
     }
+}
+
+/// Why a table cannot be committed to at the moment, if it cannot.
+fn live_behind(live: &Live) -> Option<String> {
+    (0..live.outputs().len()).find_map(|output| live.incomplete(output))
 }
 
 impl Source for Storage {

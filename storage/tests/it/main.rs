@@ -6,6 +6,7 @@ mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
 mod node;
+mod outage_acks;
 mod outage_cache;
 mod outage_copies;
 mod outage_drain;
