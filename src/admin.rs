@@ -1,5 +1,5 @@
 //! What operators and orchestrators ask the HTTP door: is it alive, is it
-//! ready, what does it count, write everything out now.
+//! ready, what does it count, write everything out now, take nothing more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -10,6 +10,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use collector::Collector;
 use prometheus_client::registry::Registry;
 use query::Engine;
 use schema::ErrorKind;
@@ -34,8 +35,9 @@ impl Phase {
         self.0.store(SERVING, Ordering::Relaxed);
     }
 
-    pub fn draining(&self) {
-        self.0.store(DRAINING, Ordering::Relaxed);
+    /// True the first time.
+    pub fn draining(&self) -> bool {
+        self.0.swap(DRAINING, Ordering::Relaxed) != DRAINING
     }
 
     fn as_str(&self) -> &'static str {
@@ -52,6 +54,7 @@ impl Phase {
 pub struct Admin {
     pub storage: Arc<Storage>,
     pub usage: usage::Writer,
+    pub collector: Arc<Collector>,
     pub engine: Arc<Engine>,
     pub registry: Arc<Registry>,
     pub phase: Arc<Phase>,
@@ -83,6 +86,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/api/v1/flush", post(flush))
+        .route("/api/v1/drain", post(drain))
         .route("/api/v1/status", get(status))
         .with_state(admin);
     door::finish(own.merge(queries))
@@ -147,6 +151,28 @@ async fn flush(State(admin): State<Admin>) -> Response {
             let message = format!("{:#}", anyhow::Error::new(error));
             tracing::warn!(error = %message, "a flush was asked for and could not be finished");
             let hint = "nothing is lost: the rows stay in the log or staged; try again when the cause is gone";
+            door::error(status_of(kind), kind, &message, hint)
+        }
+    }
+}
+
+/// Stops taking rows for good and has everything committed; says what is left.
+/// Asked again, it says how far it has come.
+async fn drain(State(admin): State<Admin>) -> Response {
+    if admin.phase.draining() {
+        admin.collector.drain();
+        // The last rows that this daemon writes of itself.
+        if let Err(error) = admin.storage.stage().await {
+            tracing::warn!(%error, "a drain begins, and rows could not be staged yet");
+        }
+        admin.usage.write().await;
+    }
+    match admin.storage.drain().await {
+        Ok(left) => Json(json!({ "drained": left.is_empty(), "left": left })).into_response(),
+        Err(error) => {
+            let kind = error.kind();
+            let message = format!("{:#}", anyhow::Error::new(error));
+            let hint = "the daemon goes on draining, and nothing is lost; ask again";
             door::error(status_of(kind), kind, &message, hint)
         }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Sources;
+use crate::config::units::Period;
 
 /// OpenTelemetry in, open Delta tables out, SQL at once.
 #[derive(Debug, Parser)]
@@ -63,6 +64,11 @@ pub enum Command {
     Config(ConfigCommand),
     /// Tries store, clock, disk, permissions and ports, with advice.
     Doctor,
+    /// Has everything committed: by the running daemon, which takes no more rows from
+    /// then on, or straight from the data folder. Exits with 0 when log and stage are empty.
+    Drain(Drain),
+    /// Commits what a dead node left in its data folder.
+    Adopt(Adopt),
     /// Checks that every file the tables name exists and matches its statistics.
     Verify(Verify),
     /// Prints a shell's completion script.
@@ -160,6 +166,29 @@ pub enum ConfigCommand {
     },
     /// Prints the configuration's JSON schema.
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct Drain {
+    /// The daemon; default: the one that has wal.dir open, at http.listen.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+    /// Longest wait, like 25s; then it exits with 1 and says what is left.
+    #[arg(long, value_name = "TIME")]
+    pub deadline: Option<Period>,
+}
+
+#[derive(Debug, Args)]
+pub struct Adopt {
+    /// The dead node's data folder, with its `wal` and `stage`.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Its stage.dir, if that was elsewhere.
+    #[arg(long, value_name = "DIR")]
+    pub stage: Option<PathBuf>,
+    /// Longest wait, like 10m; then it exits with 1 and may be run again.
+    #[arg(long, value_name = "TIME")]
+    pub deadline: Option<Period>,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +302,8 @@ mod tests {
             "cloudsail replay",
             "cloudsail replay a --rate 0",
             "cloudsail replay a --in-flight 0",
+            "cloudsail drain --deadline 10",
+            "cloudsail adopt",
             "cloudsail completions tcsh2",
         ] {
             assert!(parse(line).is_err(), "{line}");

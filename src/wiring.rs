@@ -31,6 +31,14 @@ const SLACK: Duration = Duration::from_millis(500);
 /// A task's name and how it ended.
 type Ended = (&'static str, Result<()>);
 
+/// Why a daemon cannot go on as it is.
+#[derive(Debug)]
+pub enum Ending {
+    Failed(anyhow::Error),
+    /// Its log needs a new id: stopped and started again, it has one.
+    StartOver,
+}
+
 pub struct Daemon {
     addresses: Addresses,
     phase: Arc<Phase>,
@@ -68,16 +76,9 @@ impl Daemon {
         metrics::register(&mut registry, budget.clone());
         let meter = Meter::default();
         create_folders(config)?;
-        let components = storage::Components {
-            settings: config.storage(),
-            catalog: catalog.clone(),
-            store: open_store(config)?,
-            budget: budget.clone(),
-            clock: clock.clone(),
-            meter: meter.clone(),
-        };
-        let storage = Storage::open(components, &mut registry);
-        let storage = storage.await.context("cannot open the data folder")?;
+        let settings = config.storage();
+        let storage =
+            open_folder(config, settings, &catalog, &budget, &clock, &meter, &mut registry).await?;
         let usage = usage::Writer {
             meter: meter.clone(),
             sink: storage.clone(),
@@ -110,6 +111,7 @@ impl Daemon {
         let admin = Admin {
             storage: storage.clone(),
             usage: usage.clone(),
+            collector: collector.clone(),
             engine: engine.clone(),
             registry: Arc::new(registry),
             phase: phase.clone(),
@@ -139,12 +141,14 @@ impl Daemon {
     }
 
     /// Resolves when something that must run does not any more.
-    pub async fn failed(&mut self) -> anyhow::Error {
-        tokio::select! {
+    pub async fn ended(&mut self) -> Ending {
+        let failure = tokio::select! {
+            () = self.storage.parted() => return Ending::StartOver,
             Some(ended) = self.ingest.join_next() => unasked(ended),
             Some(ended) = self.http.join_next() => unasked(ended),
             why = self.storage.failed() => anyhow!("storage: {why}"),
-        }
+        };
+        Ending::Failed(failure)
     }
 
     /// Ends in stages. What is late is given up and named; nothing acked is
@@ -191,10 +195,38 @@ impl Daemon {
 /// Before the store, which may lie in the same folder, is opened.
 fn create_folders(config: &Config) -> Result<()> {
     let settings = config.storage();
-    for dir in [&settings.wal.dir, &settings.stage.dir, &config.query().spill_dir] {
+    let spill = config.query().spill_dir;
+    for dir in [&settings.wal.dir, &settings.stage.dir, &settings.cache.dir, &spill] {
         create_private(dir)?;
     }
     Ok(())
+}
+
+/// Opens a data folder on the configured store: the daemon's own, or one whose
+/// node is gone.
+pub async fn open_folder(
+    config: &Config,
+    settings: storage::Settings,
+    catalog: &Arc<schema::Catalog>,
+    budget: &Budget,
+    clock: &Arc<dyn Clock>,
+    meter: &Meter,
+    registry: &mut Registry,
+) -> Result<Arc<Storage>> {
+    let components = storage::Components {
+        settings,
+        catalog: catalog.clone(),
+        store: open_store(config)?,
+        budget: budget.clone(),
+        clock: clock.clone(),
+        meter: meter.clone(),
+    };
+    Storage::open(components, registry).await.context("cannot open the data folder")
+}
+
+/// Whether an error says that another process has the data folder open.
+pub fn in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<storage::Error>(), Some(storage::Error::InUse(_)))
 }
 
 pub fn open_store(config: &Config) -> Result<Store> {
@@ -232,7 +264,7 @@ fn create_private(dir: &Path) -> Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true).mode(0o700).create(dir).with_context(|| {
         format!(
-            "cannot create {}; check its permissions, or set wal.dir and stage.dir",
+            "cannot create {}; check its permissions, or set wal.dir, stage.dir, cache.dir and query.spill_dir",
             dir.display()
         )
     })

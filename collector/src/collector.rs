@@ -43,6 +43,12 @@ impl Collector {
         self.gate.set_ready(ready);
     }
 
+    /// Closes both doors for good, though they stay open to say so: every later
+    /// request is refused retryably, and health is NOT_SERVING.
+    pub fn drain(&self) {
+        self.gate.drain();
+    }
+
     /// Serves OTLP/gRPC and `grpc.health.v1` until `cancel`; returns when
     /// everything admitted is answered and stored. Cancelling one door puts the
     /// other out of service too: they end together.

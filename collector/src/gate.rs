@@ -7,7 +7,7 @@ pub(crate) enum State {
     /// Recovery still runs; requests are refused retryably.
     Starting,
     Serving,
-    /// Shutting down; what was admitted is answered, nothing else. Final.
+    /// Draining or shutting down; what was admitted is answered, nothing else. Final.
     Draining,
 }
 

@@ -8,14 +8,18 @@
 //! | [`demo`] | `demo`: a daemon, a shop with a fault, questions about it |
 //! | [`config`] | `config validate`, `show`, `schema` |
 //! | [`doctor`] | `doctor`: tries what the daemon will need |
+//! | [`drain`] | `drain`: nothing left in log and stage |
+//! | [`adopt`] | `adopt`: a dead node's log and stage |
 //! | [`verify`] | `verify`: every file the tables name |
 //!
 //! What a command answers goes to standard output, everything else to standard
 //! error.
 
+mod adopt;
 mod config;
 mod demo;
 mod doctor;
+mod drain;
 mod replay;
 mod serve;
 mod sql;
@@ -50,6 +54,8 @@ pub async fn run(mut cli: Cli) -> Result<ExitCode> {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Config(which) => config::run(&given, which),
         Command::Doctor => doctor::run(&given).await,
+        Command::Drain(drain) => drain::run(&given, drain).await,
+        Command::Adopt(adopt) => adopt::run(&given, adopt).await,
         Command::Verify(verify) => verify::run(&given, verify).await,
         Command::Completions { shell } => completions(shell),
     }

@@ -13,15 +13,15 @@ use crate::bind::Addresses;
 use crate::cli::{Configuration, Serve};
 use crate::clock::SystemClock;
 use crate::config::{Config, Loaded, keys};
-use crate::shutdown::Signals;
-use crate::wiring::Daemon;
+use crate::shutdown::{self, Signals};
+use crate::wiring::{self, Daemon, Ending};
 
 pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
     let mut sources = given.sources();
     if serve.insecure {
         sources.flags.push(("insecure", true.into(), "--insecure"));
     }
-    let Loaded { config, warnings, .. } = super::load_from(&sources)?;
+    let Loaded { mut config, warnings, .. } = super::load_from(&sources)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -31,14 +31,9 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
     }
     // Installed before anything is opened: from here on a signal ends in order.
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let started = tokio::select! {
-        started = Daemon::start(&config, Arc::new(SystemClock)) => started,
-        signal = signals.next() => {
-            tracing::info!(signal, "stopped while starting; the next start recovers the same");
-            return Ok(ExitCode::SUCCESS);
-        }
+    let Some(mut daemon) = start(&config, &mut signals).await? else {
+        return Ok(ExitCode::SUCCESS);
     };
-    let mut daemon = started?;
     tracing::info!(node = %config.node.id, store = %keys::redact_userinfo(&config.store.url), "ready");
     if let Some(path) = &serve.ports_file {
         write_ports(path, daemon.addresses())?;
@@ -49,14 +44,31 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
         tracing::debug!(%error, "the banner could not be printed");
     }
 
-    let failure = tokio::select! {
-        signal = signals.next() => {
-            tracing::info!(signal, "shutting down; a second signal exits at once");
-            None
-        }
-        failure = daemon.failed() => {
-            tracing::error!("shutting down: {failure:#}");
-            Some(failure)
+    let failure = loop {
+        let ending = tokio::select! {
+            signal = signals.next() => {
+                tracing::info!(signal, "shutting down; a second signal exits at once");
+                break None;
+            }
+            ending = daemon.ended() => ending,
+        };
+        match ending {
+            Ending::Failed(failure) => {
+                tracing::error!("shutting down: {failure:#}");
+                break Some(failure);
+            }
+            Ending::StartOver => {
+                tracing::warn!(
+                    "starting over: the log is an older copy of one that went on elsewhere, and gets a new id"
+                );
+                // Senders know these addresses, whatever the configuration left open.
+                config.listen_on(daemon.addresses());
+                daemon.stop().await;
+                daemon = match start_over(&config, &mut signals).await? {
+                    Some(daemon) => daemon,
+                    None => return Ok(ExitCode::SUCCESS),
+                };
+            }
         }
     };
     tokio::select! {
@@ -72,6 +84,31 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Some(failure) => Err(failure),
+    }
+}
+
+/// A started daemon; `None` when a signal came first.
+async fn start(config: &Config, signals: &mut Signals) -> Result<Option<Daemon>> {
+    tokio::select! {
+        started = Daemon::start(config, Arc::new(SystemClock)) => started.map(Some),
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped while starting; the next start recovers the same");
+            Ok(None)
+        }
+    }
+}
+
+/// Starts on the folder that the last daemon of this process may still be
+/// staging into.
+async fn start_over(config: &Config, signals: &mut Signals) -> Result<Option<Daemon>> {
+    let until = tokio::time::Instant::now() + shutdown::STORAGE;
+    loop {
+        match start(config, signals).await {
+            Err(error) if wiring::in_use(&error) && tokio::time::Instant::now() < until => {
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+            started => return started,
+        }
     }
 }
 

@@ -23,9 +23,7 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
         found.set_below(section, |key| Ok(format!("{key} has no effect in this version")));
     }
     match config.ack.level {
-        AckLevel::Local => {}
-        AckLevel::Store => found
-            .problem("ack.level", "ack.level: store is not available in this version; use local"),
+        AckLevel::Local | AckLevel::Store => {}
         AckLevel::Gateway => found
             .problem("ack.level", "ack.level: gateway is not available in this version; use local"),
     }

@@ -27,6 +27,7 @@ pub struct Config {
     pub ack: Ack,
     pub wal: Wal,
     pub stage: Stage,
+    pub cache: Cache,
     pub disk: Disk,
     pub flush: Flush,
     pub limits: Limits,
@@ -158,7 +159,8 @@ pub enum AckLevel {
     /// Durable in this node's log.
     #[default]
     Local,
-    /// Committed to the object store (not built yet).
+    /// Committed to the object store. Senders wait for the commit, a second or
+    /// two; while the store is away they are told to come back.
     Store,
     /// Made durable by the next hop (not built yet).
     Gateway,
@@ -167,7 +169,8 @@ pub enum AckLevel {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ack {
-    /// What an acknowledgement promises.
+    /// What an acknowledgement promises. With `store` the folders wal.dir and
+    /// stage.dir are scratch that may be lost at any moment (a tmpfs, say).
     pub level: AckLevel,
 }
 
@@ -210,8 +213,21 @@ pub struct Stage {
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+pub struct Cache {
+    /// Folder for local copies of recent files of a remote store. Default: the
+    /// folder cache beside stage.dir.
+    #[serde(deserialize_with = "text")]
+    pub dir: String,
+    /// Size of all copies; the oldest ones go first, 0 keeps none.
+    pub max_bytes: Bytes,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
 pub struct Disk {
-    /// Share of the volume that is kept free; below it requests are refused.
+    /// Share of the volume that is kept free. Short of twice that the cache gives
+    /// way, short of one and a half times queries stop spilling, and below it
+    /// requests are refused.
     pub reserve: Percent,
 }
 
@@ -245,6 +261,12 @@ pub struct Query {
     pub max_rows: Count,
     /// Queries that run at the same time.
     pub concurrency: Count,
+    /// Folder for what queries cannot hold in memory. Default: the folder spill
+    /// beside stage.dir.
+    #[serde(deserialize_with = "text")]
+    pub spill_dir: String,
+    /// Size of what all queries together put there.
+    pub spill_max_bytes: Bytes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -323,6 +345,12 @@ impl Default for Stage {
     }
 }
 
+impl Default for Cache {
+    fn default() -> Self {
+        Cache { dir: String::new(), max_bytes: Bytes(4 << 30) }
+    }
+}
+
 impl Default for Disk {
     fn default() -> Self {
         Disk { reserve: Percent(0.05) }
@@ -350,6 +378,8 @@ impl Default for Query {
             timeout: Period(std::time::Duration::from_secs(60)),
             max_rows: Count(10_000_000),
             concurrency: Count(8),
+            spill_dir: String::new(),
+            spill_max_bytes: Bytes(10 << 30),
         }
     }
 }

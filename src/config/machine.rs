@@ -48,6 +48,16 @@ impl Machine {
                 derived(key, dir.clone());
             }
         }
+        let stage = PathBuf::from(&config.stage.dir);
+        for (key, dir, name) in [
+            ("cache.dir", &mut config.cache.dir, "cache"),
+            ("query.spill_dir", &mut config.query.spill_dir, "spill"),
+        ] {
+            if dir.is_empty() {
+                *dir = text(&stage.with_file_name(name))?;
+                derived(key, dir.clone());
+            }
+        }
         if config.store.url.is_empty() {
             let url = url::Url::from_file_path(data.join("store")).map_err(|()| {
                 Invalid::one(format!("{} is not an absolute path; set store.url", data.display()))

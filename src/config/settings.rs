@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::{Catalog, ColumnType, Promotion, Scope};
-use storage::{FlushSettings, Settings, StageSettings, Sync, WalSettings};
+use storage::{AckLevel, CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings};
 
-use super::keys::{Config, PromoteScope, PromoteType, WalSync};
+use super::keys::{self, Config, PromoteScope, PromoteType, WalSync};
+use crate::bind::Addresses;
 use crate::shutdown;
 
 impl Config {
@@ -21,8 +22,27 @@ impl Config {
         ]
     }
 
+    /// Fixes the open doors to the addresses that they have.
+    pub fn listen_on(&mut self, addresses: &Addresses) {
+        let doors = [
+            (&mut self.otlp.grpc.listen, addresses.otlp_grpc),
+            (&mut self.otlp.http.listen, addresses.otlp_http),
+            (&mut self.http.listen, addresses.http),
+        ];
+        for (listen, address) in doors {
+            if let Some(address) = address {
+                *listen = address.to_string();
+            }
+        }
+    }
+
     pub fn storage(&self) -> Settings {
         Settings {
+            ack: match self.ack.level {
+                keys::AckLevel::Store => AckLevel::Store,
+                // The check lets no other level through.
+                keys::AckLevel::Local | keys::AckLevel::Gateway => AckLevel::Log,
+            },
             wal: WalSettings {
                 dir: PathBuf::from(&self.wal.dir),
                 sync: match self.wal.sync {
@@ -36,6 +56,10 @@ impl Config {
             stage: StageSettings {
                 dir: PathBuf::from(&self.stage.dir),
                 max_bytes: self.stage.max_bytes.0,
+            },
+            cache: CacheSettings {
+                dir: PathBuf::from(&self.cache.dir),
+                max_bytes: self.cache.max_bytes.0,
             },
             flush: FlushSettings {
                 max_age: self.flush.max_age.0,
@@ -62,7 +86,6 @@ impl Config {
 
     pub fn query(&self) -> query::Settings {
         let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let stage = PathBuf::from(&self.stage.dir);
         query::Settings {
             memory: bytes(self.query.memory.0),
             timeout: self.query.timeout.0,
@@ -70,7 +93,8 @@ impl Config {
             concurrency: bytes(self.query.concurrency.0),
             // One statement may hold back half of what ingest has.
             pinned: bytes(self.ingest_memory() / 2),
-            ..query::Settings::under(stage.with_file_name("spill"))
+            spill_bytes: self.query.spill_max_bytes.0,
+            ..query::Settings::under(&self.query.spill_dir)
         }
     }
 

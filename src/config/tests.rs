@@ -187,7 +187,6 @@ fn what_is_not_built_is_said() {
     for (set, said) in [
         ("auth.tokens=x", "auth.tokens is not available"),
         ("tls.cert=/x", "tls.cert is not available"),
-        ("ack.level=store", "ack.level: store is not available"),
         ("ack.level=gateway", "not available"),
         ("store.url=s3://bucket/x", "s3:// is not available"),
         ("store.url=/var/x", "is not a URL"),

@@ -76,6 +76,8 @@ pub struct Writer {
     pub runtime: tokio::runtime::Handle,
     /// Tells the pipeline that a tenant's table is new.
     pub entered: mpsc::UnboundedSender<Arc<Live>>,
+    /// The log's last position before this process.
+    pub start: Position,
 }
 
 impl Appender {
@@ -186,15 +188,17 @@ impl Writer {
                 }
             }
             let refused = if group.is_empty() { None } else { self.commit(group, closed) };
-            for done in syncs {
-                // Whoever asked and left finds the log synced all the same.
-                let _ = done.send(self.log.sync());
-            }
+            let synced: Vec<_> = syncs.into_iter().map(|done| (done, self.log.sync())).collect();
             if release || stop {
                 self.release();
             }
             let refusing = refused.or_else(|| self.room(closed).err().map(|why| why.to_string()));
             *status.lock() = self.status(refusing);
+            // After the status: whoever has the answer may read it there.
+            for (done, synced) in synced {
+                // Whoever asked and left finds the log synced all the same.
+                let _ = done.send(synced);
+            }
             if stop {
                 break;
             }
@@ -281,6 +285,7 @@ impl Writer {
                 None => self.budget.reserve_regardless(bytes),
             };
             let (live, new) = self.live.enter(&tenant, &table);
+            live.part(self.start);
             let pushed = self.books.accept(&tenant, &table, &counts, || {
                 live.push(position, rows, &counts, received, paid, &self.budget)
             });

@@ -8,19 +8,23 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
-use schema::{TableDef, Tenant, Version, WalId};
-use tokio::sync::{Notify, watch};
+use schema::{Position, TableDef, Tenant, Version, WalId};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::Appender;
 use crate::books::Books;
+use crate::cache::Offer;
+use crate::lineage::Lineage;
 use crate::live::Live;
 use crate::live::buffer::add_counts;
 use crate::metrics::{Metrics, TableLabel};
+use crate::pace::{Pace, Pause, spread};
 use crate::progress::Progress;
 use crate::stage::{Stage, Staged, upload};
 use crate::store::Store;
@@ -29,8 +33,12 @@ use crate::{DataFile, Error, Place};
 
 /// How often a table is read anew, to see what others have committed.
 const REFRESH: Duration = Duration::from_secs(10);
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Ranges that one entry commits at most: a backlog of hours becomes few
+/// entries, and none of them is large.
+const RANGES_PER_COMMIT: usize = 64;
+/// Files on their way to the store at a time, over all tables: what bounds
+/// memory and leaves bandwidth to queries.
+const UPLOADS: usize = 4;
 /// Commits between checkpoints of a table's log.
 const CHECKPOINT_EVERY: u64 = 100;
 
@@ -40,8 +48,14 @@ pub struct Shared {
     pub stage: Arc<Stage>,
     pub wal_id: WalId,
     pub progress: Arc<Progress>,
+    pub lineage: Lineage,
+    /// Cancelled when the storage is to be opened anew.
+    pub reopen: CancellationToken,
     pub books: Arc<Books>,
     pub appender: Arc<Appender>,
+    pub pace: Arc<Pace>,
+    /// Where files are offered whose commit is published.
+    pub copies: Option<mpsc::Sender<Offer>>,
     pub metrics: Metrics,
 }
 
@@ -51,6 +65,7 @@ pub struct Committers {
     cancel: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
     bells: Mutex<HashMap<(Tenant, &'static str), Bells>>,
+    uploads: Semaphore,
 }
 
 /// The committers of one live table, by output.
@@ -65,6 +80,14 @@ struct Bell {
     asked: AtomicU64,
     /// The last finished attempt: which request it answers, and its error.
     done: watch::Sender<(u64, Option<String>)>,
+}
+
+/// How an attempt that did not fail ended.
+enum Attempt {
+    /// Nothing was left when it began to commit.
+    Whole,
+    /// More ranges wait than one entry takes; it took so long.
+    Part(Duration),
 }
 
 /// What a flush reached.
@@ -83,6 +106,7 @@ impl Committers {
             cancel,
             tasks: Mutex::new(JoinSet::new()),
             bells: Mutex::new(HashMap::new()),
+            uploads: Semaphore::new(UPLOADS),
         }
     }
 
@@ -101,6 +125,10 @@ impl Committers {
             })
             .collect();
         for bell in &bells {
+            if let Err(error) = self.shared.lineage.expect(&live.tenant, bell.table.name) {
+                // Without the note only a human can tell, should it ever matter.
+                tracing::warn!(%error, "the log's lineage could not be noted");
+            }
             let (this, live, bell) = (self.clone(), live.clone(), bell.clone());
             self.tasks.lock().spawn(async move { this.run(&live, &bell).await });
         }
@@ -168,7 +196,7 @@ impl Committers {
         let label =
             TableLabel { tenant: live.tenant.to_string(), table: bell.table.name.to_owned() };
         let mut table = None;
-        let mut pause = Duration::ZERO;
+        let mut pause = Pause::new(self.shared.wal_id, bell.table.name);
         loop {
             let ticket = bell.asked.load(Ordering::SeqCst);
             let attempt = async { self.attempt(live, bell, &mut table).await };
@@ -176,15 +204,26 @@ impl Committers {
                 () = self.cancel.cancelled() => return,
                 outcome = attempt => outcome,
             };
+            let mut idle = REFRESH;
             let failed = match outcome {
-                Ok(()) => {
-                    pause = Duration::ZERO;
+                // More is waiting: half of the time is left to other writers.
+                Ok(Attempt::Part(took)) => {
+                    pause.reset();
+                    let seed = format!("{}{took:?}", self.shared.wal_id);
+                    tokio::select! {
+                        () = self.cancel.cancelled() => return,
+                        () = tokio::time::sleep(spread(took * 2, &seed)) => {}
+                    }
+                    continue;
+                }
+                Ok(Attempt::Whole) => {
+                    pause.reset();
                     None
                 }
                 Err(error) => {
                     let reason = describe(&error);
                     self.shared.metrics.commit_failures.get_or_create(&label).inc();
-                    if pause.is_zero() {
+                    if !pause.failing() {
                         tracing::warn!(
                             table = label.table,
                             tenant = label.tenant,
@@ -193,17 +232,23 @@ impl Committers {
                         );
                     }
                     live.behind(bell.output, reason.clone());
-                    pause = (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+                    idle = pause.next();
                     Some(reason)
                 }
             };
             bell.done.send_replace((ticket, failed));
-            let idle =
-                if pause.is_zero() { REFRESH } else { jitter(pause, self.shared.wal_id, bell) };
-            tokio::select! {
-                () = self.cancel.cancelled() => return,
-                () = bell.wake.notified() => {}
-                () = tokio::time::sleep(idle) => {}
+            let until = tokio::time::Instant::now() + idle;
+            loop {
+                tokio::select! {
+                    () = self.cancel.cancelled() => return,
+                    () = tokio::time::sleep_until(until) => break,
+                    () = bell.wake.notified() => {}
+                }
+                // What is staged meanwhile does not cut a pause short (F22); a
+                // flush that somebody waits for does.
+                if !pause.failing() || bell.asked.load(Ordering::SeqCst) != ticket {
+                    break;
+                }
             }
         }
     }
@@ -215,7 +260,7 @@ impl Committers {
         live: &Arc<Live>,
         bell: &Bell,
         table: &mut Option<DeltaTable>,
-    ) -> Result<(), Error> {
+    ) -> Result<Attempt, Error> {
         let output = bell.output;
         if table.is_none() {
             let s = &self.shared;
@@ -223,25 +268,28 @@ impl Committers {
                 DeltaTable::open(&s.store, &live.tenant, bell.table.clone(), Some(s.wal_id));
             let opened = opened.await?;
             match opened.current() {
-                Some(committed) => self.publish(live, output, committed)?,
+                Some(committed) => self.publish(live, bell, committed)?,
                 None => live.absent(output),
             }
             *table = Some(opened);
         }
-        let Some(delta) = table.as_mut() else { return Ok(()) };
-        let pending = live.uncommitted(output);
+        let Some(delta) = table.as_mut() else { return Ok(Attempt::Whole) };
+        let mut pending = live.uncommitted(output);
+        let waiting = pending.len();
+        pending.truncate(RANGES_PER_COMMIT);
         let Some(last) = pending.last().map(|staged| staged.last) else {
             if let Some(committed) = delta.refresh().await? {
-                self.publish(live, output, committed)?;
+                self.publish(live, bell, committed)?;
             }
-            return Ok(());
+            return Ok(Attempt::Whole);
         };
-        for staged in &pending {
-            upload(&self.shared.stage, &self.shared.store, staged).await?;
-        }
+        let started = Instant::now();
+        self.upload(&pending).await?;
+        let uploaded = Instant::now();
         let committed = delta.commit(files(&pending, &bell.table), last).await?;
+        self.shared.pace.committed(uploaded.elapsed());
         let version = committed.version;
-        self.publish(live, output, committed)?;
+        self.publish(live, bell, committed)?;
         let label =
             TableLabel { tenant: live.tenant.to_string(), table: bell.table.name.to_owned() };
         self.shared.metrics.commits.get_or_create(&label).inc();
@@ -252,26 +300,33 @@ impl Committers {
         {
             tracing::warn!(table = bell.table.name, %error, "checkpoint failed; the log is still whole, the next one may succeed");
         }
-        Ok(())
+        let all = waiting == pending.len();
+        Ok(if all { Attempt::Whole } else { Attempt::Part(started.elapsed()) })
+    }
+
+    /// Puts the files of ranges on the store, a few at a time.
+    async fn upload(&self, pending: &[Arc<Staged>]) -> Result<(), Error> {
+        let one = async |staged: &Arc<Staged>| {
+            let closed = |_| Error::Busy("the node is stopping".into());
+            let _permit = self.uploads.acquire().await.map_err(closed)?;
+            upload(&self.shared.stage, &self.shared.store, staged).await
+        };
+        stream::iter(pending).map(one).buffer_unordered(UPLOADS).try_collect().await
     }
 
     /// Publishes what the table holds: books the rows that are persisted now,
     /// makes that durable, and only then lets go of the manifests.
-    fn publish(&self, live: &Arc<Live>, output: usize, committed: Committed) -> Result<(), Error> {
-        let s = &self.shared;
+    fn publish(&self, live: &Arc<Live>, bell: &Bell, committed: Committed) -> Result<(), Error> {
+        let (s, output) = (&self.shared, bell.output);
         let (tenant, name) = (&live.tenant, live.table.name);
         let watermark = committed.watermark;
-        let known = s.appender.status().last;
-        if watermark > known {
-            let reason = format!(
-                "table {name} has a watermark of {watermark} for this log, whose last position is {known}: \
-                 wal.dir is an old copy of a log that went on elsewhere; stop this node, move wal.dir and \
-                 stage.dir aside (keep them) and start it with empty ones"
-            );
-            s.appender.close(reason.clone());
-            return Err(Error::Corrupt(reason));
-        }
         let booked = s.progress.watermark(tenant, name);
+        let may_be_own = live.staged_up_to(watermark)
+            && s.lineage.may_commit(tenant, bell.table.name, watermark);
+        if watermark > booked && !may_be_own {
+            return Err(self.parted(live, bell, watermark));
+        }
+        s.lineage.in_order(tenant, bell.table.name)?;
         let mut rows = Vec::new();
         if output == 0 {
             let pending = live.uncommitted(0);
@@ -288,8 +343,40 @@ impl Committers {
         }
         for staged in released {
             s.stage.release(&staged)?;
+            if let Some(offers) = &s.copies
+                && s.stage.copies(&staged).any(|copy| offers.try_send(copy).is_err())
+            {
+                tracing::debug!("files are committed faster than copies of them are kept");
+            }
         }
         Ok(())
+    }
+}
+
+impl Committers {
+    /// The table holds what this log never committed: another copy of it went
+    /// on elsewhere. Nothing more is taken in until that is settled.
+    fn parted(&self, live: &Live, bell: &Bell, watermark: Position) -> Error {
+        let (s, name) = (&self.shared, bell.table.name);
+        let found = format!(
+            "table {name} has a watermark of {watermark} that this log did not commit: wal.dir is an older copy \
+             of a log that went on elsewhere"
+        );
+        let reason = match s.lineage.parted(&live.tenant, name) {
+            Ok(true) => {
+                s.reopen.cancel();
+                format!(
+                    "{found}; the node starts over with a new log id, and keeps what only it holds"
+                )
+            }
+            Ok(false) => format!(
+                "{found}, and which rows only it holds cannot be told; stop this node, move wal.dir and stage.dir \
+                 aside (keep them) and start it with empty ones"
+            ),
+            Err(error) => format!("{found}, which could not be noted: {error}"),
+        };
+        s.appender.close(reason.clone());
+        Error::Corrupt(reason)
     }
 }
 
@@ -306,12 +393,4 @@ fn describe(error: &Error) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
-}
-
-/// Half to whole of a pause, spread over nodes and tables by their names so
-/// that they do not come back in step.
-fn jitter(pause: Duration, wal_id: WalId, bell: &Bell) -> Duration {
-    let attempts = bell.done.borrow().0;
-    let seed = crc32fast::hash(format!("{wal_id}{}{attempts}", bell.table.name).as_bytes());
-    pause / 2 + (pause / 2).mul_f64(f64::from(seed) / f64::from(u32::MAX))
 }

@@ -27,6 +27,9 @@ pub enum Error {
     /// A setting, path or URL that cannot work.
     #[error("{0}")]
     Settings(String),
+    /// Another process works in this folder.
+    #[error("{0}")]
+    InUse(String),
     /// A bound is reached or the node is stopping; try again later.
     #[error("{0}")]
     Busy(String),
@@ -50,7 +53,7 @@ impl Error {
             },
             Error::Table { kind, .. } => *kind,
             Error::Corrupt(_) => ErrorKind::Corrupt,
-            Error::Settings(_) => ErrorKind::Invalid,
+            Error::Settings(_) | Error::InUse(_) => ErrorKind::Invalid,
             Error::Arrow(_) | Error::Parquet(_) | Error::Internal(_) => ErrorKind::Internal,
         }
     }

@@ -24,13 +24,17 @@
 //! | [`encode`] | rows to Parquet with statistics |
 //! | [`stage`] | the outbox: staged files and their manifests (C4) |
 //! | [`commit`] | one committer per table on the store (C1, C2, C3) |
+//! | [`pace`] | pauses, intervals, how long the outbox lasts |
 //! | [`table`] | the Delta table; `table/delta.rs` is the only file that knows Delta |
+//! | [`cache`] | local copies of recent files of a remote store |
 //! | [`store`] | opening a URL; a local store that syncs |
 //! | [`recover`] | the start, from local disk alone (D4) |
+//! | [`lineage`], [`renew`] | an older copy of a log: noticed, and given a new id |
 //! | [`progress`] | what is known of own commits without asking the store |
 //! | [`books`] | the ledger (L1) |
 //! | [`reader`] | a store read without a node |
 //! | [`file`], [`snapshot`] | what a query learns of a file and of a table |
+//! | [`drain`] | what keeps log and stage from being empty |
 //! | [`disk`] | free space and the reserve |
 //! | [`failpoint`] | stages at which a debug build can be told to die |
 //! | [`settings`], [`error`], [`metrics`] | numbers, failures, self-telemetry |
@@ -40,17 +44,22 @@
 
 pub mod append;
 pub mod books;
+pub mod cache;
 pub mod commit;
 pub mod disk;
+pub mod drain;
 pub mod encode;
 pub mod error;
 pub mod failpoint;
 pub mod file;
+pub mod lineage;
 pub mod live;
 pub mod metrics;
+pub mod pace;
 pub mod progress;
 pub mod reader;
 pub mod recover;
+pub mod renew;
 pub mod seal;
 pub mod settings;
 pub mod snapshot;
@@ -61,9 +70,12 @@ pub mod table;
 pub mod wal;
 
 pub use commit::Flushed;
+pub use drain::Left;
 pub use error::Error;
 pub use file::{ColumnStats, DataFile, FileStats, Origin, Place, StatValue};
 pub use reader::Reader;
-pub use settings::{FlushSettings, Settings, StageSettings, Sync, WalSettings};
+pub use settings::{
+    AckLevel, CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings,
+};
 pub use snapshot::{HotRows, LedgerRow, SegmentInfo, Snapshot, Source};
 pub use storage::{Components, Status, Storage};

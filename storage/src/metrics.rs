@@ -1,5 +1,7 @@
 //! What storage tells of itself. Per group, seal or commit, never per row.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -25,12 +27,18 @@ pub struct Metrics {
     pub hot_rows: Family<TableLabel, Gauge>,
     pub hot_bytes: Family<TableLabel, Gauge>,
     pub stage_bytes: Gauge,
+    pub staged_bytes: Counter,
+    pub stage_free_bytes: Gauge,
+    pub stage_lasts_seconds: Gauge<f64, AtomicU64>,
     pub stage_seconds: Histogram,
     pub stage_failures: Family<TableLabel, Counter>,
     pub commits: Family<TableLabel, Counter>,
     pub commit_failures: Family<TableLabel, Counter>,
     pub committed_rows: Family<TableLabel, Counter>,
     pub disk_free_bytes: Gauge,
+    pub cache_bytes: Gauge,
+    pub cache_hits: Counter,
+    pub cache_damaged: Counter,
 }
 
 impl Metrics {
@@ -47,12 +55,18 @@ impl Metrics {
             hot_rows: Family::default(),
             hot_bytes: Family::default(),
             stage_bytes: Gauge::default(),
+            staged_bytes: Counter::default(),
+            stage_free_bytes: Gauge::default(),
+            stage_lasts_seconds: Gauge::default(),
             stage_seconds: seconds(),
             stage_failures: Family::default(),
             commits: Family::default(),
             commit_failures: Family::default(),
             committed_rows: Family::default(),
             disk_free_bytes: Gauge::default(),
+            cache_bytes: Gauge::default(),
+            cache_hits: Counter::default(),
+            cache_damaged: Counter::default(),
         };
         let m = &metrics;
         let bytes = || Unit::Bytes;
@@ -111,6 +125,24 @@ impl Metrics {
             m.stage_bytes.clone(),
         );
         r.register_with_unit(
+            "cloudsail_staged",
+            "Bytes staged since the start",
+            bytes(),
+            m.staged_bytes.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_stage_free",
+            "Bytes that may still be staged, by stage.max_bytes and disk.reserve",
+            bytes(),
+            m.stage_free_bytes.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_stage_lasts",
+            "Time until the stage is full if nothing is committed, at the staging rate of the last minutes",
+            Unit::Seconds,
+            m.stage_lasts_seconds.clone(),
+        );
+        r.register_with_unit(
             "cloudsail_stage_write",
             "Time to encode and sync one sealed range",
             Unit::Seconds,
@@ -137,6 +169,22 @@ impl Metrics {
             "Free bytes on the volume of the log",
             bytes(),
             m.disk_free_bytes.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_cache_size",
+            "Bytes of local copies of committed files",
+            bytes(),
+            m.cache_bytes.clone(),
+        );
+        r.register(
+            "cloudsail_cache_hits",
+            "Reads of committed files answered from a local copy",
+            m.cache_hits.clone(),
+        );
+        r.register(
+            "cloudsail_cache_damaged",
+            "Local copies that could not be read or were not what they were; the store was asked",
+            m.cache_damaged.clone(),
         );
         metrics
     }

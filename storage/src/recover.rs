@@ -11,7 +11,7 @@ use schema::{Budget, Catalog, Meter, Position, Tenant, WalId};
 use tokio::runtime::Handle;
 
 use crate::books::Books;
-use crate::failpoint;
+use crate::lineage::Lineage;
 use crate::live::{Live, LiveSet};
 use crate::metrics::Metrics;
 use crate::progress::{Found, Progress};
@@ -19,7 +19,7 @@ use crate::stage::{Stage, Staged};
 use crate::store::Store;
 use crate::table::DeltaTable;
 use crate::wal::{Disk, Log, Loss, Opened, Replayed};
-use crate::{Error, Settings};
+use crate::{Error, Settings, failpoint, renew};
 
 /// All that recovery has brought back.
 pub struct Recovered {
@@ -27,6 +27,7 @@ pub struct Recovered {
     pub wal_id: WalId,
     pub stage: Arc<Stage>,
     pub progress: Arc<Progress>,
+    pub lineage: Lineage,
     pub live: Arc<LiveSet>,
     pub books: Arc<Books>,
 }
@@ -42,9 +43,12 @@ pub fn run(
     runtime: &Handle,
 ) -> Result<Recovered, Error> {
     let files = Arc::new(Disk::open(&settings.wal.dir)?);
-    let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } =
-        Log::open(files, &settings.wal, &catalog)?;
-    let (stage, staged) = Stage::open(&settings.stage, store, wal_id, boot, &catalog)?;
+    let opened = Log::open(files, &settings.wal, &catalog)?;
+    let opened = renew::settle(opened, settings, store, &catalog, runtime)?;
+    let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } = opened;
+    let lineage = Lineage::begin(&settings.stage.dir, wal_id, last)?;
+    let start = start_number(boot);
+    let (stage, staged) = Stage::open(&settings.stage, store, wal_id, start, &catalog)?;
     let stage = Arc::new(stage.with_meter(meter));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
     if found == Found::Unreadable {
@@ -86,7 +90,14 @@ pub fn run(
     if replayed > 0 {
         tracing::info!(rows = replayed, %last, "replayed the log");
     }
-    Ok(Recovered { log, wal_id, stage, progress: Arc::new(progress), live, books })
+    Ok(Recovered { log, wal_id, stage, progress: Arc::new(progress), lineage, live, books })
+}
+
+/// The part of a file's name that tells starts apart (C4): their count, and
+/// chance, because another copy of this log counts the same.
+fn start_number(boot: u64) -> u64 {
+    let chance = uuid::Uuid::new_v4().as_u128() as u32;
+    (boot << 32) | u64::from(chance)
 }
 
 /// Per table: up to where rows are committed or staged.

@@ -12,15 +12,21 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::append::Appender;
+use crate::cache::Cache;
 use crate::commit::Committers;
-use crate::disk::Disk;
+use crate::disk::{Class, Disk};
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
+use crate::pace::Pace;
 use crate::stage::Stage;
-use crate::{Error, FlushSettings, Sync, WalSettings};
+use crate::wal::Files;
+use crate::{AckLevel, Error, FlushSettings, Sync, WalSettings};
 
 /// How often tables are looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// Under `ack.level: store` senders wait for the commit: it comes this soon, and
+/// takes along what came in while the last one ran.
+const STORE_AGE: Duration = Duration::from_secs(1);
 /// How long a table rests after staging failed.
 const REST: Duration = Duration::from_secs(1);
 
@@ -38,6 +44,7 @@ impl Sealing {
 }
 
 pub struct Sealer {
+    pub ack: AckLevel,
     pub flush: FlushSettings,
     pub wal: WalSettings,
     pub stage_max_bytes: u64,
@@ -47,7 +54,13 @@ pub struct Sealer {
     pub committers: Arc<Committers>,
     pub budget: Budget,
     pub disk: Arc<Disk>,
+    pub cache: Option<Arc<Cache>>,
+    pub pace: Arc<Pace>,
     pub metrics: Metrics,
+    /// Keeps the data folder locked for as long as something is staged.
+    pub lock: Arc<dyn Files>,
+    /// Cancelled when every row is due, whatever its age.
+    pub draining: CancellationToken,
 }
 
 /// The handle, and what the task listens to.
@@ -98,7 +111,15 @@ impl Sealer {
         let tables = self.live.all();
         for live in &tables {
             let status = live.status();
-            if status.hot_bytes >= self.flush.max_bytes || status.age >= self.flush.max_age {
+            let age = match self.ack {
+                AckLevel::Log => self.pace.age(self.flush.max_age, status.staged),
+                AckLevel::Store if status.staged == 0 => STORE_AGE.min(self.flush.max_age),
+                AckLevel::Store => self.flush.max_age,
+            };
+            if status.hot_bytes >= self.flush.max_bytes
+                || status.age >= age
+                || self.draining.is_cancelled()
+            {
                 live.seal();
             }
         }
@@ -143,8 +164,14 @@ impl Sealer {
         }
         let label =
             TableLabel { tenant: live.tenant.to_string(), table: live.table.name.to_owned() };
-        let (stage, started) = (self.stage.clone(), Instant::now());
-        let written = tokio::task::spawn_blocking(move || stage.write(&sealed)).await;
+        let (stage, lock, started) = (self.stage.clone(), self.lock.clone(), Instant::now());
+        // It outlives this task when that is aborted, and no other process or
+        // start may look at the stage meanwhile.
+        let write = move || {
+            let _lock = lock;
+            stage.write(&sealed)
+        };
+        let written = tokio::task::spawn_blocking(write).await;
         let staged = match written {
             Ok(Ok(staged)) => staged,
             Ok(Err(error)) => {
@@ -158,6 +185,8 @@ impl Sealer {
         };
         self.metrics.stage_seconds.observe(started.elapsed().as_secs_f64());
         tracing::debug!(table = label.table, first = %staged.first, last = %staged.last, bytes = staged.bytes, "staged");
+        self.pace.staged(staged.bytes);
+        self.metrics.staged_bytes.inc_by(staged.bytes);
         live.staged(staged);
         self.appender.release();
         self.committers.wake(live);
@@ -173,9 +202,16 @@ impl Sealer {
         m.memory_used_bytes.set(self.budget.used() as i64);
         m.memory_limit_bytes.set(self.budget.limit() as i64);
         m.stage_bytes.set(self.stage.bytes() as i64);
+        let mut free = self.stage_max_bytes.saturating_sub(self.stage.bytes());
         if let Ok(space) = self.disk.space() {
             m.disk_free_bytes.set(space.free as i64);
+            free = free.min(self.disk.room(Class::Ingest));
         }
+        if let Some(cache) = &self.cache {
+            cache.shed();
+        }
+        m.stage_free_bytes.set(free as i64);
+        m.stage_lasts_seconds.set(self.pace.lasts(free));
         for live in self.live.all() {
             let status = live.status();
             let label =

@@ -17,6 +17,16 @@ pub enum Sync {
     Off,
 }
 
+/// What an ack promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckLevel {
+    /// The rows are in this node's log.
+    Log,
+    /// The rows are in their table: whatever this node loses, they stay. Acks
+    /// wait for the commit, and are refused while the store is away.
+    Store,
+}
+
 #[derive(Debug, Clone)]
 pub struct WalSettings {
     pub dir: PathBuf,
@@ -34,6 +44,14 @@ pub struct StageSettings {
     pub max_bytes: u64,
 }
 
+/// Local copies of committed files of a remote store.
+#[derive(Debug, Clone)]
+pub struct CacheSettings {
+    pub dir: PathBuf,
+    /// Bytes of all copies; the oldest ones go first. 0 keeps none.
+    pub max_bytes: u64,
+}
+
 #[derive(Debug, Clone)]
 pub struct FlushSettings {
     /// Age of a table's oldest hot row at which it is sealed.
@@ -44,8 +62,10 @@ pub struct FlushSettings {
 
 #[derive(Debug, Clone)]
 pub struct Settings {
+    pub ack: AckLevel,
     pub wal: WalSettings,
     pub stage: StageSettings,
+    pub cache: CacheSettings,
     pub flush: FlushSettings,
     /// Share of the data volume that is kept free, 0.0 to 1.0; below it
     /// appends are refused.
@@ -57,6 +77,7 @@ impl Settings {
     pub fn under(dir: impl Into<PathBuf>) -> Settings {
         let dir = dir.into();
         Settings {
+            ack: AckLevel::Log,
             wal: WalSettings {
                 dir: dir.join("wal"),
                 sync: Sync::Always,
@@ -64,6 +85,7 @@ impl Settings {
                 max_bytes: 1 << 30,
             },
             stage: StageSettings { dir: dir.join("stage"), max_bytes: 10 << 30 },
+            cache: CacheSettings { dir: dir.join("cache"), max_bytes: 4 << 30 },
             flush: FlushSettings { max_age: Duration::from_secs(60), max_bytes: 64 << 20 },
             disk_reserve: 0.05,
         }

@@ -68,6 +68,11 @@ pub trait Source: Send + Sync {
     /// Where [`Place::Stage`](crate::Place::Stage) paths are read.
     fn stage(&self) -> Arc<dyn object_store::ObjectStore>;
 
+    /// Bytes that statements may spill to this node's disk at the moment.
+    fn spill_room(&self) -> u64 {
+        u64::MAX
+    }
+
     /// The books (L1); empty where nothing is ingested.
     fn ledger(&self) -> Vec<LedgerRow>;
 

@@ -15,15 +15,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::append::{Appender, Writer};
 use crate::books::Books;
+use crate::cache::{self, Cache, Cached};
 use crate::commit::{Committers, Flushed, Shared};
-use crate::disk::{Disk, Space};
-use crate::live::LiveSet;
+use crate::disk::{Class, Disk, Space};
+use crate::drain::Left;
+use crate::live::{Live, LiveSet};
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::recover::{self, Recovered};
 use crate::seal::{self, Sealer, Sealing};
 use crate::stage::Stage;
 use crate::store::Store;
-use crate::{Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
+use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
 
 /// What a node gives to its storage.
 pub struct Components {
@@ -45,12 +48,19 @@ pub struct Storage {
     committers: Arc<Committers>,
     sealing: Sealing,
     stage: Arc<Stage>,
+    /// `None` on a local store.
+    cache: Option<Arc<Cache>>,
     store: Store,
     disk: Arc<Disk>,
+    pace: Arc<Pace>,
     budget: Budget,
     settings: Settings,
     tasks: Mutex<JoinSet<()>>,
     cancel: CancellationToken,
+    draining: CancellationToken,
+    reopen: CancellationToken,
+    /// The books as the start found them.
+    recovered: Vec<LedgerRow>,
     /// Cancelled when the log's thread has ended.
     log_ended: CancellationToken,
 }
@@ -64,6 +74,12 @@ pub struct Status {
     /// Why appends are refused, if they are.
     pub refusing: Option<String>,
     pub stage_bytes: u64,
+    pub stage_limit_bytes: u64,
+    /// Until the stage is full at the rate of late, if nothing is committed;
+    /// `null` when nothing is staged.
+    pub stage_lasts_seconds: Option<u64>,
+    /// Bytes of local copies of committed files.
+    pub cache_bytes: u64,
     pub memory_used_bytes: u64,
     pub memory_limit_bytes: u64,
     pub disk: Option<Space>,
@@ -99,21 +115,32 @@ impl Storage {
         settings.validate()?;
         let metrics = Metrics::new(registry);
         let disk = Arc::new(Disk::new(&settings.wal.dir, settings.disk_reserve));
-        let Recovered { log, wal_id, stage, progress, live, books } = {
+        let (Recovered { log, wal_id, stage, progress, lineage, live, books }, cache) = {
             let (settings, catalog, store, budget, metrics) =
                 (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
             let runtime = tokio::runtime::Handle::current();
+            let disk = disk.clone();
             tokio::task::spawn_blocking(move || {
-                recover::run(&settings, catalog, &store, &budget, meter, &metrics, &runtime)
+                let recovered =
+                    recover::run(&settings, catalog, &store, &budget, meter, &metrics, &runtime)?;
+                // Files of a local store are on this disk already.
+                let cache = match store.local_root() {
+                    Some(_) => None,
+                    None => Some(Arc::new(Cache::open(&settings.cache, disk, metrics)?)),
+                };
+                Ok::<_, Error>((recovered, cache))
             })
             .await
             .map_err(|panic| Error::Internal(format!("recovery panicked: {panic}")))??
         };
 
-        let cancel = CancellationToken::new();
-        let log_ended = CancellationToken::new();
+        let recovered = books.read(&live);
+        let (cancel, draining) = (CancellationToken::new(), CancellationToken::new());
+        let (log_ended, reopen) = (CancellationToken::new(), CancellationToken::new());
         let (entered, mut new_tables) = tokio::sync::mpsc::unbounded_channel();
+        let lock = log.files();
         let writer = Writer {
+            start: log.last(),
             log,
             settings: settings.wal.clone(),
             live: live.clone(),
@@ -127,13 +154,19 @@ impl Storage {
         };
         let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
         appender.release();
+        let pace = Arc::new(Pace::default());
+        let (offers, offered) = cache::channel();
         let shared = Shared {
             store: store.clone(),
             stage: stage.clone(),
             wal_id,
             progress,
+            lineage,
+            reopen: reopen.clone(),
             books: books.clone(),
             appender: appender.clone(),
+            pace: pace.clone(),
+            copies: cache.is_some().then_some(offers),
             metrics: metrics.clone(),
         };
         let committers = Arc::new(Committers::new(shared, cancel.child_token()));
@@ -141,6 +174,7 @@ impl Storage {
 
         let (sealing, inbox) = seal::channel();
         let sealer = Sealer {
+            ack: settings.ack,
             flush: settings.flush.clone(),
             wal: settings.wal.clone(),
             stage_max_bytes: settings.stage.max_bytes,
@@ -150,10 +184,17 @@ impl Storage {
             committers: committers.clone(),
             budget: budget.clone(),
             disk: disk.clone(),
+            cache: cache.clone(),
+            pace: pace.clone(),
             metrics,
+            lock,
+            draining: draining.clone(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(sealer.run(inbox, cancel.clone()));
+        if let Some(cache) = &cache {
+            tasks.spawn(cache::run(cache.clone(), offered));
+        }
         let enter = committers.clone();
         tasks.spawn(async move {
             while let Some(live) = new_tables.recv().await {
@@ -168,12 +209,17 @@ impl Storage {
             committers,
             sealing,
             stage,
+            cache,
             store,
             disk,
+            pace,
             budget,
             settings,
             tasks: Mutex::new(tasks),
             cancel,
+            draining,
+            reopen,
+            recovered,
             log_ended,
         }))
     }
@@ -186,13 +232,38 @@ impl Storage {
     /// Seals, stages and commits everything acked before the call. An error
     /// means that it is as safe as before, but not all of it is committed.
     pub async fn flush(&self) -> Result<Vec<Flushed>, Error> {
-        self.sealing.all().await?;
-        let mut reached = Vec::new();
-        for live in self.live.all() {
-            reached.extend(self.committers.flush(&live).await?);
+        loop {
+            let staged = self.sealing.all().await;
+            let mut reached = Vec::new();
+            for live in self.live.all() {
+                reached.extend(self.committers.flush(&live).await?);
+            }
+            self.appender.release();
+            let full = self.stage.bytes() >= self.settings.stage.max_bytes;
+            match staged {
+                Ok(()) => return Ok(reached),
+                // The stage was full, and has room now for what comes next.
+                Err(Error::Busy(_)) if !full => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.appender.release();
-        Ok(reached)
+    }
+
+    /// Takes no more rows, writes out and commits those there are, and says what
+    /// is left to do. Ask again until that is nothing; there is no way back but
+    /// to open the storage anew.
+    pub async fn drain(&self) -> Result<Left, Error> {
+        self.appender.close("the node is draining: send to another one".into());
+        self.draining.cancel();
+        // What was queued before is in the log and in its table after this.
+        self.appender.sync().await?;
+        Ok(Left::of(&self.live, &self.stage, &self.appender.status()))
+    }
+
+    /// The books as the start found them: what is in flight there was in the
+    /// log or the stage and not committed yet, as far as was known.
+    pub fn recovered(&self) -> &[LedgerRow] {
+        &self.recovered
     }
 
     /// Ready means recovered and accepting; the store may be away.
@@ -200,7 +271,13 @@ impl Storage {
         if self.log_ended.is_cancelled() {
             return Err("the write-ahead log has stopped".into());
         }
-        self.appender.refusing().map_or(Ok(()), Err)
+        self.appender.refusing().or_else(|| self.store_missed()).map_or(Ok(()), Err)
+    }
+
+    /// Resolves when the storage is to be shut down and opened anew, because its
+    /// log needs a new id (faults.md F42). Nothing is taken in meanwhile.
+    pub async fn parted(&self) {
+        self.reopen.cancelled().await;
     }
 
     /// Resolves when a task of storage has ended though nobody asked it to.
@@ -278,11 +355,29 @@ impl Storage {
             wal_last_position: log.last.0,
             refusing: self.appender.refusing(),
             stage_bytes: self.stage.bytes(),
+            stage_limit_bytes: self.settings.stage.max_bytes,
+            stage_lasts_seconds: self.stage_lasts(),
+            cache_bytes: self.cache.as_ref().map_or(0, |cache| cache.bytes()),
             memory_used_bytes: self.budget.used(),
             memory_limit_bytes: self.budget.limit(),
             disk: self.disk.space().ok(),
             tables,
         }
+    }
+
+    /// Why rows that are acked by the store alone cannot be taken.
+    fn store_missed(&self) -> Option<String> {
+        if self.settings.ack == AckLevel::Log {
+            return None;
+        }
+        let tables = self.live.all();
+        tables.iter().find_map(|live| live_behind(live))
+    }
+
+    fn stage_lasts(&self) -> Option<u64> {
+        let free = self.settings.stage.max_bytes.saturating_sub(self.stage.bytes());
+        let seconds = self.pace.lasts(free);
+        seconds.is_finite().then_some(seconds as u64)
     }
 
     pub fn settings(&self) -> &Settings {
@@ -293,8 +388,27 @@ impl Storage {
 #[async_trait]
 impl Sink for Storage {
     async fn append(&self, batch: Batch) -> Result<Ack, Refusal> {
-        self.appender.append(batch).await
+        if self.settings.ack == AckLevel::Log {
+            return self.appender.append(batch).await;
+        }
+        let (tenant, table) = (batch.tenant.clone(), batch.table.name);
+        // What would wait for an absent store comes back soon and is taken then;
+        // taken now it would come back all the same, and be there twice.
+        if let Some(reason) = self.live.get(&tenant, table).and_then(|live| live_behind(&live)) {
+            return Err(Refusal::unavailable(format!("ack.level is store: {reason}")));
+        }
+        let ack = self.appender.append(batch).await?;
+        match self.live.get(&tenant, table) {
+            Some(live) => live.reaches(ack.position).await,
+            None => return Err(Refusal::unavailable(format!("table {table} is gone"))),
+        }
+        Ok(ack)
     }
+}
+
+/// Why a table cannot be committed to at the moment, if it cannot.
+fn live_behind(live: &Live) -> Option<String> {
+    (0..live.outputs().len()).find_map(|output| live.incomplete(output))
 }
 
 impl Source for Storage {
@@ -306,8 +420,16 @@ impl Source for Storage {
         self.live.catalog()
     }
 
+    /// Recent files come from their local copies, if there are any.
     fn store(&self) -> Arc<dyn ObjectStore> {
-        self.store.objects()
+        match &self.cache {
+            Some(cache) => Arc::new(Cached::new(self.store.objects(), cache.clone())),
+            None => self.store.objects(),
+        }
+    }
+
+    fn spill_room(&self) -> u64 {
+        self.disk.room(Class::Spill)
     }
 
     fn stage(&self) -> Arc<dyn ObjectStore> {

@@ -16,6 +16,7 @@
 //! | [`nezha`] | recorded telemetry through `cloudsail replay` |
 //! | [`crash`] | SIGKILL at random moments and at every named stage |
 //! | [`full`] | a full disk |
+//! | [`outage`] | draining a node, adopting a dead one's folder |
 //! | [`pressure`] | memory and log at their bounds |
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
@@ -35,6 +36,7 @@ mod crash;
 mod examples;
 mod full;
 mod nezha;
+mod outage;
 mod pressure;
 mod readers;
 mod sdk;

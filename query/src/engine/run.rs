@@ -130,6 +130,7 @@ impl Planned {
 async fn plan(entry: &Entry, query: &Query, share: &Share) -> Result<Planned, Error> {
     let core = &entry.core;
     let Admitted { statement, explains } = sandbox::admit(&query.sql)?;
+    core.base.bound_spill(core.source.spill_room())?;
     let env = core.base.env(share);
     let now = entry.activity.started_unix_nano;
     let view =

@@ -26,6 +26,7 @@ const SPILL_PREFIX: &str = "datafusion-";
 pub(crate) struct Base {
     state: SessionState,
     env: RuntimeEnv,
+    spill_bytes: u64,
     pub stores: Arc<Stores>,
     pub promoted: attributes::Promoted,
 }
@@ -54,12 +55,21 @@ impl Base {
         let tables = source.catalog().tables().iter();
         let promotions = tables.flat_map(|def| &def.promotions);
         let promoted = promotions.map(|p| (p.scope, p.key.clone())).collect();
-        Ok(Base { state, env, stores, promoted: Arc::new(promoted) })
+        let spill_bytes = settings.spill_bytes;
+        Ok(Base { state, env, spill_bytes, stores, promoted: Arc::new(promoted) })
     }
 
     /// An environment that holds at most its share.
     pub fn env(&self, share: &Share) -> Arc<RuntimeEnv> {
         Arc::new(RuntimeEnv { memory_pool: share.pool(), ..self.env.clone() })
+    }
+
+    /// From now on all statements together spill at most `room` more bytes,
+    /// within their own bound: a disk that runs short is left to ingest.
+    pub fn bound_spill(&self, room: u64) -> Result<(), Error> {
+        let disk = &self.env.disk_manager;
+        let most = disk.used_disk_space().saturating_add(room).min(self.spill_bytes);
+        Ok(disk.set_max_temp_directory_size(most)?)
     }
 
     /// A session over a catalog. `now()` is the moment the statement began,
@@ -120,7 +130,7 @@ fn clear_spill(dir: &Path) -> Result<(), Error> {
             ErrorKind::Unavailable,
             format!("the spill directory {dir} cannot be used: {error}"),
         )
-        .with_hint("let this process write there, or move stage.dir, beside which it lies")
+        .with_hint("let this process write there, or set query.spill_dir to another folder")
     };
     std::fs::create_dir_all(dir).map_err(failed)?;
     for entry in std::fs::read_dir(dir).map_err(failed)? {

@@ -1,6 +1,7 @@
 //! Deadline, rows, memory, permits, cancellation.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -127,6 +128,27 @@ async fn sec_s22_memory_is_shared_and_spilled() {
     let error = asker.error(join).await;
     assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
     assert!(error.hint().is_some_and(|hint| hint.contains("query.memory")));
+}
+
+/// Scenario: a sort that must spill, while the disk runs short and after.
+/// Guarantees: F14, that statement fails alone and says why; others answer, and
+/// it succeeds when there is space again.
+#[tokio::test]
+async fn fault_f14_a_short_disk_fails_the_spilling_statement_alone() {
+    let source = rows(1);
+    let asker = asker_with(&source, |s| {
+        s.concurrency = 1;
+        s.memory = 16 << 20;
+    });
+    let sort =
+        "SELECT repeat(CAST(value AS VARCHAR), 4) AS t FROM generate_series(1, 400000) ORDER BY t";
+    source.spill_room.store(0, Ordering::Relaxed);
+    let error = asker.error(sort).await;
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
+    assert!(error.to_string().contains("spill space"), "{error}");
+    assert_eq!(asker.rows("SELECT count(*) FROM spans").await, ["1"]);
+    source.spill_room.store(u64::MAX, Ordering::Relaxed);
+    assert_eq!(asker.ask(sort).await.0.len(), 400_000);
 }
 
 /// Scenario: one permit, held by a statement that does not end.

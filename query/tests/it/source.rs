@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::json::ReaderBuilder;
@@ -32,6 +33,8 @@ pub struct TestSource {
     shelves: Mutex<HashMap<&'static str, Shelf>>,
     pub ledger: Mutex<Vec<LedgerRow>>,
     pub segments: Mutex<Vec<SegmentInfo>>,
+    /// What the disk is said to have for spilling.
+    pub spill_room: AtomicU64,
 }
 
 impl TestSource {
@@ -47,6 +50,7 @@ impl TestSource {
             shelves: Mutex::default(),
             ledger: Mutex::default(),
             segments: Mutex::default(),
+            spill_room: AtomicU64::new(u64::MAX),
         })
     }
 
@@ -192,6 +196,10 @@ impl Source for TestSource {
 
     fn stage(&self) -> Arc<dyn ObjectStore> {
         self.stage.clone()
+    }
+
+    fn spill_room(&self) -> u64 {
+        self.spill_room.load(Ordering::Relaxed)
     }
 
     fn ledger(&self) -> Vec<LedgerRow> {

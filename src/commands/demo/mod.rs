@@ -24,7 +24,7 @@ use crate::client::Client;
 use crate::clock::SystemClock;
 use crate::config::{Config, Sources};
 use crate::shutdown::Signals;
-use crate::wiring::Daemon;
+use crate::wiring::{Daemon, Ending};
 use shop::Shop;
 
 pub async fn run(demo: Demo) -> Result<ExitCode> {
@@ -39,7 +39,10 @@ pub async fn run(demo: Demo) -> Result<ExitCode> {
     let outcome = match told {
         Ok(true) => tokio::select! {
             _ = signals.next() => Ok(()),
-            failure = daemon.failed() => Err(failure),
+            ending = daemon.ended() => Err(match ending {
+                Ending::Failed(failure) => failure,
+                Ending::StartOver => anyhow::anyhow!("the demo's folder is an older copy; start it again"),
+            }),
         },
         Ok(false) => Ok(()),
         Err(error) => Err(error),

@@ -65,6 +65,10 @@ impl LiveSet {
         (live.clone(), new)
     }
 
+    pub fn get(&self, tenant: &Tenant, table: &'static str) -> Option<Arc<Live>> {
+        self.tables.read().get(&(tenant.clone(), table)).cloned()
+    }
+
     pub fn all(&self) -> Vec<Arc<Live>> {
         let mut all: Vec<Arc<Live>> = self.tables.read().values().cloned().collect();
         all.sort_by(|a, b| (&a.tenant, a.table.name).cmp(&(&b.tenant, b.table.name)));

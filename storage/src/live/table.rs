@@ -6,6 +6,7 @@ use std::time::Duration;
 use arrow::error::ArrowError;
 use parking_lot::Mutex;
 use schema::{Budget, Door, Position, Reservation, TableDef, Tenant};
+use tokio::sync::watch;
 
 use super::buffer::{Buffer, Counts, Run, add_counts};
 use crate::snapshot::Snapshot;
@@ -20,6 +21,8 @@ pub struct Live {
     pub tenant: Tenant,
     pub table: Arc<TableDef>,
     state: Mutex<State>,
+    /// Up to where every output is committed.
+    reached: watch::Sender<Position>,
 }
 
 #[derive(Debug)]
@@ -94,7 +97,8 @@ impl Live {
             outputs: outputs.collect(),
             persisted,
         };
-        Live { tenant, table, state: Mutex::new(state) }
+        let (state, reached) = (Mutex::new(state), watch::Sender::new(Position::ZERO));
+        Live { tenant, table, state, reached }
     }
 
     /// The tables this one is committed to.
@@ -130,6 +134,20 @@ impl Live {
             runs: buffer.runs,
         }));
         true
+    }
+
+    /// Seals rows up to `start`, so that a range never holds rows from before
+    /// and after it.
+    pub fn part(&self, start: Position) {
+        let begun = self.state.lock().buffer.first;
+        if begun.is_some_and(|first| first <= start) {
+            self.seal();
+        }
+    }
+
+    /// Whether a staged range ends here.
+    pub fn staged_up_to(&self, position: Position) -> bool {
+        self.state.lock().staged.iter().any(|staged| staged.last == position)
     }
 
     /// The oldest sealed stretch, in the form that is staged.
@@ -172,7 +190,15 @@ impl Live {
             slot.committed = Some(committed);
         }
         let low = state.outputs.iter().map(Output::watermark).min().unwrap_or(Position::ZERO);
+        self.reached.send_replace(low);
         state.staged.extract_if(.., |staged| staged.last <= low).collect()
+    }
+
+    /// Resolves when every output has committed the rows up to `position`.
+    pub async fn reaches(&self, position: Position) {
+        let mut reached = self.reached.subscribe();
+        // The sender lives as long as this does.
+        let _ = reached.wait_for(|low| *low >= position).await;
     }
 
     /// An output's table does not exist on the store: nothing is missing.

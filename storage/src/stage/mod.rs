@@ -20,6 +20,7 @@
 //! | --- | --- |
 //! | [`manifest`] | the JSON of a range, its plan, and how both are read back |
 //! | [`write`] | seal → derived tables → days → Parquet → manifest |
+//! | [`rebrand`] | ranges under a renewed log's id |
 //! | [`recover`] | what a start finds: ranges, plans, leftovers, foreign ones |
 //! | [`upload`] | staged files to a remote store, under their final names |
 //!
@@ -27,6 +28,7 @@
 //! committed already (the table's watermark tells).
 
 pub mod manifest;
+mod rebrand;
 mod recover;
 pub mod upload;
 mod write;
@@ -48,6 +50,7 @@ use crate::store::local::DurableLocal;
 use crate::store::tree::{self, Tree};
 use crate::{DataFile, Error, Place, StageSettings};
 
+pub use rebrand::rebrand;
 pub use upload::upload;
 
 /// How long a committed file's local copy outlives its release: longer than a
@@ -164,6 +167,17 @@ impl Stage {
         self.doomed.lock().extend(local.map(|file| (when, root.join(&file.path))));
         self.sweep();
         Ok(())
+    }
+
+    /// The local files of a range that are on their way to a remote store, and
+    /// the objects they are copies of. They stay for a while after the release.
+    pub fn copies<'a>(
+        &'a self,
+        staged: &'a Staged,
+    ) -> impl Iterator<Item = (PathBuf, String)> + 'a {
+        let files = staged.outputs.iter().flat_map(|output| &output.files);
+        let local = files.filter(|file| file.place == Place::Stage);
+        local.map(|file| (self.own.tree().root().join(&file.path), file.path.clone()))
     }
 
     /// Bytes staged and not released.

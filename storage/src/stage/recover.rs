@@ -124,7 +124,7 @@ impl Stage {
 }
 
 /// Removes a file and every temporary form of it.
-fn discard(path: &Path) -> Result<(), Error> {
+pub(super) fn discard(path: &Path) -> Result<(), Error> {
     remove(path)?;
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
     for other in entries(folder)? {
@@ -143,12 +143,12 @@ fn is_temp(path: &Path) -> bool {
     suffix.is_some_and(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn remove(path: &Path) -> Result<(), Error> {
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
     tree::remove(path)
         .map_err(Error::disk(format!("leftover {} could not be removed", path.display())))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let context = || format!("folder {} could not be listed", folder.display());
     let listed = match std::fs::read_dir(folder) {
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FlockOperation, OFlags};
 
 use super::files::{File, Files, QUARANTINE};
+use super::{identity, segment};
 use crate::Error;
 
 /// Held for as long as the folder is in use; its content says nothing.
@@ -38,12 +39,19 @@ impl Disk {
         let lock = lock.map_err(failed("opening its lock file"))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Disk { dir, _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Settings(format!(
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::InUse(format!(
                 "write-ahead log folder {} is in use by another cloudsail; stop that one or give this one its own wal.dir",
                 dir.display()
             ))),
             Err(errno) => Err(failed("locking it")(errno.into())),
         }
+    }
+
+    /// Whether a folder holds a log. Changes nothing.
+    pub fn holds_log(dir: &Path) -> bool {
+        let ours = |name: &str| name == identity::NAME || segment::parse_name(name).is_some();
+        let listed = fs::read_dir(dir).into_iter().flatten().flatten();
+        listed.map(|entry| entry.file_name()).any(|name| name.to_str().is_some_and(ours))
     }
 
     fn handle(file: fs::File) -> Box<dyn File> {

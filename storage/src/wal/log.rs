@@ -265,6 +265,11 @@ impl Log {
         Position(self.next.0 - 1)
     }
 
+    /// The log's folder. Who holds it keeps the folder locked.
+    pub fn files(&self) -> Arc<dyn Files> {
+        self.files.clone()
+    }
+
     pub fn wal_id(&self) -> WalId {
         self.identity.lock().wal_id
     }

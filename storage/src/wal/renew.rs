@@ -15,21 +15,30 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use schema::{Position, Tenant, WalId};
+use schema::{Door, Position, Tenant, WalId};
 
 use super::identity::Identity;
-use super::ledger::Accepted;
+use super::ledger::{Accepted, Tally};
 use super::rows::Encoder;
 use super::{Entry, Log, Opened, segment};
 use crate::settings::Sync;
 use crate::{Error, WalSettings};
 
 impl Log {
-    /// Moves every record above `wanted` to a log with a new id and gives that
-    /// log. Positions go on above the old ones; the books start anew with what
-    /// was moved. After an error, open the folder again.
-    pub fn renew(self, wanted: &dyn Fn(&Tenant, &str) -> Position) -> Result<Opened, Error> {
-        let wal_id = WalId(uuid::Uuid::new_v4().as_u128());
+    /// Moves every record above `wanted` to a log with the id `wal_id` and gives
+    /// that log. Positions go on above the old ones; the books start anew with
+    /// what was moved and with `kept`, the rows that wait elsewhere for a commit
+    /// under the new id. After an error, open the folder again.
+    pub fn renew(
+        self,
+        wal_id: WalId,
+        kept: &[(Tenant, String, Vec<(Door, u64)>)],
+        wanted: &dyn Fn(&Tenant, &str) -> Position,
+    ) -> Result<Opened, Error> {
+        let mut accepted = Accepted::default();
+        for (tenant, table, counts) in kept {
+            accepted.add(&(tenant.clone(), table.clone()), Tally::of(counts));
+        }
         let mut old = self.identity.lock().clone();
         old.leftover = Some(wal_id);
         old.write(&*self.files)?;
@@ -41,7 +50,7 @@ impl Log {
             wal_id,
             boot: 1,
             floor,
-            accepted: Accepted::default(),
+            accepted: accepted.clone(),
             missed: Vec::new(),
             leftover: Some(old.wal_id),
         };
@@ -53,7 +62,7 @@ impl Log {
             settings: WalSettings { sync: Sync::Off, max_bytes: u64::MAX, ..settings.clone() },
             encoder: Encoder::new()?,
             buffer: Vec::new(),
-            accepted: Accepted::default(),
+            accepted,
             next: floor,
             closed: Vec::new(),
             end: None,

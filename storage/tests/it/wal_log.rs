@@ -1,10 +1,13 @@
 //! The log without faults: append, restart, replay, release.
 
-use schema::{Catalog, ColumnType, Door, Position, Promotion, Scope};
+use schema::{Catalog, ColumnType, Door, Position, Promotion, Scope, WalId};
 use storage::Sync;
 use storage::wal::memory::{Fault, Faults, Survives};
 
 use super::wal_world::{World, accepted, lost, names, replay, replay_above, replayed};
+
+/// The id that a renewed log gets.
+const NEW: WalId = WalId(0xabc);
 
 /// Scenario: groups over tenants and tables, a restart, and a replay above
 /// what is said to be staged per table.
@@ -211,7 +214,7 @@ fn inv_d4_a_renewed_log_holds_what_was_wanted() {
         world.log(&mut log, &[&format!("r{n}"), "twin"]).unwrap();
     }
     drop(log);
-    let renewed = world.open().log.renew(&|_, _| Position(2)).unwrap();
+    let renewed = world.open().log.renew(NEW, &[], &|_, _| Position(2)).unwrap();
     assert_ne!(renewed.wal_id, old);
     assert_eq!(accepted(&renewed).values().sum::<u64>(), 4);
     let mut log = renewed.log;
@@ -237,7 +240,7 @@ fn inv_d4_a_renewal_is_all_or_nothing() {
         world.log(&mut log, &["b"]).unwrap();
         let fault = Fault { after: operation, times: u32::MAX };
         world.files.set_faults(Faults { all: fault, ..Faults::default() });
-        let done = log.renew(&|_, _| Position::ZERO).is_ok();
+        let done = log.renew(NEW, &[], &|_, _| Position::ZERO).is_ok();
         world.files.crash(Survives::Chance(u64::from(operation)));
         let opened = world.open();
         assert_eq!(replayed(&opened.log), ["a", "b"], "operation {operation}");

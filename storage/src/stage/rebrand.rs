@@ -1,0 +1,90 @@
+//! Staged ranges under the new id of a log that was renewed.
+
+use std::path::{Path, PathBuf};
+
+use schema::WalId;
+
+use super::Staged;
+use super::manifest::{FOLDER, Manifest, State};
+use super::recover::{discard, entries, remove};
+use crate::store::tree::{Publish, Tree};
+use crate::{DataFile, Error, Place};
+
+/// Gives what `old` staged the names and manifests of `new`, and lets go of the
+/// ranges that `committed` knows of. Positions stay: the renewed log's own begin
+/// above them. Broken off, it is done again from the start.
+pub fn rebrand(
+    own: &Tree,
+    store: Option<&Tree>,
+    (old, new): (WalId, WalId),
+    committed: &dyn Fn(&Staged) -> bool,
+) -> Result<(), Error> {
+    for path in entries(&own.root().join(FOLDER))? {
+        if path.extension().is_none_or(|extension| extension != "json") || !named(&path, old) {
+            continue;
+        }
+        let manifest = Manifest::read(&path, old)?;
+        let root = match (&manifest.state, store) {
+            (State::Planned(_), _) => manifest.root.clone(),
+            (State::Staged(_), Some(store)) => store.root().to_owned(),
+            (State::Staged(_), None) => own.root().to_owned(),
+        };
+        match manifest.state {
+            State::Planned(files) => {
+                for file in &files {
+                    discard(&root.join(file))?;
+                }
+            }
+            State::Staged(range) => {
+                let staged = range.into_staged(&path)?;
+                if !committed(&staged) {
+                    let renamed = rename(own, store, &staged, (old, new))?;
+                    Manifest::staged(new, &root, &renamed).write(own, &renamed.manifest)?;
+                }
+            }
+        }
+        remove(&path)?;
+    }
+    Ok(())
+}
+
+fn rename(
+    own: &Tree,
+    store: Option<&Tree>,
+    staged: &Staged,
+    (old, new): (WalId, WalId),
+) -> Result<Staged, Error> {
+    let mut renamed = staged.clone();
+    renamed.manifest = PathBuf::from(renew(&staged.manifest.to_string_lossy(), old, new));
+    for file in renamed.outputs.iter_mut().flat_map(|output| &mut output.files) {
+        let path = renew(&file.path, old, new);
+        let tree = match file.place {
+            Place::Stage => own,
+            Place::Store => store.unwrap_or(own),
+        };
+        let (from, to) = (tree.root().join(&file.path), tree.root().join(&path));
+        // There already: an earlier attempt came as far as here.
+        if !to.is_file() {
+            let failed =
+                Error::disk(format!("staged file {} could not be renamed", from.display()));
+            tree.rename(&from, &to, Publish::Create).map_err(failed)?;
+        }
+        let origin = file.origin.map(|origin| crate::Origin { wal_id: new, ..origin });
+        *file = DataFile { path, origin, ..file.clone() };
+    }
+    Ok(renamed)
+}
+
+/// The last mention of the old id: a tenant's folder may look like one.
+fn renew(path: &str, old: WalId, new: WalId) -> String {
+    let (old, new) = (old.to_string(), new.to_string());
+    match path.rsplit_once(&old) {
+        Some((before, after)) => format!("{before}{new}{after}"),
+        None => path.to_owned(),
+    }
+}
+
+fn named(path: &Path, log: WalId) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| name.starts_with(&log.to_string()))
+}
