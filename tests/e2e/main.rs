@@ -10,6 +10,7 @@
 //! | [`otlp`] | requests, encodings, and what an answer means to a sender |
 //! | [`expect`] | SQL expressions and what they must give |
 //! | `programs` | Python, Node and the servers on them, and what happens without them |
+//! | [`remote`] | a daemon on an S3 server |
 //! | [`vertical`] | rows by SQL before and after flush, restart and SIGKILL |
 //! | [`examples`] | the four example files of the OTLP specification |
 //! | [`sdk`] | the Python and JavaScript SDKs as senders |
@@ -39,6 +40,7 @@ mod full;
 mod nezha;
 mod pressure;
 mod readers;
+mod remote;
 mod sdk;
 mod shutdown;
 mod usage;

@@ -6,10 +6,16 @@ mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
 mod node;
+#[path = "../../../tests/clients/programs.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
+mod programs;
 mod stage_outbox;
 mod stage_world;
+mod store_answers;
 mod store_faulty;
 mod store_local;
+mod store_remote;
+mod store_scripted;
 mod table_change;
 mod table_commit;
 mod wal_damage;
