@@ -239,17 +239,20 @@ impl Cli {
     }
 }
 
+/// The environment, but for names and values that are not Unicode: those
+/// cannot be meant for this.
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
 impl Configuration {
     /// The layers that the command line and the environment name.
     pub fn sources(&self) -> Sources {
         Sources {
             files: self.config.clone(),
-            // A name or value that is not Unicode cannot be one of ours.
-            environment: std::env::vars_os()
-                .filter_map(|(name, value)| {
-                    Some((name.into_string().ok()?, value.into_string().ok()?))
-                })
-                .collect(),
+            environment: environment(),
             set: self.set.clone(),
             flags: Vec::new(),
         }

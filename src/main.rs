@@ -54,6 +54,11 @@ fn main() -> ExitCode {
             return ExitCode::from(if printed.is_ok() { code } else { FAILURE });
         }
     };
+    // Two crypto libraries are linked (object_store's and Delta's); TLS uses one.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("error: another crypto library was set up before this one");
+        return ExitCode::from(FAILURE);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Phase};
 use crate::bind::{Addresses, Listeners};
-use crate::cli::Usage;
+use crate::cli::{self, Usage};
 use crate::config::Config;
 use crate::{door, metrics, shutdown, usage};
 
@@ -229,33 +229,44 @@ pub fn in_use(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref::<storage::Error>(), Some(storage::Error::InUse(_)))
 }
 
+/// The store of a configuration, with what the environment says of credentials.
 pub fn open_store(config: &Config) -> Result<Store> {
-    let options = config.store.options.0.iter();
-    let options = options.map(|(key, value)| (key.clone(), value.0.clone())).collect();
-    Ok(Store::open(&config.store.url, &options)?)
+    let options = config.store.options.texts();
+    Ok(Store::open_in(&config.store.url, &options, &cli::environment())?)
 }
 
-/// Opens a store to read it: a URL, or a folder's path. One that is not there
-/// is an error, where the daemon would create it.
-pub fn open_existing(given: &str) -> Result<Store> {
+/// The URL of a store that a command line names by URL or by folder.
+pub fn store_url(given: &str) -> Result<String> {
     let path = Path::new(given);
-    let url = if !given.contains("://") && path.is_dir() {
-        let absolute = path.canonicalize().with_context(|| format!("cannot open {given}"))?;
-        let url = url::Url::from_file_path(absolute);
-        url.map_err(|()| anyhow!("{given} is not a usable path"))?.to_string()
-    } else {
-        given.to_owned()
-    };
-    let parsed = url::Url::parse(&url).map_err(|_| {
-        Usage(format!("{given:?} is neither a store's URL nor a folder; write file:///path"))
-    })?;
-    if parsed.scheme() == "file"
-        && let Ok(folder) = parsed.to_file_path()
-        && !folder.is_dir()
-    {
-        return Err(anyhow!("there is no store at {}; check the path", folder.display()));
+    if given.contains("://") {
+        return Ok(given.to_owned());
     }
-    Ok(Store::open(&url, &Default::default())?)
+    if !path.is_dir() {
+        let message =
+            format!("{given:?} is neither a store's URL nor a folder; write file:///path");
+        return Err(Usage(message).into());
+    }
+    let absolute = path.canonicalize().with_context(|| format!("cannot open {given}"))?;
+    let url = url::Url::from_file_path(absolute);
+    Ok(url.map_err(|()| anyhow!("{given} is not a usable path"))?.to_string())
+}
+
+/// Opens a configuration's store to read it. One that is not there is an error,
+/// where the daemon would create it.
+pub async fn open_existing(config: &Config) -> Result<Store> {
+    let url = url::Url::parse(&config.store.url).context("store.url is not a URL")?;
+    if url.scheme() == "file" {
+        let folder = url.to_file_path().unwrap_or_default();
+        if !folder.is_dir() {
+            return Err(anyhow!("there is no store at {}; check the path", folder.display()));
+        }
+        return open_store(config);
+    }
+    let store = open_store(config)?;
+    if store.is_empty().await? {
+        return Err(anyhow!("there is nothing at {url}; check bucket and prefix"));
+    }
+    Ok(store)
 }
 
 /// Creates a folder that only its owner may read (S26).

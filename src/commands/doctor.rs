@@ -13,13 +13,14 @@ use bytes::Bytes;
 use hyper::Method;
 use schema::Clock;
 use storage::disk::Disk;
+use storage::store::probe::Verdict;
 
 use crate::bind;
 use crate::cli::Configuration;
 use crate::client::Client;
 use crate::clock::SystemClock;
 use crate::commands::serve::reachable;
-use crate::config::{Config, keys};
+use crate::config::Config;
 use crate::wiring;
 
 /// An fsync slower than this makes every acknowledgement slow.
@@ -45,7 +46,7 @@ pub async fn run(given: &Configuration) -> Result<ExitCode> {
         report.say("config", Odd(warning.to_string()))?;
     }
     let wal = PathBuf::from(&config.wal.dir);
-    report.say("store", store(config).await)?;
+    store(config, &mut report).await?;
     report.say("clock", clock().await)?;
     for (name, dir) in [("wal.dir", &wal), ("stage.dir", &PathBuf::from(&config.stage.dir))] {
         report.say(name, folder(dir))?;
@@ -74,31 +75,31 @@ impl Report {
                 ("FAILED ", text)
             }
         };
-        writeln!(std::io::stdout(), "{mark} {what:<17} {text}")?;
+        writeln!(std::io::stdout(), "{mark} {what:<21} {text}")?;
         Ok(())
     }
 }
 
-async fn store(config: &Config) -> Found {
-    let url = keys::redact_userinfo(&config.store.url);
-    if config.store.url.starts_with("memory:") {
-        return Odd(format!("{url} is gone with the process; set store.url to keep what is sent"));
+async fn store(config: &Config, report: &mut Report) -> Result<()> {
+    let url = &config.store.url;
+    if url.starts_with("memory:") {
+        let text = format!("{url} is gone with the process; set store.url to keep what is sent");
+        return report.say("store", Odd(text));
     }
-    let started = Instant::now();
-    let probed = match wiring::open_store(config) {
-        Ok(store) => {
-            let name = format!("{}-{}", std::process::id(), SystemClock.now_unix_nano());
-            storage::store::probe(&store, &name).await.map_err(anyhow::Error::new)
-        }
-        Err(error) => Err(error),
+    let store = match wiring::open_store(config) {
+        Ok(store) => store,
+        Err(error) => return report.say("store", Failed(format!("{error:#}"))),
     };
-    let took = started.elapsed().as_millis();
-    match probed {
-        Ok(()) => Well(format!("{url} takes, keeps, gives back and deletes ({took} ms)")),
-        Err(error) => {
-            Failed(format!("{url}: {error:#}; check the address, permissions and credentials"))
-        }
+    let name = format!("{}-{}", std::process::id(), SystemClock.now_unix_nano());
+    for finding in storage::store::probe(&store, &name, &SystemClock).await {
+        let found = match finding.verdict {
+            Verdict::Well => Well(finding.text),
+            Verdict::Odd => Odd(finding.text),
+            Verdict::Failed => Failed(finding.text),
+        };
+        report.say(&format!("store {}", finding.step), found)?;
     }
+    Ok(())
 }
 
 async fn clock() -> Found {

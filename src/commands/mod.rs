@@ -34,7 +34,7 @@ use clap::CommandFactory as _;
 use crate::cli::{Cli, Command, Configuration};
 use crate::config::machine::Machine;
 use crate::config::{self as configuration, Invalid, Loaded, Sources};
-use crate::logging;
+use crate::{logging, wiring};
 
 /// What commands other than the daemon log unless `CLOUDSAIL_LOG` says otherwise.
 const QUIET: &str = "warn";
@@ -49,7 +49,7 @@ pub async fn run(mut cli: Cli) -> Result<ExitCode> {
     logging::start(given.log_format, filter)?;
     match command {
         Command::Serve(serve) => serve::run(&given, serve).await,
-        Command::Sql(sql) => sql::run(sql).await,
+        Command::Sql(sql) => sql::run(&given, sql).await,
         Command::Replay(replay) => replay::run(replay).await,
         Command::Demo(demo) => demo::run(demo).await,
         Command::Config(which) => config::run(&given, which),
@@ -64,6 +64,16 @@ pub async fn run(mut cli: Cli) -> Result<ExitCode> {
 /// The configuration that the command line and the environment describe.
 fn load(given: &Configuration) -> Result<Loaded, Invalid> {
     load_from(&given.sources())
+}
+
+/// The same for a store that a command names itself: `store.options` and the
+/// rest of the configuration go with it.
+fn load_for(given: &Configuration, store: Option<&str>) -> Result<Loaded> {
+    let mut sources = given.sources();
+    if let Some(store) = store {
+        sources.flags.push(("store.url", wiring::store_url(store)?.into(), "--store"));
+    }
+    Ok(load_from(&sources)?)
 }
 
 fn load_from(sources: &Sources) -> Result<Loaded, Invalid> {

@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use storage::store::shown;
 
 use crate::bind::Addresses;
 use crate::cli::{Configuration, Serve};
 use crate::clock::SystemClock;
-use crate::config::{Config, Loaded, keys};
+use crate::config::{Config, Loaded};
 use crate::shutdown::{self, Signals};
 use crate::wiring::{self, Daemon, Ending};
 
@@ -34,7 +35,7 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
     let Some(mut daemon) = start(&config, &mut signals).await? else {
         return Ok(ExitCode::SUCCESS);
     };
-    tracing::info!(node = %config.node.id, store = %keys::redact_userinfo(&config.store.url), "ready");
+    tracing::info!(node = %config.node.id, store = shown(&config.store.url), "ready");
     if let Some(path) = &serve.ports_file {
         write_ports(path, daemon.addresses())?;
     }
@@ -174,7 +175,7 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
     if let Some(address) = addresses.http {
         line("HTTP API", format!("http://{address}"));
     }
-    line("store", keys::redact_userinfo(&config.store.url));
+    line("store", shown(&config.store.url));
     line("log", config.wal.dir.clone());
     let door = match (addresses.otlp_http, addresses.otlp_grpc) {
         (Some(http), _) => Some((http, "http/protobuf")),

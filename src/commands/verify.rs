@@ -13,9 +13,9 @@ use crate::cli::{Configuration, Verify};
 use crate::wiring;
 
 pub async fn run(given: &Configuration, verify: Verify) -> Result<ExitCode> {
-    let config = super::load(given)?.config;
+    let config = super::load_for(given, verify.store.as_deref())?.config;
     let catalog = config.catalog();
-    let store = wiring::open_existing(verify.store.as_ref().unwrap_or(&config.store.url))?;
+    let store = wiring::open_existing(&config).await?;
     let tenant = Tenant::new(&verify.tenant)
         .map_err(|error| crate::cli::Usage(format!("--tenant: {error}")))?;
     let bar = progress(catalog.tables().len() as u64);

@@ -51,7 +51,10 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
             "every door is turned off; give at least one listen address",
         );
     }
-    store_url(config, &mut found);
+    for (key, message) in storage::store::problems(&config.store.url, &config.store.options.texts())
+    {
+        found.problem(&key, &message);
+    }
     let limits = &config.limits;
     if limits.max_request_bytes.0 == 0 {
         found.problem("limits.max_request_bytes", "limits.max_request_bytes must be above zero");
@@ -99,35 +102,6 @@ fn host_and_port(listen: &str) -> bool {
         let name = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         !host.is_empty() && host.chars().all(name) && port.parse::<u16>().is_ok()
     })
-}
-
-fn store_url(config: &Config, found: &mut Found<'_>) {
-    let given = &config.store.url;
-    let Ok(url) = url::Url::parse(given) else {
-        found.problem(
-            "store.url",
-            &format!("store.url: {given:?} is not a URL; write file:///absolute/path or memory://"),
-        );
-        return;
-    };
-    match url.scheme() {
-        "memory" => {}
-        "file" if url.to_file_path().is_ok_and(|path| path.is_absolute()) && url.path() != "/" => {}
-        "file" => found.problem(
-            "store.url",
-            "store.url: a file URL needs an absolute path, like file:///var/lib/cloudsail/store",
-        ),
-        scheme @ ("s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss") => found.problem(
-            "store.url",
-            &format!(
-                "store.url: {scheme}:// is not available in this version; use file:///absolute/path"
-            ),
-        ),
-        scheme => found.problem(
-            "store.url",
-            &format!("store.url: {scheme}:// is no store; use file:///absolute/path or memory://"),
-        ),
-    }
 }
 
 struct Found<'a> {

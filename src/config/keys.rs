@@ -6,6 +6,7 @@ use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use storage::store::{options, shown};
 
 use super::units::{Bytes, Count, Percent, Period, Switch, text};
 
@@ -89,11 +90,14 @@ door!(Postgres, "4322", "Address for the Postgres wire protocol; empty turns the
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// Where the tables live: file:///path or memory://. Default: the folder
-    /// cloudsail-data/store below the current one.
-    #[serde(deserialize_with = "text", serialize_with = "without_userinfo")]
+    /// Where the tables live: file:///path, s3://bucket/prefix,
+    /// gs://bucket/prefix, az://container/prefix or memory://. Default: the
+    /// folder cloudsail-data/store below the current one.
+    #[serde(deserialize_with = "text", serialize_with = "without_secrets")]
     pub url: String,
-    /// Options passed to the object store as they are.
+    /// Options of the object store by object_store's names, like aws_region or
+    /// azure_storage_account_name; what they leave open is read from AWS_*,
+    /// GOOGLE_* or AZURE_* in the environment.
     pub options: StoreOptions,
 }
 
@@ -108,21 +112,16 @@ pub struct StoreOptions(pub BTreeMap<String, OptionText>);
 #[serde(transparent)]
 pub struct OptionText(#[serde(deserialize_with = "text")] pub String);
 
-pub const REDACTED: &str = "<redacted>";
-
 impl StoreOptions {
-    /// Whether a key's value must not be shown.
-    fn is_secret(key: &str) -> bool {
-        let key = key.to_ascii_lowercase();
-        ["secret", "passw", "token", "key", "credential", "sas", "signature", "account_json"]
-            .iter()
-            .any(|smell| key.contains(smell))
+    /// As the store takes them.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.0.iter().map(|(key, value)| (key.clone(), value.0.clone())).collect()
     }
 
-    fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| match Self::is_secret(key) {
-            true => (key.as_str(), REDACTED),
-            false => (key.as_str(), value.0.as_str()),
+    fn shown(&self) -> impl Iterator<Item = (&str, String)> {
+        self.0.iter().map(|(key, value)| match options::is_secret(key) {
+            true => (key.as_str(), options::REDACTED.to_owned()),
+            false => (key.as_str(), shown(&value.0)),
         })
     }
 }
@@ -139,18 +138,8 @@ impl Serialize for StoreOptions {
     }
 }
 
-fn without_userinfo<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&redact_userinfo(url))
-}
-
-/// The URL without the `user:password@` that some stores take.
-pub fn redact_userinfo(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let authority = rest.split('/').next().unwrap_or_default();
-    match authority.rsplit_once('@') {
-        Some((userinfo, _)) => format!("{scheme}://{REDACTED}{}", &rest[userinfo.len()..]),
-        None => url.to_owned(),
-    }
+fn without_secrets<S: Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&shown(url))
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -2,6 +2,8 @@
 
 use schema::{ErrorKind, Refusal};
 
+use crate::store::{Outcome, outcome};
+
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The local disk failed; the path and what was tried are in `context`.
@@ -12,7 +14,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The object store failed or answered something unexpected.
-    #[error("object store: {context}")]
+    #[error("object store: {context}{}", outcome(source).remedy())]
     Store {
         context: String,
         #[source]
@@ -45,12 +47,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Disk { .. } | Error::Busy(_) => ErrorKind::Unavailable,
-            Error::Store { source, .. } => match source {
-                object_store::Error::NotFound { .. } => ErrorKind::NotFound,
-                object_store::Error::PermissionDenied { .. } => ErrorKind::Denied,
-                object_store::Error::Unauthenticated { .. } => ErrorKind::Unauthenticated,
-                _ => ErrorKind::Unavailable,
-            },
+            Error::Store { source, .. } => outcome(source).kind(),
             Error::Table { kind, .. } => *kind,
             Error::Corrupt(_) => ErrorKind::Corrupt,
             Error::Settings(_) | Error::InUse(_) => ErrorKind::Invalid,
@@ -67,6 +64,18 @@ impl Error {
     pub(crate) fn store(context: impl Into<String>) -> impl FnOnce(object_store::Error) -> Error {
         let context = context.into();
         move |source| Error::Store { context, source }
+    }
+}
+
+/// Whether a human must act before this can go well: trying again at once only
+/// adds to it.
+pub fn refused(error: &Error) -> bool {
+    match error {
+        Error::Store { source, .. } => matches!(outcome(source), Outcome::Refused(_)),
+        other => {
+            let kind = other.kind();
+            matches!(kind, ErrorKind::Denied | ErrorKind::Unauthenticated | ErrorKind::Internal)
+        }
     }
 }
 

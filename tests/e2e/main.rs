@@ -9,7 +9,8 @@
 //! | [`client`] | HTTP and gRPC as a sender speaks them; SQL over HTTP |
 //! | [`otlp`] | requests, encodings, and what an answer means to a sender |
 //! | [`expect`] | SQL expressions and what they must give |
-//! | [`programs`] | Python and Node, and what happens without them |
+//! | `programs` | Python, Node and the servers on them, and what happens without them |
+//! | [`remote`] | a daemon on an S3 server |
 //! | [`vertical`] | rows by SQL before and after flush, restart and SIGKILL |
 //! | [`examples`] | the four example files of the OTLP specification |
 //! | [`sdk`] | the Python and JavaScript SDKs as senders |
@@ -29,6 +30,8 @@ mod client;
 mod daemon;
 mod expect;
 mod otlp;
+#[path = "../clients/programs.rs"]
+#[allow(dead_code, reason = "the tests of storage use the rest of it")]
 mod programs;
 
 mod cli;
@@ -39,6 +42,7 @@ mod nezha;
 mod outage;
 mod pressure;
 mod readers;
+mod remote;
 mod sdk;
 mod shutdown;
 mod usage;

@@ -18,12 +18,15 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::{Format, Sql, Usage};
+use crate::cli::{Configuration, Format, Sql, Usage};
 pub use target::{Asked, Target};
 
-pub async fn run(sql: Sql) -> Result<ExitCode> {
+pub async fn run(given: &Configuration, sql: Sql) -> Result<ExitCode> {
     let target = match &sql.store {
-        Some(url) => Target::open(url, &sql.tenant).await?,
+        Some(store) => {
+            let config = super::load_for(given, Some(store))?.config;
+            Target::open(&config, &sql.tenant).await?
+        }
         None => Target::server(&sql.server, "--server")?,
     };
     let text = match (&sql.statement, &sql.file) {

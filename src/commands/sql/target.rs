@@ -16,7 +16,7 @@ use hyper::header::{ACCEPT, CONTENT_TYPE};
 use hyper::{Method, Response, StatusCode};
 use prometheus_client::registry::Registry;
 use query::{Engine, Query, render};
-use schema::{Catalog, Tenant};
+use schema::Tenant;
 use storage::Reader;
 use tokio::sync::mpsc;
 
@@ -24,6 +24,7 @@ use super::output::{self, Output, Unread};
 use crate::cli::{Format, Usage};
 use crate::client::{Client, accepted, said};
 use crate::clock::SystemClock;
+use crate::config::Config;
 use crate::wiring;
 
 const ARROW: &str = "application/vnd.apache.arrow.stream";
@@ -51,10 +52,10 @@ impl Target {
         Ok(Target::Server(Box::new(Client::new(url, flag)?)))
     }
 
-    pub async fn open(url: &str, tenant: &str) -> Result<Target> {
+    pub async fn open(config: &Config, tenant: &str) -> Result<Target> {
         let tenant = Tenant::new(tenant).map_err(|error| Usage(format!("--tenant: {error}")))?;
-        let store = wiring::open_existing(url)?;
-        let reader = Reader::open(store, Arc::new(Catalog::default()), tenant.clone()).await?;
+        let store = wiring::open_existing(config).await?;
+        let reader = Reader::open(store, Arc::new(config.catalog()), tenant.clone()).await?;
         let spill = Spill::new();
         let settings = query::Settings::under(&spill.0);
         let mut registry = Registry::default();

@@ -44,6 +44,7 @@ use parking_lot::Mutex;
 use schema::usage::Shares;
 use schema::{Catalog, Door, Meter, Position, TableDef, Tenant, WalId};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::store::Store;
 use crate::store::local::DurableLocal;
@@ -56,6 +57,10 @@ pub use upload::upload;
 /// How long a committed file's local copy outlives its release: longer than a
 /// query that pinned it may run (S3).
 const GRACE: Duration = Duration::from_secs(600);
+
+/// Files on their way to the store at once, of all tables: each is at most
+/// 16 MiB in memory.
+const UPLOADS: usize = 2;
 
 /// Rows of one table that left the hot buffer and are not staged yet.
 #[derive(Debug)]
@@ -113,6 +118,7 @@ pub struct Stage {
     held: Mutex<HashMap<PathBuf, u64>>,
     /// Local copies to remove, and from when on.
     doomed: Mutex<Vec<(Instant, PathBuf)>>,
+    uploads: Semaphore,
 }
 
 impl Stage {
@@ -132,7 +138,8 @@ impl Stage {
             None => (own.tree().clone(), Place::Stage),
         };
         let (meter, held, doomed) = Default::default();
-        let stage = Stage { own, files, place, wal_id, boot, meter, held, doomed };
+        let uploads = Semaphore::new(UPLOADS);
+        let stage = Stage { own, files, place, wal_id, boot, meter, held, doomed, uploads };
         let staged = stage.recover(catalog)?;
         Ok((stage, staged))
     }

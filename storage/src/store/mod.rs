@@ -6,27 +6,39 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | [`address`] | the URL: what it may be, and how it is shown |
 //! | [`local`] | [`DurableLocal`](local::DurableLocal): `file://` with fsync, which `object_store`'s own lacks |
+//! | [`options`] | the keys a remote store is opened with, and which of them are secret |
+//! | [`mod@outcome`] | what a store's error asks for: the one place that tells them apart |
 //! | [`mod@probe`] | what `doctor` asks of a store |
-//! | [`tree`] | the file operations under it, also used by the stage: temp, fsync, publish, fsync the folders |
+//! | `remote` | `s3://`, `gs://`, `az://`: one client that repeats, one that never does |
+//! | [`tree`] | the file operations under [`local`], also used by the stage: temp, fsync, publish, fsync the folders |
 //!
-//! Deliberately not here: S3, GCS and Azure (this build has none), retries
-//! (whoever asks knows what an unknown outcome means), caches.
+//! Deliberately not here: repeating a conditional put (whoever asks knows what
+//! an unknown outcome means), caches.
 
+pub mod address;
 pub mod local;
+pub mod options;
+pub mod outcome;
 pub mod probe;
+mod remote;
 pub mod tree;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use futures::TryStreamExt;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use url::Url;
 
 use crate::Error;
+pub use address::{problems, shown};
 use local::DurableLocal;
+use options::Provider;
+pub use outcome::{Outcome, outcome};
 pub use probe::probe;
 
 /// An open store; clones share it.
@@ -38,32 +50,33 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens `file:///path` (created when missing) or `memory://` (empty, and
-    /// gone with the last clone). `options` are for remote stores.
+    /// Opens a store with these options alone, as [`open_in`](Self::open_in) does.
     pub fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Store, Error> {
-        let bad = |why: &str| Err(Error::Settings(format!("store.url {url:?} {why}")));
-        let parsed = match Url::parse(url) {
-            Ok(parsed) => parsed,
-            Err(error) => return bad(&format!("is not a URL ({error}); use file:///path")),
-        };
-        let local = match parsed.scheme() {
-            "file" => match parsed.to_file_path() {
-                Ok(path) => Some(Arc::new(DurableLocal::open(&path)?)),
-                Err(()) => {
-                    return bad("names no absolute path; use three slashes: file:///path");
-                }
-            },
-            "memory" => None,
-            "s3" | "s3a" | "gs" | "az" | "azure" | "abfs" | "abfss" => {
-                return bad(
-                    "names a remote store, which this build does not have yet; use file:///path",
-                );
-            }
-            _ => return bad("has an unknown scheme; use file:///path or memory://"),
-        };
-        if let Some(option) = options.keys().next() {
-            return bad(&format!("takes no options; remove store.options.{option}"));
+        Store::open_in(url, options, &[])
+    }
+
+    /// Opens `file:///path` (created when missing), `memory://` (empty, and
+    /// gone with the last clone), or what is below a prefix of a bucket:
+    /// `s3://bucket/prefix`, `gs://`, `az://container/prefix`. A remote store
+    /// is not asked for anything yet. What `options` leave open is taken from
+    /// the environment that is given.
+    pub fn open_in(
+        url: &str,
+        options: &BTreeMap<String, String>,
+        environment: &[(String, String)],
+    ) -> Result<Store, Error> {
+        if let Some((_, message)) = problems(url, options).into_iter().next() {
+            return Err(Error::Settings(message));
         }
+        let parsed = Url::parse(url).map_err(|error| Error::Settings(error.to_string()))?;
+        if let Some(provider) = Provider::of(parsed.scheme()) {
+            let objects = remote::open(provider, &parsed, options, environment)?;
+            return Ok(Store { objects, url: parsed, local: None });
+        }
+        let local = match parsed.to_file_path() {
+            Ok(path) if parsed.scheme() == "file" => Some(Arc::new(DurableLocal::open(&path)?)),
+            _ => None,
+        };
         let objects: Arc<dyn ObjectStore> = match &local {
             Some(local) => local.clone(),
             None => Arc::new(InMemory::new()),
@@ -76,8 +89,16 @@ impl Store {
         self.objects.clone()
     }
 
+    /// Where it is. There are no credentials in it.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Whether there is any object at all.
+    pub async fn is_empty(&self) -> Result<bool, Error> {
+        let first = self.objects.list(None).try_next().await;
+        let first = first.map_err(Error::store(format!("{} could not be listed", self.url)))?;
+        Ok(first.is_none())
     }
 
     /// The folder behind a `file://` store.

@@ -21,6 +21,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::log::{self, Add, Line, Metadata, Protocol};
 use super::state::SCHEMA_PROPERTY;
 use super::{Committed, DeltaTable, columns, stats};
+use crate::error::refused;
+use crate::store::{Outcome, outcome};
 use crate::{DataFile, Error, failpoint};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -238,13 +240,15 @@ impl DeltaTable {
             self.place.objects.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
         match timeout_at(deadline, put).await {
             Ok(Ok(_)) => Put::Done,
-            Ok(Err(StoreError::AlreadyExists { .. } | StoreError::Precondition { .. })) => {
-                Put::Taken
-            }
-            Ok(Err(source)) => Put::Unknown(Error::Store {
-                context: format!("entry {version} of table {} could not be put", self.place.prefix),
-                source,
-            }),
+            Ok(Err(source)) => match outcome(&source) {
+                // After a collision nobody may have the name: it is read, and tried again.
+                Outcome::Taken | Outcome::Collided => Put::Taken,
+                _ => {
+                    let prefix = &self.place.prefix;
+                    let context = format!("entry {version} of table {prefix} could not be put");
+                    Put::Unknown(Error::Store { context, source })
+                }
+            },
             Err(_) => Put::Unknown(self.late(None)),
         }
     }
@@ -334,11 +338,6 @@ impl DeltaTable {
         );
         self.place.error(ErrorKind::DeadlineExceeded, message)
     }
-}
-
-/// Whether the store turned us away: trying again at once only adds to it.
-fn refused(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Denied | ErrorKind::Unauthenticated | ErrorKind::Internal)
 }
 
 /// The files of ranges above the watermark. A range that lies across it was

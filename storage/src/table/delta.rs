@@ -16,6 +16,8 @@ use url::Url;
 use super::Place;
 use super::state::{Listed, State, file};
 use crate::Error;
+use crate::store::Outcome;
+use crate::store::outcome::outcome_in_words;
 
 /// The table's folder as the library sees it: the root of a store of its own,
 /// so that no path of ours has to survive a URL.
@@ -105,7 +107,15 @@ fn failed(place: &Place, what: &str, error: DeltaTableError) -> Error {
             Error::Store { context: format!("table {} {what}", place.prefix), source }
         }
         // The library does not say whether the store or the log is at fault;
-        // trying again is right for one and harmless for the other.
-        other => place.error(ErrorKind::Unavailable, format!("it {what}: {other}")),
+        // trying again is right for one and harmless for the other. A refusal
+        // of the store is known by the store's words.
+        other => {
+            let words = other.to_string();
+            let (kind, remedy) = match outcome_in_words(&words) {
+                refused @ Outcome::Refused(_) => (refused.kind(), refused.remedy()),
+                _ => (ErrorKind::Unavailable, ""),
+            };
+            place.error(kind, format!("it {what}{remedy}: {words}"))
+        }
     }
 }

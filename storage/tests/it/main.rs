@@ -12,11 +12,17 @@ mod outage_copies;
 mod outage_drain;
 mod outage_outbox;
 mod outage_writers;
+#[path = "../../../tests/clients/programs.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
+mod programs;
 mod stage_outbox;
 mod stage_world;
+mod store_answers;
 mod store_away;
 mod store_faulty;
 mod store_local;
+mod store_remote;
+mod store_scripted;
 mod table_change;
 mod table_commit;
 mod wal_damage;

@@ -105,11 +105,19 @@ async fn a_folder_that_went_is_made_again() {
 #[test]
 fn a_url_that_cannot_be_opened_says_what_can() {
     let none = BTreeMap::new();
-    for url in ["s3://bucket/x", "gs://b", "az://c", "ftp://x", "data", "file://host/x"] {
+    for (url, instead) in [
+        ("ftp://x", "file:///"),
+        ("data", "file:///"),
+        ("file://host/x", "file:///"),
+        ("s3:///x", "s3://bucket/prefix"),
+        ("s3://id:secret@bucket", "environment"),
+        ("az://c/p?sig=secret", "azure_storage_sas_key"),
+    ] {
         let error = Store::open(url, &none).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalid);
         let message = error.to_string();
-        assert!(message.contains(url) && message.contains("file:///"), "{message}");
+        assert!(message.contains("store.url") && message.contains(instead), "{message}");
+        assert!(!message.contains("secret"), "{message}");
     }
     let option = BTreeMap::from([("aws_region".to_owned(), "eu".to_owned())]);
     assert!(Store::open("memory://", &option).unwrap_err().to_string().contains("aws_region"));

@@ -1,0 +1,130 @@
+//! A daemon whose tables are in a bucket of an S3 server on loopback.
+
+use std::path::Path;
+use std::process::Output;
+
+use crate::daemon::{Launch, run};
+use crate::expect;
+use crate::otlp::Encoding;
+use crate::programs::{self, BUCKET, python, script};
+use crate::vertical::fixtures;
+
+/// What moto takes for a secret, and nobody may print.
+const SECRET: &str = "hunter2";
+
+fn store() -> String {
+    format!("s3://{BUCKET}/production")
+}
+
+/// The settings of the server as `--set` arguments, without the secret.
+fn settings(server: &programs::Server) -> Vec<String> {
+    let options = server.s3_options();
+    let options = options.iter().filter(|(key, _)| !key.contains("secret"));
+    options.map(|(key, value)| format!("store.options.{key}={value}")).collect()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(!all.contains(SECRET), "{all}");
+    all
+}
+
+/// Runs a command against the server, the secret given as an option.
+async fn command(dir: &Path, server: &programs::Server, command: &[&str]) -> Output {
+    let mut args: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
+    let secret = format!("store.options.aws_secret_access_key={SECRET}");
+    for set in settings(server).into_iter().chain([secret]) {
+        args.extend(["--set".to_owned(), set]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    run(dir, &args).await
+}
+
+/// Scenario: a daemon on `s3://` takes rows, flushes, takes more, dies by
+/// SIGKILL and comes back; credentials are in its environment. SQL, deltalake,
+/// `sql --store`, `verify`, `doctor` and `config show` look at it.
+/// Guarantees: D4, S1, C1: the same rows for everybody, each once; S29: the
+/// secret is printed by nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_c1_a_daemon_on_s3_is_read_by_others() {
+    let (Some(server), Some(python)) = (programs::s3().await, python().await) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut launch = Launch::new(dir.path())
+        .set("flush.max_age=1h")
+        .set(format!("store.url={}", store()))
+        .env("AWS_SECRET_ACCESS_KEY", SECRET);
+    for set in settings(&server) {
+        launch = launch.set(set);
+    }
+    let (requests, rows) = fixtures();
+    let daemon = launch.start().await;
+    let (last, first) = requests.split_last().unwrap();
+    for request in first {
+        daemon.ack(Encoding::HttpProtobuf, request).await;
+    }
+    daemon.flush().await;
+    daemon.ack(Encoding::HttpProtobuf, last).await;
+    expect::check(&daemon, &rows).await;
+    let acked = expect::dump(&daemon).await;
+    assert!(!daemon.process.log_text().contains(SECRET));
+    daemon.kill().await;
+
+    let daemon = launch.start().await;
+    expect::assert_same(&acked, &expect::dump(&daemon).await, "after SIGKILL");
+    daemon.flush().await;
+    expect::assert_same(&acked, &expect::dump(&daemon).await, "after the second flush");
+    let tenant = format!("{}/default", store());
+    let args = [
+        &daemon.url("/api/v1/sql"),
+        &tenant,
+        &server.address,
+        "spans=span_id",
+        "logs=time_unix_nano,observed_time_unix_nano,span_id",
+        "metrics=metric_name,time_unix_nano,value_int,series_id",
+        "trace_parts=trace_id,min_time,span_count",
+    ];
+    eprintln!("{}", script(&python, "python/bucket.py", &args).await);
+    let count = daemon.count("spans").await;
+    daemon.stop().await;
+
+    let dir = dir.path();
+    let asked = ["sql", "--store", &store(), "--format", "csv", "SELECT count(*) AS n FROM spans"];
+    let told = command(dir, &server, &asked).await;
+    assert_eq!(said(&told).replace("\r\n", "\n"), format!("n\n{count}\n"));
+    let told = command(dir, &server, &["verify", "--store", &store()]).await;
+    assert!(told.status.success(), "{}", said(&told));
+    let url = format!("store.url={}", store());
+    let ports = ["otlp.grpc.listen", "otlp.http.listen", "http.listen"];
+    let mut doctor = vec!["doctor".to_owned(), "--set".to_owned(), url.clone()];
+    doctor.extend(ports.iter().flat_map(|door| ["--set".into(), format!("{door}=127.0.0.1:0")]));
+    let doctor: Vec<&str> = doctor.iter().map(String::as_str).collect();
+    let told = command(dir, &server, &doctor).await;
+    let text = said(&told);
+    assert!(told.status.success(), "{text}");
+    for step in ["list", "conditional put", "get", "multipart", "delete", "clock"] {
+        assert!(text.contains(&format!("ok      store {step}")), "{step}: {text}");
+    }
+    let told = command(dir, &server, &["config", "show", "--set", &url]).await;
+    assert!(said(&told).contains("<redacted>"), "{}", said(&told));
+}
+
+/// Scenario: `doctor` and `sql --store` look for a bucket that is not there, and
+/// for a prefix with nothing below.
+/// Guarantees: interfaces.md: exit code 1, the cause and what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f24_a_bucket_that_is_not_there_is_told() {
+    let Some(server) = programs::s3().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let sets = ["--set", "store.url=s3://nowhere/x"];
+    let told = command(dir.path(), &server, &[&["doctor"], &sets[..]].concat()).await;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(said(&told).contains("the bucket does not exist: create it"), "{}", said(&told));
+    for (store, why) in
+        [("s3://nowhere/x", "the bucket does not exist"), (&store(), "there is nothing at")]
+    {
+        let told = command(dir.path(), &server, &["sql", "--store", store, "SELECT 1"]).await;
+        assert_eq!(told.status.code(), Some(1));
+        assert!(said(&told).contains(why), "{}", said(&told));
+    }
+}
