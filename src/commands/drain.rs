@@ -91,15 +91,8 @@ impl Target {
         let mut registry = Registry::default();
         // What is staged here was counted when it came in.
         let meter = Meter::default();
-        let opened = wiring::open_folder(
-            config,
-            settings,
-            &catalog,
-            &budget,
-            &clock,
-            &meter,
-            &mut registry,
-        );
+        let opened =
+            wiring::open_folder(config, settings, &catalog, &budget, &clock, &meter, &mut registry);
         Ok(Target::Folder(opened.await?))
     }
 
@@ -135,7 +128,7 @@ impl Target {
             }
             tokio::select! {
                 () = sleep(LOOK) => {}
-                why = self.failed() => bail!("storage: {why}"),
+                why = self.failed() => bail!("{why}"),
             }
         }
     }
@@ -143,7 +136,14 @@ impl Target {
     /// Why a folder's storage cannot go on; a daemon tells by not answering.
     async fn failed(&self) -> String {
         match self {
-            Target::Folder(storage) => storage.failed().await,
+            Target::Folder(storage) => tokio::select! {
+                why = storage.failed() => format!("storage: {why}"),
+                () = storage.parted() => {
+                    "the folder is an older copy of a log that went on elsewhere; run it again: what only \
+                     this copy holds is then committed under a new log id"
+                        .into()
+                }
+            },
             Target::Server(_) => std::future::pending().await,
         }
     }

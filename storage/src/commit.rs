@@ -232,7 +232,7 @@ impl Committers {
                         );
                     }
                     live.behind(bell.output, reason.clone());
-                    idle = pause.next();
+                    idle = pause.longer();
                     Some(reason)
                 }
             };
@@ -362,9 +362,10 @@ impl Committers {
             "table {name} has a watermark of {watermark} that this log did not commit: wal.dir is an older copy \
              of a log that went on elsewhere"
         );
-        let reason = match s.lineage.parted(&live.tenant, name) {
+        let verdict = s.lineage.parted(&live.tenant, name);
+        let renews = matches!(verdict, Ok(true));
+        let reason = match verdict {
             Ok(true) => {
-                s.reopen.cancel();
                 format!(
                     "{found}; the node starts over with a new log id, and keeps what only it holds"
                 )
@@ -376,6 +377,9 @@ impl Committers {
             Err(error) => format!("{found}, which could not be noted: {error}"),
         };
         s.appender.close(reason.clone());
+        if renews {
+            s.reopen.cancel();
+        }
         Error::Corrupt(reason)
     }
 }

@@ -41,7 +41,8 @@ impl Pause {
         self.attempt > 0
     }
 
-    pub fn next(&mut self) -> Duration {
+    /// The pause after another failure.
+    pub fn longer(&mut self) -> Duration {
         let longest = (FIRST_PAUSE * 2u32.pow(self.attempt.min(8))).min(LONGEST_PAUSE);
         self.attempt += 1;
         spread(longest, &format!("{}{}", self.seed, self.attempt))
@@ -129,7 +130,7 @@ mod tests {
     fn fault_f41_a_thousand_nodes_come_back_one_by_one() {
         let pauses = (0..1000u128).map(|node| {
             let mut pause = Pause::new(WalId(node.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "spans");
-            (0..20).map(|_| pause.next()).collect::<Vec<_>>()
+            (0..20).map(|_| pause.longer()).collect::<Vec<_>>()
         });
         let pauses: Vec<_> = pauses.collect();
         assert!(pauses.iter().flatten().all(|pause| *pause <= LONGEST_PAUSE));

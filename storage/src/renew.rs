@@ -14,7 +14,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use schema::{Catalog, Door, Position, Tenant, WalId};
+use schema::{Catalog, Position, Tenant, WalId};
 use tokio::runtime::Handle;
 
 use crate::lineage::{self, Book, Floors, Parted, Renewal};
@@ -23,15 +23,12 @@ use crate::stage::{Stage, Staged, rebrand};
 use crate::store::Store;
 use crate::store::local::DurableLocal;
 use crate::table::DeltaTable;
-use crate::wal::Opened;
+use crate::wal::{Counted, Opened};
 use crate::{Error, Settings, failpoint};
 
 /// How long a start waits for the store that told of the other copy. Without
 /// an answer it starts as it is, and the tables tell again.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Rows by table, kept in the stage.
-type Kept = Vec<(Tenant, String, Vec<(Door, u64)>)>;
 
 /// Finishes or does what is due. Blocking.
 pub fn settle(
@@ -98,7 +95,7 @@ pub fn settle(
 
     let new = WalId(uuid::Uuid::new_v4().as_u128());
     let kept: Vec<&Staged> = staged.iter().filter(|range| !committed(&floors, range)).collect();
-    let rows: Kept =
+    let rows: Vec<Counted> =
         kept.iter().map(|r| (r.tenant.clone(), r.table.clone(), r.counts.clone())).collect();
     book.renewal = Some(Renewal { to: new.to_string(), floors: floors.clone() });
     book.write(dir)?;

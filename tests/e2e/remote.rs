@@ -1,13 +1,14 @@
 //! A daemon whose tables are in a bucket of an S3 server on loopback.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
 use crate::daemon::{Launch, run};
 use crate::expect;
-use crate::otlp::Encoding;
+use crate::otlp::{Encoding, Request, Signal};
 use crate::programs::{self, BUCKET, python, script};
-use crate::vertical::fixtures;
+use crate::vertical::{fixtures, now};
 
 /// What moto takes for a secret, and nobody may print.
 const SECRET: &str = "hunter2";
@@ -41,6 +42,13 @@ async fn command(dir: &Path, server: &programs::Server, command: &[&str]) -> Out
     run(dir, &args).await
 }
 
+/// A daemon whose tables are on the server, with the secret in its environment.
+fn on(server: &programs::Server, dir: &Path) -> Launch {
+    let launch = Launch::new(dir).set("flush.max_age=1h").set(format!("store.url={}", store()));
+    let launch = settings(server).into_iter().fold(launch, Launch::set);
+    launch.env("AWS_SECRET_ACCESS_KEY", SECRET)
+}
+
 /// Scenario: a daemon on `s3://` takes rows, flushes, takes more, dies by
 /// SIGKILL and comes back; credentials are in its environment. SQL, deltalake,
 /// `sql --store`, `verify`, `doctor` and `config show` look at it.
@@ -50,13 +58,7 @@ async fn command(dir: &Path, server: &programs::Server, command: &[&str]) -> Out
 async fn inv_c1_a_daemon_on_s3_is_read_by_others() {
     let (Some(server), Some(python)) = (programs::s3().await, python().await) else { return };
     let dir = tempfile::tempdir().unwrap();
-    let mut launch = Launch::new(dir.path())
-        .set("flush.max_age=1h")
-        .set(format!("store.url={}", store()))
-        .env("AWS_SECRET_ACCESS_KEY", SECRET);
-    for set in settings(&server) {
-        launch = launch.set(set);
-    }
+    let launch = on(&server, dir.path());
     let (requests, rows) = fixtures();
     let daemon = launch.start().await;
     let (last, first) = requests.split_last().unwrap();
@@ -107,6 +109,57 @@ async fn inv_c1_a_daemon_on_s3_is_read_by_others() {
     }
     let told = command(dir, &server, &["config", "show", "--set", &url]).await;
     assert!(said(&told).contains("<redacted>"), "{}", said(&told));
+}
+
+/// Log records with bodies that do not compress, 24 MB in all.
+fn bulky() -> Request {
+    let mut seed = 7u64;
+    let mut letter = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b'0' + (seed >> 58) as u8)
+    };
+    let mut record = |n: u64| {
+        let body: String = (0..240_000).map(|_| letter()).collect();
+        let body = body.replace('\\', "~");
+        let time = now().as_nanos() as u64 + n;
+        format!(r#"{{"timeUnixNano":"{time}","body":{{"stringValue":"{body}"}}}}"#)
+    };
+    let records = (0..100).map(&mut record).collect::<Vec<_>>().join(",");
+    let logs = format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#);
+    Request::from_json(Signal::Logs, &logs)
+}
+
+/// Scenario: SIGKILL when all parts of a large file are on the store and the
+/// upload is not completed; then a start without.
+/// Guarantees: F5: no entry names what is not there, and every acked row is
+/// found once, by the daemon and by a reader of the store.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f5_killed_in_the_middle_of_an_upload() {
+    let Some(server) = programs::s3().await else { return };
+    if !cfg!(debug_assertions) {
+        return programs::skip("a release build has no stages to be killed at");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let launch = on(&server, dir.path());
+    let doomed = launch.clone().env("CLOUDSAIL_FAILPOINT", "upload_before_complete");
+    let mut daemon = doomed.start().await;
+    daemon.ack(Encoding::HttpProtobuf, &bulky()).await;
+    let flush = daemon.client.post(&daemon.url("/api/v1/flush"), &[], "").await;
+    assert!(flush.is_err(), "{flush:?}");
+    let status = daemon.process.wait().await.unwrap();
+    assert_eq!(status.signal(), Some(9), "{status}");
+
+    let daemon = launch.start().await;
+    let sums = "SELECT count(*), count(DISTINCT body), sum(length(body)) FROM logs";
+    let found = daemon.sql(sums).await.rows;
+    daemon.flush().await;
+    assert_eq!(daemon.sql(sums).await.rows, found);
+    daemon.stop().await;
+    let ask = ["sql", "--store", &store(), "--format", "csv", sums];
+    let told = said(&command(dir.path(), &server, &ask).await).replace("\r\n", "\n");
+    assert!(told.ends_with("\n100,100,24000000\n"), "{told}");
+    let told = command(dir.path(), &server, &["verify", "--store", &store()]).await;
+    assert!(told.status.success(), "{}", said(&told));
 }
 
 /// Scenario: `doctor` and `sql --store` look for a bucket that is not there, and

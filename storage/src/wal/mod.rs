@@ -96,6 +96,9 @@ pub struct Entry {
     pub received_unix_nano: i64,
 }
 
+/// Rows of a tenant's table, by door.
+pub type Counted = (Tenant, String, Vec<(Door, u64)>);
+
 /// A record read back. Its columns are those of `table` as it is today.
 #[derive(Debug, Clone)]
 pub struct Replayed {

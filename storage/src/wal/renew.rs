@@ -15,12 +15,12 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use schema::{Door, Position, Tenant, WalId};
+use schema::{Position, Tenant, WalId};
 
 use super::identity::Identity;
 use super::ledger::{Accepted, Tally};
 use super::rows::Encoder;
-use super::{Entry, Log, Opened, segment};
+use super::{Counted, Entry, Log, Opened, segment};
 use crate::settings::Sync;
 use crate::{Error, WalSettings};
 
@@ -32,7 +32,7 @@ impl Log {
     pub fn renew(
         self,
         wal_id: WalId,
-        kept: &[(Tenant, String, Vec<(Door, u64)>)],
+        kept: &[Counted],
         wanted: &dyn Fn(&Tenant, &str) -> Position,
     ) -> Result<Opened, Error> {
         let mut accepted = Accepted::default();
