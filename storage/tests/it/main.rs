@@ -12,6 +12,8 @@ mod store_faulty;
 mod store_local;
 mod table_change;
 mod table_commit;
+mod table_rewrite;
+mod table_verify;
 mod wal_damage;
 mod wal_faults;
 mod wal_fuzz;
