@@ -31,6 +31,16 @@ pub struct Metrics {
     pub commit_failures: Family<TableLabel, Counter>,
     pub committed_rows: Family<TableLabel, Counter>,
     pub disk_free_bytes: Gauge,
+    pub compactions: Family<TableLabel, Counter>,
+    pub compaction_failures: Family<TableLabel, Counter>,
+    pub compaction_files_in: Family<TableLabel, Counter>,
+    pub compaction_files_out: Family<TableLabel, Counter>,
+    pub compaction_bytes_in: Family<TableLabel, Counter>,
+    pub compaction_bytes_out: Family<TableLabel, Counter>,
+    pub compaction_seconds: Histogram,
+    pub lease_held: Gauge,
+    pub expired_rows: Family<TableLabel, Counter>,
+    pub vacuumed_files: Counter,
 }
 
 impl Metrics {
@@ -53,6 +63,16 @@ impl Metrics {
             commit_failures: Family::default(),
             committed_rows: Family::default(),
             disk_free_bytes: Gauge::default(),
+            compactions: Family::default(),
+            compaction_failures: Family::default(),
+            compaction_files_in: Family::default(),
+            compaction_files_out: Family::default(),
+            compaction_bytes_in: Family::default(),
+            compaction_bytes_out: Family::default(),
+            compaction_seconds: seconds(),
+            lease_held: Gauge::default(),
+            expired_rows: Family::default(),
+            vacuumed_files: Counter::default(),
         };
         let m = &metrics;
         let bytes = || Unit::Bytes;
@@ -137,6 +157,59 @@ impl Metrics {
             "Free bytes on the volume of the log",
             bytes(),
             m.disk_free_bytes.clone(),
+        );
+        r.register(
+            "cloudsail_compactions",
+            "Joins of files into larger ones",
+            m.compactions.clone(),
+        );
+        r.register(
+            "cloudsail_compaction_failures",
+            "Joins that failed and are tried again",
+            m.compaction_failures.clone(),
+        );
+        r.register(
+            "cloudsail_compaction_files_in",
+            "Files that joins have replaced",
+            m.compaction_files_in.clone(),
+        );
+        r.register(
+            "cloudsail_compaction_files_out",
+            "Files that joins have written",
+            m.compaction_files_out.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_compaction_read",
+            "Bytes of files that joins have replaced",
+            bytes(),
+            m.compaction_bytes_in.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_compaction_written",
+            "Bytes of files that joins have written",
+            bytes(),
+            m.compaction_bytes_out.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_compaction",
+            "Time of one join, from its inputs to its commit",
+            Unit::Seconds,
+            m.compaction_seconds.clone(),
+        );
+        r.register(
+            "cloudsail_lease_held",
+            "Whether this node does the upkeep of the tables",
+            m.lease_held.clone(),
+        );
+        r.register(
+            "cloudsail_expired_rows",
+            "Rows dropped because their day has outlived the retention",
+            m.expired_rows.clone(),
+        );
+        r.register(
+            "cloudsail_vacuumed_files",
+            "Files removed that no version named",
+            m.vacuumed_files.clone(),
         );
         metrics
     }

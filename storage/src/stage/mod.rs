@@ -166,6 +166,11 @@ impl Stage {
         Ok(())
     }
 
+    /// How often this log's node has started.
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
     /// Bytes staged and not released.
     pub fn bytes(&self) -> u64 {
         self.held.lock().values().sum()

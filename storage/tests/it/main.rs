@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
 
+mod compact_merge;
+mod compact_node;
+mod compact_plan;
 mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
@@ -14,6 +17,7 @@ mod table_change;
 mod table_commit;
 mod table_rewrite;
 mod table_verify;
+mod upkeep;
 mod wal_damage;
 mod wal_faults;
 mod wal_fuzz;

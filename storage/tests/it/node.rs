@@ -23,23 +23,23 @@ impl Clock for Noon {
     }
 }
 
-struct Node {
-    storage: Arc<Storage>,
+pub struct Node {
+    pub storage: Arc<Storage>,
     budget: Budget,
     catalog: Arc<Catalog>,
 }
 
 /// Whatever else lies on the machine's disk is not these tests' matter.
-fn settings(dir: &std::path::Path) -> Settings {
+pub fn settings(dir: &std::path::Path) -> Settings {
     Settings { disk_reserve: 0.0, ..Settings::under(dir) }
 }
 
-async fn start(url: &str, settings: Settings) -> Node {
+pub async fn start(url: &str, settings: Settings) -> Node {
     let store = Store::open(url, &Default::default()).unwrap();
     start_on(store, settings).await
 }
 
-async fn start_on(store: Store, settings: Settings) -> Node {
+pub async fn start_on(store: Store, settings: Settings) -> Node {
     let catalog = Arc::new(Catalog::default());
     let budget = Budget::new(256 << 20);
     let mut tries = 0;
@@ -69,7 +69,7 @@ async fn start_on(store: Store, settings: Settings) -> Node {
 }
 
 /// Spans with these ids, all of one trace per ten.
-fn spans(table: &TableDef, ids: std::ops::Range<i64>) -> RecordBatch {
+pub fn spans(table: &TableDef, ids: std::ops::Range<i64>) -> RecordBatch {
     let n = ids.clone().count();
     let text = |f: &dyn Fn(i64) -> String| {
         Arc::new(StringArray::from_iter_values(ids.clone().map(f))) as ArrayRef
@@ -96,21 +96,24 @@ fn spans(table: &TableDef, ids: std::ops::Range<i64>) -> RecordBatch {
 }
 
 impl Node {
-    async fn append(&self, ids: std::ops::Range<i64>) -> Result<schema::Ack, schema::Refusal> {
+    pub async fn append(&self, ids: std::ops::Range<i64>) -> Result<schema::Ack, schema::Refusal> {
+        self.append_rows(spans(self.catalog.of(Signal::Traces), ids)).await
+    }
+
+    pub async fn append_rows(&self, rows: RecordBatch) -> Result<schema::Ack, schema::Refusal> {
         let table = self.catalog.of(Signal::Traces).clone();
-        let rows = spans(&table, ids);
         let reservation = self.budget.try_reserve(rows.get_array_memory_size() as u64).unwrap();
         let batch =
             Batch { tenant: Tenant::default(), table, door: Door::OtlpGrpc, rows, reservation };
         self.storage.append(batch).await
     }
 
-    fn snapshot(&self, table: &str) -> Snapshot {
+    pub fn snapshot(&self, table: &str) -> Snapshot {
         self.storage.snapshot(&Tenant::default(), table).unwrap()
     }
 
     /// Ids of hot rows, and the number of rows in files.
-    fn seen(&self) -> (Vec<i64>, u64) {
+    pub fn seen(&self) -> (Vec<i64>, u64) {
         let snapshot = self.snapshot("spans");
         let mut hot: Vec<i64> = Vec::new();
         for rows in snapshot.hot.iter() {
@@ -128,7 +131,7 @@ impl Node {
     }
 
     /// L1: every line of the ledger adds up, and `accepted` is what we sent.
-    fn balanced(&self, accepted: u64) {
+    pub fn balanced(&self, accepted: u64) {
         let rows = self.storage.ledger();
         for row in &rows {
             let dropped: u64 = row.dropped.iter().map(|(_, n)| n).sum();
@@ -138,7 +141,7 @@ impl Node {
     }
 }
 
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !holds() {
         assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
