@@ -63,6 +63,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Tries store, clock, disk, permissions and ports, with advice.
     Doctor,
+    /// Has a daemon join its small files now, and prints what was done.
+    Compact(Compact),
     /// Checks that every file the tables name exists and matches its statistics.
     Verify(Verify),
     /// Prints a shell's completion script.
@@ -160,6 +162,13 @@ pub enum ConfigCommand {
     },
     /// Prints the configuration's JSON schema.
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct Compact {
+    /// A running daemon.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320")]
+    pub server: String,
 }
 
 #[derive(Debug, Args)]

@@ -8,11 +8,13 @@
 //! | [`demo`] | `demo`: a daemon, a shop with a fault, questions about it |
 //! | [`config`] | `config validate`, `show`, `schema` |
 //! | [`doctor`] | `doctor`: tries what the daemon will need |
+//! | [`compact`] | `compact`: a daemon joins its small files |
 //! | [`verify`] | `verify`: every file the tables name |
 //!
 //! What a command answers goes to standard output, everything else to standard
 //! error.
 
+mod compact;
 mod config;
 mod demo;
 mod doctor;
@@ -50,6 +52,7 @@ pub async fn run(mut cli: Cli) -> Result<ExitCode> {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Config(which) => config::run(&given, which),
         Command::Doctor => doctor::run(&given).await,
+        Command::Compact(compact) => compact::run(compact).await,
         Command::Verify(verify) => verify::run(&given, verify).await,
         Command::Completions { shell } => completions(shell),
     }

@@ -189,7 +189,7 @@ async fn preserved(name: &str, sizes: &[(usize, u64)], outputs: usize) {
         assert_eq!((origin.first.0, origin.last.0), (1, sizes.len() as u64));
         if index > 0 {
             let last: &RecordBatch = after.last().unwrap();
-            let (low, high) = (keys(table, &read[..1]), keys(table, &[last.clone()]));
+            let (low, high) = (keys(table, &read[..1]), keys(table, std::slice::from_ref(last)));
             assert!(high.last() < low.first(), "files of one run are disjoint");
         }
         after.extend(read);
