@@ -1,5 +1,6 @@
 //! What operators and orchestrators ask the HTTP door: is it alive, is it
-//! ready, what does it count, write everything out now, take nothing more.
+//! ready, what does it count, write everything out now, join its files, take
+//! nothing more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -87,6 +88,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/flush", post(flush))
         .route("/api/v1/drain", post(drain))
+        .route("/api/v1/compact", post(compact))
         .route("/api/v1/status", get(status))
         .with_state(admin);
     door::finish(own.merge(queries))
@@ -173,6 +175,39 @@ async fn drain(State(admin): State<Admin>) -> Response {
             let kind = error.kind();
             let message = format!("{:#}", anyhow::Error::new(error));
             let hint = "the daemon goes on draining, and nothing is lost; ask again";
+            door::error(status_of(kind), kind, &message, hint)
+        }
+    }
+}
+
+/// Joins every file that may be joined.
+async fn compact(State(admin): State<Admin>) -> Response {
+    match admin.storage.compact().await {
+        Ok(compacted) => {
+            let tables: Vec<_> = compacted
+                .iter()
+                .map(|done| {
+                    json!({
+                        "tenant": done.tenant.as_str(),
+                        "table": done.table,
+                        "version": done.version.map(|version| version.0),
+                        "files": done.files,
+                        "jobs": done.jobs,
+                        "files_in": done.files_in,
+                        "files_out": done.files_out,
+                        "bytes_in": done.bytes_in,
+                        "bytes_out": done.bytes_out,
+                    })
+                })
+                .collect();
+            Json(json!({ "tables": tables })).into_response()
+        }
+        Err(error) => {
+            let kind = error.kind();
+            let message = format!("{:#}", anyhow::Error::new(error));
+            tracing::warn!(error = %message, "files were to be joined and could not be");
+            let hint =
+                "nothing is lost: the files stay as they are; try again when the cause is gone";
             door::error(status_of(kind), kind, &message, hint)
         }
     }

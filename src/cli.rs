@@ -64,6 +64,8 @@ pub enum Command {
     Config(ConfigCommand),
     /// Tries store, clock, disk, permissions and ports, with advice.
     Doctor,
+    /// Has a daemon join its small files now, and prints what was done.
+    Compact(Compact),
     /// Has everything committed: by the running daemon, which takes no more rows from
     /// then on, or straight from the data folder. Exits with 0 when log and stage are empty.
     Drain(Drain),
@@ -166,6 +168,13 @@ pub enum ConfigCommand {
     },
     /// Prints the configuration's JSON schema.
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct Compact {
+    /// A running daemon.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320")]
+    pub server: String,
 }
 
 #[derive(Debug, Args)]

@@ -10,12 +10,14 @@
 //! | [`doctor`] | `doctor`: tries what the daemon will need |
 //! | [`drain`] | `drain`: nothing left in log and stage |
 //! | [`adopt`] | `adopt`: a dead node's log and stage |
+//! | [`compact`] | `compact`: a daemon joins its small files |
 //! | [`verify`] | `verify`: every file the tables name |
 //!
 //! What a command answers goes to standard output, everything else to standard
 //! error.
 
 mod adopt;
+mod compact;
 mod config;
 mod demo;
 mod doctor;
@@ -56,6 +58,7 @@ pub async fn run(mut cli: Cli) -> Result<ExitCode> {
         Command::Doctor => doctor::run(&given).await,
         Command::Drain(drain) => drain::run(&given, drain).await,
         Command::Adopt(adopt) => adopt::run(&given, adopt).await,
+        Command::Compact(compact) => compact::run(compact).await,
         Command::Verify(verify) => verify::run(&given, verify).await,
         Command::Completions { shell } => completions(shell),
     }

@@ -1,5 +1,6 @@
-//! `verify`: every file that the tables name exists and is what its statistics
-//! say. Reads every row, so it takes its time.
+//! `verify`: the tables' logs are whole, and every file that they name exists and
+//! is what its statistics say. Reads every row, so it takes its time. What lies
+//! in a table's folder without a name is told, and is no failure.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use schema::Tenant;
-use storage::table;
+use storage::table::{self, Finding};
 
 use crate::cli::{Configuration, Verify};
 use crate::wiring;
@@ -26,23 +27,26 @@ pub async fn run(given: &Configuration, verify: Verify) -> Result<ExitCode> {
         let findings = table::verify(&store, &tenant, table)
             .await
             .with_context(|| format!("cannot verify {}", table.name))?;
+        let leftovers = table::leftovers(&store, &tenant, table)
+            .await
+            .with_context(|| format!("cannot look for what {} does not name", table.name))?;
         bar.inc(1);
         problems += findings.len();
-        let said =
-            findings.iter().map(|finding| format!("{}: {}\n", finding.path, finding.problem));
-        bar.suspend(|| match findings.is_empty() {
-            true => writeln!(out, "ok      {}", table.name),
-            false => write!(out, "FAILED  {}\n{}", table.name, said.collect::<String>()),
-        })?;
+        let mark = if findings.is_empty() { "ok     " } else { "FAILED " };
+        let mut text = format!("{mark} {}\n", table.name);
+        for Finding { path, problem, remedy } in &findings {
+            text.push_str(&format!("{path}: {problem}\n    {remedy}\n"));
+        }
+        for Finding { path, problem, remedy } in &leftovers {
+            text.push_str(&format!("note    {path}: {problem}\n    {remedy}\n"));
+        }
+        bar.suspend(|| out.write_all(text.as_bytes()))?;
     }
     bar.finish_and_clear();
     if problems == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    writeln!(
-        out,
-        "{problems} problems; restore the files named from a copy, or ask the table at an older version"
-    )?;
+    writeln!(out, "{problems} problems")?;
     Ok(ExitCode::FAILURE)
 }
 

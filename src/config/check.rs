@@ -16,12 +16,7 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
             "{key} is not available in this version; remove it, and keep every listen address on loopback or behind a proxy that does this"
         )));
     }
-    found.set_below("retention", |key| {
-        Ok(format!("{key} has no effect in this version: rows are kept for ever"))
-    });
-    for section in ["compaction", "self_telemetry"] {
-        found.set_below(section, |key| Ok(format!("{key} has no effect in this version")));
-    }
+    found.set_below("self_telemetry", |key| Ok(format!("{key} has no effect in this version")));
     match config.ack.level {
         AckLevel::Local | AckLevel::Store => {}
         AckLevel::Gateway => found
@@ -63,6 +58,12 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
         found.problem("query.memory", &format!(
             "query.memory ({}) leaves nothing of limits.memory ({}) for ingest; lower the one or raise the other",
             config.query.memory, limits.memory
+        ));
+    }
+    if config.compaction.grace.0 <= config.query.timeout.0 {
+        found.problem("compaction.grace", &format!(
+            "compaction.grace ({}) is not longer than query.timeout ({}): a query could lose its files; raise the one or lower the other",
+            config.compaction.grace, config.query.timeout
         ));
     }
     for (key, zero) in [

@@ -37,8 +37,7 @@ pub struct Config {
     pub promote: Vec<Promote>,
     pub node: Node,
     pub retention: Retention,
-    /// Compaction (not built yet).
-    pub compaction: NotBuilt,
+    pub compaction: Compaction,
     /// Authentication (not built yet).
     pub auth: NotBuilt,
     /// TLS (not built yet).
@@ -298,7 +297,34 @@ pub struct Node {
     pub id: String,
 }
 
-/// How long rows are kept (not built yet: they are kept for ever).
+/// Small files are joined into large ones, beside everything else.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Compaction {
+    /// Whether this node joins its files unasked.
+    pub enabled: Switch,
+    /// Size that a joined file should have.
+    pub target_bytes: Bytes,
+    /// How long a replaced file stays on the store for those who still read it;
+    /// longer than query.timeout.
+    pub grace: Period,
+    /// How long old versions of a table can be read.
+    pub log_retention: Period,
+}
+
+impl Default for Compaction {
+    fn default() -> Self {
+        Compaction {
+            enabled: Switch(true),
+            target_bytes: Bytes(256 << 20),
+            grace: Period(std::time::Duration::from_secs(600)),
+            log_retention: Period(std::time::Duration::from_secs(7 * 86_400)),
+        }
+    }
+}
+
+/// How long rows are kept, by the day of their event, at least 1d; without a
+/// limit for ever.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {

@@ -137,7 +137,7 @@ mod tests {
         let known = Known::of_config();
         for key in "otlp.grpc.listen otlp.http.listen http.listen flight.listen postgres.listen \
              store.url ack.level wal.dir wal.sync wal.max_bytes stage.dir stage.max_bytes \
-             disk.reserve flush.max_age flush.max_bytes compaction.interval retention.spans \
+             disk.reserve flush.max_age flush.max_bytes compaction.enabled retention.spans \
              retention.logs retention.metrics limits.max_request_bytes limits.memory query.memory \
              query.timeout query.max_rows query.concurrency auth.x tls.cert node.id \
              self_telemetry.enabled"

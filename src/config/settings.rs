@@ -4,9 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use schema::{Catalog, ColumnType, Promotion, Scope};
-use storage::{AckLevel, CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings};
+use storage::{
+    AckLevel, CacheSettings, CompactionSettings, FlushSettings, RetentionSettings, Settings,
+    StageSettings, Sync, WalSettings,
+};
 
-use super::keys::{self, Config, PromoteScope, PromoteType, WalSync};
+use super::keys::{self, Config, PromoteScope, PromoteType, Retention, WalSync};
+use super::units::Period;
 use crate::bind::Addresses;
 use crate::shutdown;
 
@@ -65,8 +69,24 @@ impl Config {
                 max_age: self.flush.max_age.0,
                 max_bytes: self.flush.max_bytes.0,
             },
+            compaction: CompactionSettings {
+                enabled: self.compaction.enabled.0,
+                target_bytes: self.compaction.target_bytes.0,
+                grace: self.compaction.grace.0,
+                log_retention: self.compaction.log_retention.0,
+            },
+            retention: self.retention(),
             disk_reserve: self.disk.reserve.0,
         }
+    }
+
+    fn retention(&self) -> RetentionSettings {
+        let Retention { spans, logs, metrics } = &self.retention;
+        let limits = [("spans", spans), ("logs", logs), ("metrics", metrics)];
+        let said = |(table, keep): (&str, &Option<Period>)| {
+            keep.as_ref().map(|keep| (table.to_owned(), keep.0))
+        };
+        RetentionSettings(limits.into_iter().filter_map(said).collect())
     }
 
     /// Bytes of telemetry that may be in memory on the way in (B1).

@@ -194,9 +194,13 @@ fn what_is_not_built_is_said() {
         let message = Given::new().set(set).error();
         assert!(message.contains(said), "{set}: {message}");
     }
-    let loaded = Given::new().set("retention.spans=30d").set("compaction.x=1").load().unwrap();
-    assert_eq!(loaded.warnings.len(), 2);
-    assert!(loaded.warnings.iter().any(|w| w.message.contains("kept for ever")));
+    let message = Given::new().set("compaction.grace=60s").error();
+    assert!(message.contains("query.timeout"), "{message}");
+    assert!(Given::new().set("retention.logs=3h").error().contains("at least 1d"));
+    let loaded = Given::new().set("retention.spans=30d").set("self_telemetry.x=1").load().unwrap();
+    assert_eq!(loaded.warnings.len(), 1);
+    let kept = loaded.config.storage().retention.of("spans");
+    assert_eq!(kept, Some(std::time::Duration::from_secs(30 * 86_400)));
 }
 
 /// Scenario: stores and options that fit each other and that do not.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use parking_lot::Mutex;
 use schema::{Position, TableDef, Tenant, Version, WalId};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -28,7 +28,7 @@ use crate::pace::{Pace, Pause, spread};
 use crate::progress::Progress;
 use crate::stage::{Stage, Staged, upload};
 use crate::store::Store;
-use crate::table::{Committed, DeltaTable};
+use crate::table::{Committed, DeltaTable, Why};
 use crate::{DataFile, Error, Place};
 
 /// How often a table is read anew, to see what others have committed.
@@ -39,8 +39,6 @@ const RANGES_PER_COMMIT: usize = 64;
 /// Files on their way to the store at a time, over all tables: what bounds
 /// memory and leaves bandwidth to queries.
 const UPLOADS: usize = 4;
-/// Commits between checkpoints of a table's log.
-const CHECKPOINT_EVERY: u64 = 100;
 
 /// What committers share.
 pub struct Shared {
@@ -80,6 +78,16 @@ struct Bell {
     asked: AtomicU64,
     /// The last finished attempt: which request it answers, and its error.
     done: watch::Sender<(u64, Option<String>)>,
+    /// Files to be replaced, at the committer's next step.
+    swaps: Mutex<Vec<Swap>>,
+}
+
+/// Files for others, by one entry.
+struct Swap {
+    remove: Vec<Arc<DataFile>>,
+    add: Vec<DataFile>,
+    why: Why,
+    done: oneshot::Sender<Result<Option<Version>, Error>>,
 }
 
 /// How an attempt that did not fail ended.
@@ -121,6 +129,7 @@ impl Committers {
                     wake: Notify::new(),
                     asked: AtomicU64::new(0),
                     done: watch::Sender::new((0, None)),
+                    swaps: Mutex::default(),
                 })
             })
             .collect();
@@ -169,6 +178,28 @@ impl Committers {
             });
         }
         Ok(reached)
+    }
+
+    /// Replaces files of an output by others, by one entry of its committer, and
+    /// publishes it. `None`: another entry took one of them first, nothing is done.
+    pub async fn rewrite(
+        &self,
+        live: &Live,
+        output: usize,
+        remove: Vec<Arc<DataFile>>,
+        add: Vec<DataFile>,
+        why: Why,
+    ) -> Result<Option<Version>, Error> {
+        let stopping = || Error::Busy("the node is stopping".into());
+        let bells = self.bells(live);
+        let bell = bells.iter().find(|bell| bell.output == output).ok_or_else(stopping)?;
+        let (done, answer) = oneshot::channel();
+        bell.swaps.lock().push(Swap { remove, add, why, done });
+        bell.wake.notify_one();
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(stopping()),
+            answer = answer => answer.map_err(|_| stopping())?,
+        }
     }
 
     /// Whether a committer has ended though nobody asked for it.
@@ -274,6 +305,18 @@ impl Committers {
             *table = Some(opened);
         }
         let Some(delta) = table.as_mut() else { return Ok(Attempt::Whole) };
+        let swaps = std::mem::take(&mut *bell.swaps.lock());
+        for Swap { remove, add, why, done } in swaps {
+            let outcome = delta.rewrite(&remove, add, why).await;
+            // Only snapshots may hold them by the time the asker counts.
+            drop(remove);
+            // Also when another entry came first: the next plan must see it.
+            if let Some(committed) = delta.current() {
+                self.publish(live, bell, committed)?;
+            }
+            // The asker may have gone; the entry stands.
+            let _ = done.send(outcome.map(|swapped| swapped.map(|committed| committed.version)));
+        }
         let mut pending = live.uncommitted(output);
         let waiting = pending.len();
         pending.truncate(RANGES_PER_COMMIT);
@@ -294,12 +337,6 @@ impl Committers {
             TableLabel { tenant: live.tenant.to_string(), table: bell.table.name.to_owned() };
         self.shared.metrics.commits.get_or_create(&label).inc();
         tracing::debug!(table = bell.table.name, %version, watermark = %last, "committed");
-        if version.0 > 0
-            && version.0.is_multiple_of(CHECKPOINT_EVERY)
-            && let Err(error) = delta.checkpoint().await
-        {
-            tracing::warn!(table = bell.table.name, %error, "checkpoint failed; the log is still whole, the next one may succeed");
-        }
         let all = waiting == pending.len();
         Ok(if all { Attempt::Whole } else { Attempt::Part(started.elapsed()) })
     }

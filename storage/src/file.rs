@@ -82,6 +82,18 @@ pub enum StatValue {
     Timestamp(i64),
 }
 
+impl Origin {
+    /// Of a file that was joined from files of several logs, by this one. It has
+    /// no stretch; the index of its table had all of its rows when it was made.
+    pub fn mixed(wal_id: WalId) -> Origin {
+        Origin { wal_id, first: Position::ZERO, last: Position::ZERO }
+    }
+
+    pub fn is_mixed(&self) -> bool {
+        self.last == Position::ZERO
+    }
+}
+
 mod wal_id_text {
     use super::WalId;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};

@@ -25,6 +25,8 @@
 //! | [`stage`] | the outbox: staged files and their manifests (C4) |
 //! | [`commit`] | one committer per table on the store (C1, C2, C3) |
 //! | [`pace`] | pauses, intervals, how long the outbox lasts |
+//! | [`compact`] | small files joined, replaced ones removed (K1, K2, S3) |
+//! | [`upkeep`] | retention, vacuum, checkpoints, by the holder of a lease |
 //! | [`table`] | the Delta table; `table/delta.rs` is the only file that knows Delta |
 //! | [`cache`] | local copies of recent files of a remote store |
 //! | [`store`] | opening a URL; a local store that syncs |
@@ -39,13 +41,14 @@
 //! | [`failpoint`] | stages at which a debug build can be told to die |
 //! | [`settings`], [`error`], [`metrics`] | numbers, failures, self-telemetry |
 //!
-//! Deliberately not here: what a span is (tables are data in `schema`),
-//! compaction and retention (not built yet), and any protocol.
+//! Deliberately not here: what a span is (tables are data in `schema`), and any
+//! protocol.
 
 pub mod append;
 pub mod books;
 pub mod cache;
 pub mod commit;
+pub mod compact;
 pub mod disk;
 pub mod drain;
 pub mod encode;
@@ -67,15 +70,18 @@ pub mod stage;
 pub mod storage;
 pub mod store;
 pub mod table;
+pub mod upkeep;
 pub mod wal;
 
 pub use commit::Flushed;
 pub use drain::Left;
+pub use compact::Compacted;
 pub use error::Error;
 pub use file::{ColumnStats, DataFile, FileStats, Origin, Place, StatValue};
 pub use reader::Reader;
 pub use settings::{
-    AckLevel, CacheSettings, FlushSettings, Settings, StageSettings, Sync, WalSettings,
+    AckLevel, CacheSettings, CompactionSettings, FlushSettings, RetentionSettings, Settings,
+    StageSettings, Sync, WalSettings,
 };
 pub use snapshot::{HotRows, LedgerRow, SegmentInfo, Snapshot, Source};
 pub use storage::{Components, Status, Storage};

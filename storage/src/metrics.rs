@@ -39,6 +39,16 @@ pub struct Metrics {
     pub cache_bytes: Gauge,
     pub cache_hits: Counter,
     pub cache_damaged: Counter,
+    pub compactions: Family<TableLabel, Counter>,
+    pub compaction_failures: Family<TableLabel, Counter>,
+    pub compaction_files_in: Family<TableLabel, Counter>,
+    pub compaction_files_out: Family<TableLabel, Counter>,
+    pub compaction_bytes_in: Family<TableLabel, Counter>,
+    pub compaction_bytes_out: Family<TableLabel, Counter>,
+    pub compaction_seconds: Histogram,
+    pub lease_held: Gauge,
+    pub expired_rows: Family<TableLabel, Counter>,
+    pub vacuumed_files: Counter,
 }
 
 impl Metrics {
@@ -67,6 +77,16 @@ impl Metrics {
             cache_bytes: Gauge::default(),
             cache_hits: Counter::default(),
             cache_damaged: Counter::default(),
+            compactions: Family::default(),
+            compaction_failures: Family::default(),
+            compaction_files_in: Family::default(),
+            compaction_files_out: Family::default(),
+            compaction_bytes_in: Family::default(),
+            compaction_bytes_out: Family::default(),
+            compaction_seconds: seconds(),
+            lease_held: Gauge::default(),
+            expired_rows: Family::default(),
+            vacuumed_files: Counter::default(),
         };
         let m = &metrics;
         let bytes = || Unit::Bytes;
@@ -185,6 +205,59 @@ impl Metrics {
             "cloudsail_cache_damaged",
             "Local copies that could not be read or were not what they were; the store was asked",
             m.cache_damaged.clone(),
+        );
+        r.register(
+            "cloudsail_compactions",
+            "Joins of files into larger ones",
+            m.compactions.clone(),
+        );
+        r.register(
+            "cloudsail_compaction_failures",
+            "Joins that failed and are tried again",
+            m.compaction_failures.clone(),
+        );
+        r.register(
+            "cloudsail_compaction_files_in",
+            "Files that joins have replaced",
+            m.compaction_files_in.clone(),
+        );
+        r.register(
+            "cloudsail_compaction_files_out",
+            "Files that joins have written",
+            m.compaction_files_out.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_compaction_read",
+            "Bytes of files that joins have replaced",
+            bytes(),
+            m.compaction_bytes_in.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_compaction_written",
+            "Bytes of files that joins have written",
+            bytes(),
+            m.compaction_bytes_out.clone(),
+        );
+        r.register_with_unit(
+            "cloudsail_compaction",
+            "Time of one join, from its inputs to its commit",
+            Unit::Seconds,
+            m.compaction_seconds.clone(),
+        );
+        r.register(
+            "cloudsail_lease_held",
+            "Whether this node does the upkeep of the tables",
+            m.lease_held.clone(),
+        );
+        r.register(
+            "cloudsail_expired_rows",
+            "Rows dropped because their day has outlived the retention",
+            m.expired_rows.clone(),
+        );
+        r.register(
+            "cloudsail_vacuumed_files",
+            "Files removed that no version named",
+            m.vacuumed_files.clone(),
         );
         metrics
     }

@@ -61,12 +61,37 @@ pub struct FlushSettings {
 }
 
 #[derive(Debug, Clone)]
+pub struct CompactionSettings {
+    /// Whether files are joined without being asked.
+    pub enabled: bool,
+    /// Bytes that a file should have; from half of it on it is left alone.
+    pub target_bytes: u64,
+    /// How long a replaced file stays on the store: longer than any query.
+    pub grace: Duration,
+    /// How long old versions of a table can be read by their entries.
+    pub log_retention: Duration,
+}
+
+/// How long the rows of a table are kept, by the day of their event. A table
+/// that is not named keeps them for ever; what is derived follows its base.
+#[derive(Debug, Clone, Default)]
+pub struct RetentionSettings(pub std::collections::BTreeMap<String, Duration>);
+
+impl RetentionSettings {
+    pub fn of(&self, table: &str) -> Option<Duration> {
+        self.0.get(table).copied()
+    }
+}
+
+#[derive(Debug, Clone)]
 pub struct Settings {
     pub ack: AckLevel,
     pub wal: WalSettings,
     pub stage: StageSettings,
     pub cache: CacheSettings,
     pub flush: FlushSettings,
+    pub compaction: CompactionSettings,
+    pub retention: RetentionSettings,
     /// Share of the data volume that is kept free, 0.0 to 1.0; below it
     /// appends are refused.
     pub disk_reserve: f64,
@@ -87,6 +112,13 @@ impl Settings {
             stage: StageSettings { dir: dir.join("stage"), max_bytes: 10 << 30 },
             cache: CacheSettings { dir: dir.join("cache"), max_bytes: 4 << 30 },
             flush: FlushSettings { max_age: Duration::from_secs(60), max_bytes: 64 << 20 },
+            compaction: CompactionSettings {
+                enabled: true,
+                target_bytes: 256 << 20,
+                grace: Duration::from_secs(600),
+                log_retention: Duration::from_secs(7 * 86_400),
+            },
+            retention: RetentionSettings::default(),
             disk_reserve: 0.05,
         }
     }
@@ -103,6 +135,15 @@ impl Settings {
         }
         if self.flush.max_age.is_zero() || self.flush.max_bytes == 0 {
             return no("flush.max_age and flush.max_bytes must be above zero");
+        }
+        if self.compaction.target_bytes < 1 << 20 {
+            return no("compaction.target_bytes is below 1 MiB; use at least 1MiB");
+        }
+        if let Some((table, _)) = self.retention.0.iter().find(|(_, keep)| keep.as_secs() < 86_400)
+        {
+            return Err(Error::Settings(format!(
+                "retention.{table} is below a day; whole days are dropped, so use at least 1d"
+            )));
         }
         if !(0.0..1.0).contains(&self.disk_reserve) {
             return no("disk.reserve must be at least 0% and below 100%");

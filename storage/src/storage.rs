@@ -2,6 +2,7 @@
 //! alone, ended in order.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +18,8 @@ use crate::append::{Appender, Writer};
 use crate::books::Books;
 use crate::cache::{self, Cache, Cached};
 use crate::commit::{Committers, Flushed, Shared};
+use crate::compact::doomed::Doomed;
+use crate::compact::{self, Compacted, Compacting, Compactor};
 use crate::disk::{Class, Disk, Space};
 use crate::drain::Left;
 use crate::live::{Live, LiveSet};
@@ -26,6 +29,8 @@ use crate::recover::{self, Recovered};
 use crate::seal::{self, Sealer, Sealing};
 use crate::stage::Stage;
 use crate::store::Store;
+use crate::upkeep::lease::Lease;
+use crate::upkeep::{self, Upkeep};
 use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
 
 /// What a node gives to its storage.
@@ -47,6 +52,7 @@ pub struct Storage {
     appender: Arc<Appender>,
     committers: Arc<Committers>,
     sealing: Sealing,
+    compacting: Compacting,
     stage: Arc<Stage>,
     /// `None` on a local store.
     cache: Option<Arc<Cache>>,
@@ -146,7 +152,7 @@ impl Storage {
             live: live.clone(),
             books: books.clone(),
             budget: budget.clone(),
-            clock,
+            clock: clock.clone(),
             disk: disk.clone(),
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
@@ -186,18 +192,51 @@ impl Storage {
             disk: disk.clone(),
             cache: cache.clone(),
             pace: pace.clone(),
-            metrics,
+            metrics: metrics.clone(),
             lock,
             draining: draining.clone(),
         };
+        let (compacting, asked) = compact::channel();
+        let (doomed, leads) = (Arc::new(Doomed::default()), Arc::new(AtomicBool::new(false)));
+        let compactor = Compactor {
+            settings: settings.compaction.clone(),
+            wal_id,
+            store: store.clone(),
+            stage: stage.clone(),
+            live: live.clone(),
+            committers: committers.clone(),
+            budget: budget.clone(),
+            disk: disk.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            cancel: cancel.clone(),
+            doomed: doomed.clone(),
+            leads: leads.clone(),
+            known: Default::default(),
+        };
+        let parts = upkeep::Parts {
+            compaction: settings.compaction.clone(),
+            retention: settings.retention.clone(),
+            store: store.clone(),
+            live: live.clone(),
+            committers: committers.clone(),
+            doomed,
+            leads,
+            clock,
+            metrics,
+            cancel: cancel.clone(),
+        };
+        let upkeep = Upkeep::new(parts, Lease::new(store.objects(), wal_id));
         let mut tasks = JoinSet::new();
         tasks.spawn(sealer.run(inbox, cancel.clone()));
+        tasks.spawn(compactor.run(asked));
+        tasks.spawn(upkeep.run());
         if let Some(cache) = &cache {
             tasks.spawn(cache::run(cache.clone(), offered));
         }
-        let enter = committers.clone();
+        let (enter, ending) = (committers.clone(), cancel.clone());
         tasks.spawn(async move {
-            while let Some(live) = new_tables.recv().await {
+            while let Some(Some(live)) = ending.run_until_cancelled(new_tables.recv()).await {
                 enter.enter(&live);
             }
         });
@@ -208,6 +247,7 @@ impl Storage {
             appender,
             committers,
             sealing,
+            compacting,
             stage,
             cache,
             store,
@@ -266,6 +306,11 @@ impl Storage {
         &self.recovered
     }
 
+    /// Joins every file that may be joined, and says what was done per table.
+    pub async fn compact(&self) -> Result<Vec<Compacted>, Error> {
+        self.compacting.all().await
+    }
+
     /// Ready means recovered and accepting; the store may be away.
     pub fn ready(&self) -> Result<(), String> {
         if self.log_ended.is_cancelled() {
@@ -292,7 +337,9 @@ impl Storage {
     async fn task_ended(&self) -> String {
         loop {
             if let Some(ended) = self.tasks.lock().try_join_next() {
-                return format!("the sealer or its watcher ended: {ended:?}");
+                return format!(
+                    "the sealer, the compactor, the upkeep or a watcher ended: {ended:?}"
+                );
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
@@ -322,8 +369,11 @@ impl Storage {
         let mut tasks = std::mem::take(&mut *self.tasks.lock());
         self.appender.release();
         self.appender.stop().await;
-        tasks.abort_all();
-        while tasks.join_next().await.is_some() {}
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout_at(end, ended).await.is_err() {
+            late.push("joining files: out of time; the files stay as they are".into());
+            tasks.shutdown().await;
+        }
         late
     }
 

@@ -152,6 +152,37 @@ async fn verify_finds_a_missing_and_a_damaged_file() {
     assert!(run(dir.path(), &verify).await.status.success());
 }
 
+/// Scenario: the same telemetry is flushed ten times, then a daemon is told to
+/// join its files, then told again.
+/// Guarantees: interfaces.md: `compact` says what it did and loses nothing (K1);
+/// the second time there is nothing to do; `verify` agrees.
+#[tokio::test(flavor = "multi_thread")]
+async fn compact_joins_what_was_flushed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (launch, daemon) = filled(dir.path()).await;
+    daemon.flush().await;
+    for _ in 1..10 {
+        for request in &fixtures().0 {
+            daemon.ack(Encoding::HttpProtobuf, request).await;
+        }
+        daemon.flush().await;
+    }
+    let server = daemon.url("");
+    let sums =
+        "SELECT count(*) AS n, sum(duration_ns) AS d, count(DISTINCT span_id) AS i FROM spans";
+    let before = daemon.sql(sums).await.rows;
+    let compact = ["compact", "--server", &server];
+    let told = printed(&run(dir.path(), &compact).await);
+    let spans = told.lines().find(|line| line.starts_with("default/spans")).unwrap();
+    assert!(spans.contains("joined"), "{told}");
+    assert_eq!(daemon.sql(sums).await.rows, before);
+    assert_eq!(daemon.count("spans").await, 30);
+    let again = printed(&run(dir.path(), &compact).await);
+    assert!(again.lines().all(|line| line.contains("nothing to join")), "{again}");
+    daemon.stop().await;
+    printed(&run(dir.path(), &["verify", "--store", &launch.store_url()]).await);
+}
+
 /// Every file below a folder.
 fn walk(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();

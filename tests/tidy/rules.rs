@@ -68,9 +68,6 @@ const CONTRACT_WITHOUT_TEST: &[(&str, &str)] = &[
 
 /// Invariants without a test, and why.
 const INVARIANTS_WITHOUT_TEST: &[(&str, &str)] = &[
-    ("s3", "nothing on a store is deleted before compaction and retention are built"),
-    ("k1", "compaction has an issue of its own"),
-    ("k2", "compaction has an issue of its own"),
     ("j1", "experiments have an issue of their own"),
     ("j2", "experiments have an issue of their own"),
 ];

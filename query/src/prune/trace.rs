@@ -152,6 +152,10 @@ impl Covered {
 
     fn holds(&self, file: &DataFile) -> bool {
         let Some(origin) = file.origin else { return false };
+        // The index had all of its rows before it was made.
+        if origin.is_mixed() {
+            return true;
+        }
         let Some(stretches) = self.0.get(&origin.wal_id) else { return false };
         let within = |position: Position| {
             let after = stretches.partition_point(|(first, _)| *first <= position);

@@ -7,7 +7,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
-//! | [`parquet`] | [`write`]: the rows of a day as one Parquet file |
+//! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
 //! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
 //! | [`stats`] | [`from_footer`](stats::from_footer): bounds and null counts per column, sound under cuts and NaN |
 //!
@@ -23,6 +23,6 @@ pub mod parquet;
 pub mod rows;
 pub mod stats;
 
-pub use order::{Day, days};
-pub use parquet::{Encoded, write};
+pub use order::{Day, Keys, days};
+pub use parquet::{Encoded, FileWriter, Form, write};
 pub use rows::RowsWriter;

@@ -36,7 +36,9 @@ pub fn days(table: &TableDef, batches: &[RecordBatch]) -> Result<Vec<Day>, Error
         }
     }
     if !table.sort.is_empty() {
-        let keys = keys(table, batches)?;
+        let keys = Keys::new(table)?;
+        let keys: Vec<Rows> =
+            batches.iter().map(|rows| keys.of(table, rows)).collect::<Result<_, _>>()?;
         let key = |&(batch, row): &(usize, usize)| (keys[batch].row(row), batch, row);
         for rows in days.values_mut() {
             if !rows.is_sorted_by(|a, b| key(a) <= key(b)) {
@@ -47,21 +49,26 @@ pub fn days(table: &TableDef, batches: &[RecordBatch]) -> Result<Vec<Day>, Error
     Ok(days.into_iter().map(|(date, rows)| Day { date, rows }).collect())
 }
 
-/// The sort columns of each batch in a form that compares bytewise.
-fn keys(table: &TableDef, batches: &[RecordBatch]) -> Result<Vec<Rows>, Error> {
-    let options = SortOptions { descending: false, nulls_first: true };
-    let mut fields = Vec::with_capacity(table.sort.len());
-    for name in table.sort {
-        let data_type = table.schema.field_with_name(name)?.data_type().clone();
-        fields.push(SortField::new_with_options(data_type, options));
+/// The sort columns of rows in a form that compares bytewise.
+#[derive(Debug)]
+pub struct Keys(RowConverter);
+
+impl Keys {
+    pub fn new(table: &TableDef) -> Result<Keys, Error> {
+        let options = SortOptions { descending: false, nulls_first: true };
+        let mut fields = Vec::with_capacity(table.sort.len());
+        for name in table.sort {
+            let data_type = table.schema.field_with_name(name)?.data_type().clone();
+            fields.push(SortField::new_with_options(data_type, options));
+        }
+        Ok(Keys(RowConverter::new(fields)?))
     }
-    let converter = RowConverter::new(fields)?;
-    let encode = |rows: &RecordBatch| {
+
+    pub fn of(&self, table: &TableDef, rows: &RecordBatch) -> Result<Rows, Error> {
         let columns: Result<Vec<ArrayRef>, Error> =
             table.sort.iter().map(|name| column(table, rows, name).cloned()).collect();
-        Ok(converter.convert_columns(&columns?)?)
-    };
-    batches.iter().map(encode).collect()
+        Ok(self.0.convert_columns(&columns?)?)
+    }
 }
 
 fn column<'a>(table: &TableDef, rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, Error> {

@@ -15,22 +15,24 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
 use schema::TableDef;
-use schema::table::{PARTITION, SCHEMA_VERSION};
+use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 
 use super::order::Day;
 use super::stats::{self, Nans, bounded};
 use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
-const CHUNK: usize = 8192;
+pub const CHUNK: usize = 8192;
 /// Rows per row group: what a bloom filter and a range of times speak for.
-const GROUP_ROWS: usize = 128 * 1024;
+pub const GROUP_ROWS: usize = 128 * 1024;
 /// Encoded bytes after which a row group ends early, so that long log bodies
 /// do not make the writer hold hundreds of megabytes.
 const GROUP_BYTES: usize = 32 << 20;
 /// Level 1 is 10 % faster than 3 and 4 % larger (performance.md); what is
 /// written here is rewritten by compaction.
 const ZSTD_LEVEL: i32 = 1;
+/// The footer's entry that lists the promotions of a file.
+pub const PROMOTED: &str = "cloudsail.promoted";
 /// Rows looked at to tell a column of unique values from one that repeats.
 const SAMPLE: usize = 4096;
 
@@ -54,28 +56,85 @@ pub fn write<W: Write + Send>(
     let batches: Vec<RecordBatch> =
         batches.iter().map(|batch| without_date(table, batch)).collect::<Result<_, _>>()?;
     let sources: Vec<&RecordBatch> = batches.iter().collect();
-    let schema = file_schema(table)?;
     let step = day.rows.len().div_ceil(SAMPLE).max(1);
     let sampled: Vec<(usize, usize)> = day.rows.iter().step_by(step).copied().collect();
     let sample = interleave_record_batch(&sources, &sampled)?;
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(table, &sample, day.rows.len())?)
-        // Our types are the ones Parquet's own schema reads back as, so the
-        // Arrow schema would only be ten kilobytes in every footer.
-        .with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(out, schema.clone(), options)?;
-    let mut nans = Nans::default();
+    let form =
+        Form { zstd_level: ZSTD_LEVEL, promoted: promoted(table), rows: day.rows.len() as u64 };
+    let mut file = FileWriter::new(table, &form, &sample, out)?;
     for chunk in day.rows.chunks(CHUNK) {
-        let rows = interleave_record_batch(&sources, chunk)?;
-        nans.look(&rows);
-        writer.write(&rows)?;
+        file.write(&interleave_record_batch(&sources, chunk)?)?;
     }
-    let footer = writer.finish()?;
-    Ok(Encoded {
-        size: writer.bytes_written() as u64,
-        rows: day.rows.len() as u64,
-        stats: stats::from_footer(&schema, &footer, &nans),
-    })
+    file.finish()
+}
+
+/// How a file is written, as far as its rows do not tell.
+#[derive(Debug, Clone)]
+pub struct Form {
+    pub zstd_level: i32,
+    /// The promotions that hold for every row, as [`promoted`] gives them.
+    pub promoted: Vec<serde_json::Value>,
+    /// About how many rows there will be.
+    pub rows: u64,
+}
+
+/// What a file of a table says of keys that have a column of their own.
+pub fn promoted(table: &TableDef) -> Vec<serde_json::Value> {
+    let said = |p: &Promotion| serde_json::json!({"scope": p.scope.as_str(), "key": p.key, "column": p.column});
+    table.promotions.iter().map(said).collect()
+}
+
+/// One Parquet file of a table, written chunk by chunk in the table's order.
+pub struct FileWriter<W: Write + Send> {
+    writer: ArrowWriter<W>,
+    schema: SchemaRef,
+    nans: Nans,
+    rows: u64,
+}
+
+impl<W: Write + Send> FileWriter<W> {
+    /// `sample` has the schema of the rows to come and tells their nature.
+    pub fn new(
+        table: &TableDef,
+        form: &Form,
+        sample: &RecordBatch,
+        out: W,
+    ) -> Result<FileWriter<W>, Error> {
+        let options = ArrowWriterOptions::new()
+            .with_properties(properties(table, form, sample)?)
+            // Our types are the ones Parquet's own schema reads back as, so the
+            // Arrow schema would only be ten kilobytes in every footer.
+            .with_skip_arrow_metadata(true);
+        let schema = sample.schema();
+        let writer = ArrowWriter::try_new_with_options(out, schema.clone(), options)?;
+        Ok(FileWriter { writer, schema, nans: Nans::default(), rows: 0 })
+    }
+
+    pub fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        self.nans.look(rows);
+        self.rows += rows.num_rows() as u64;
+        Ok(self.writer.write(rows)?)
+    }
+
+    /// Bytes so far, with a guess for those that are not encoded yet.
+    pub fn size(&self) -> u64 {
+        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    }
+
+    /// Writes the footer; nothing may be written after it.
+    pub fn finish(&mut self) -> Result<Encoded, Error> {
+        let footer = self.writer.finish()?;
+        Ok(Encoded {
+            size: self.writer.bytes_written() as u64,
+            rows: self.rows,
+            stats: stats::from_footer(&self.schema, &footer, &self.nans),
+        })
+    }
+
+    /// Where it goes to, to take what has come so far.
+    pub fn out(&mut self) -> &mut W {
+        self.writer.inner_mut()
+    }
 }
 
 /// The columns that a Parquet file of the table has: all but `date`.
@@ -96,21 +155,17 @@ fn without_date(table: &TableDef, rows: &RecordBatch) -> Result<RecordBatch, Err
 
 fn properties(
     table: &TableDef,
+    form: &Form,
     sample: &RecordBatch,
-    rows: usize,
 ) -> Result<WriterProperties, Error> {
-    let promoted: Vec<_> = table
-        .promotions
-        .iter()
-        .map(|p| serde_json::json!({"scope": p.scope.as_str(), "key": p.key, "column": p.column}))
-        .collect();
+    let promoted = serde_json::Value::from(form.promoted.clone());
     let entries = vec![
         KeyValue::new("cloudsail.schema".into(), SCHEMA_VERSION.to_string()),
-        KeyValue::new("cloudsail.promoted".into(), serde_json::Value::from(promoted).to_string()),
+        KeyValue::new(PROMOTED.into(), promoted.to_string()),
     ];
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("cloudsail ", env!("CARGO_PKG_VERSION")).into())
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(form.zstd_level)?))
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_statistics_enabled(EnabledStatistics::Chunk)
@@ -131,7 +186,7 @@ fn properties(
         builder = builder
             .set_column_bloom_filter_enabled(path.clone(), true)
             .set_column_bloom_filter_fpp(path.clone(), 0.01)
-            .set_column_bloom_filter_max_ndv(path, rows.clamp(1, GROUP_ROWS) as u64);
+            .set_column_bloom_filter_max_ndv(path, form.rows.clamp(1, GROUP_ROWS as u64));
     }
     Ok(builder.build())
 }

@@ -187,6 +187,11 @@ impl Stage {
         local.map(|file| (self.own.tree().root().join(&file.path), file.path.clone()))
     }
 
+    /// How often this log's node has started.
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
     /// Bytes staged and not released.
     pub fn bytes(&self) -> u64 {
         self.held.lock().values().sum()

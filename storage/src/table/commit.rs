@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::log::{self, Add, Line, Metadata, Protocol};
-use super::state::SCHEMA_PROPERTY;
+use super::state::{SCHEMA_PROPERTY, State};
 use super::{Committed, DeltaTable, columns, stats};
 use crate::error::refused;
 use crate::store::{Outcome, outcome};
@@ -64,14 +64,14 @@ impl DeltaTable {
             if state.watermark >= last {
                 return Ok(committed.clone());
             }
-            let (watermark, version) = (state.watermark, state.version);
+            let watermark = state.watermark;
             if !state.check_writable(&self.place)?.is_empty() {
                 self.prepare_until(deadline).await?;
                 continue;
             }
             let fresh = fresh(&files, watermark)?;
             if adds.is_none() {
-                match timeout_at(deadline, self.adds(&files)).await {
+                match timeout_at(deadline, self.adds(&files, true)).await {
                     Ok(built) => adds = Some(built?),
                     Err(_) => return Err(self.late(None)),
                 }
@@ -86,36 +86,54 @@ impl DeltaTable {
             lines.extend(adds.into_iter().map(Line::from));
 
             failpoint::hit("commit_before");
-            match self.put(version + 1, &lines, deadline).await {
-                Put::Done => {
-                    failpoint::hit("commit_after");
-                    let read = self.follow_one(deadline).await;
-                    if read? && self.known()?.0.watermark < last {
-                        return Err(self.place.error(
-                            ErrorKind::Corrupt,
-                            format!(
-                                "the store acknowledged entry {} and holds another under its name: it does not \
-                                 honour conditional puts, so no two nodes may write to it",
-                                version + 1
-                            ),
-                        ));
-                    }
-                }
-                Put::Taken => {
-                    self.follow(deadline).await?;
-                }
-                Put::Unknown(error) if refused(&error) => return Err(error),
-                Put::Unknown(error) => {
-                    tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
-                    self.wait(&mut pause, deadline, Some(error)).await?;
-                    self.follow(deadline).await?;
-                    continue;
-                }
-            }
-            if self.known()?.0.watermark < last {
+            let landed = |state: &State| state.watermark >= last;
+            if !self.put_then_read(&lines, &mut pause, deadline, landed).await? {
                 self.wait(&mut pause, deadline, None).await?;
             }
         }
+    }
+
+    /// Puts the next entry and reads the log to its end. Whether the entry is
+    /// there is what `landed` says of a version once it was read, whatever the
+    /// store answered; false means that it is not, or not yet, and the same
+    /// entry is to be put again under what is then the next name.
+    pub(super) async fn put_then_read(
+        &mut self,
+        lines: &[Line],
+        pause: &mut Pause,
+        deadline: Instant,
+        landed: impl Fn(&State) -> bool,
+    ) -> Result<bool, Error> {
+        let version = self.known()?.0.version + 1;
+        let put = self.put(version, lines, deadline).await;
+        let done = matches!(put, Put::Done);
+        match put {
+            Put::Done => failpoint::hit("commit_after"),
+            Put::Taken => {}
+            Put::Unknown(error) if refused(&error) => return Err(error),
+            Put::Unknown(error) => {
+                tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
+                self.wait(pause, deadline, Some(error)).await?;
+            }
+        }
+        // Only under this very name can the entry be.
+        let read = self.follow_one(deadline).await?;
+        if read && landed(&self.known()?.0) {
+            return Ok(true);
+        }
+        if done && read {
+            return Err(self.place.error(
+                ErrorKind::Corrupt,
+                format!(
+                    "the store acknowledged entry {version} and holds another under its name: it does not \
+                     honour conditional puts, so no two nodes may write to it"
+                ),
+            ));
+        }
+        if !done {
+            self.follow(deadline).await?;
+        }
+        Ok(landed(&self.known()?.0))
     }
 
     /// Creates the table, or adds the columns it lacks.
@@ -123,7 +141,7 @@ impl DeltaTable {
         self.prepare_until(Instant::now() + self.deadline).await
     }
 
-    async fn prepare_until(&mut self, deadline: Instant) -> Result<(), Error> {
+    pub(super) async fn prepare_until(&mut self, deadline: Instant) -> Result<(), Error> {
         let mut pause = Pause::new(self, Position::ZERO);
         loop {
             let (version, lines) = match &self.now {
@@ -196,15 +214,15 @@ impl DeltaTable {
     /// The files as Adds, by their full path, after a look at each object: no
     /// entry ever names a file that is not there. The store's own time of a
     /// file is its modification time.
-    async fn adds(&self, files: &[DataFile]) -> Result<BTreeMap<String, Add>, Error> {
+    pub(super) async fn adds(
+        &self,
+        files: &[DataFile],
+        data_change: bool,
+    ) -> Result<BTreeMap<String, Add>, Error> {
         let add = async |file: &DataFile| {
-            let outside = || {
-                let prefix = &self.place.prefix;
-                Error::Internal(format!("{} was to be committed to {prefix}", file.path))
-            };
-            let path = file.path.strip_prefix(&self.place.prefix).and_then(|p| p.strip_prefix('/'));
-            let path = path.ok_or_else(outside)?;
-            let inside = object_store::path::Path::parse(path).map_err(|_| outside())?;
+            let path = self.place.within(file)?;
+            let inside = object_store::path::Path::parse(path)
+                .map_err(|error| Error::Internal(format!("{path:?} is no path: {error}")))?;
             let found = self.place.objects.head(&inside).await;
             let found = found.map_err(|error| self.place.unreachable(path, error))?;
             if found.size != file.size {
@@ -219,7 +237,7 @@ impl DeltaTable {
                 partition_values: [(PARTITION.to_owned(), date)].into(),
                 size: file.size,
                 modification_time: millis(found.last_modified),
-                data_change: true,
+                data_change,
                 stats: Some(stats::write(file.rows, &file.stats)),
                 deletion_vector: None,
             };
@@ -283,7 +301,7 @@ impl DeltaTable {
 
     /// [`advance`](Self::advance) within a deadline; errors of the store are
     /// left to the next round, which will meet them again if they last.
-    async fn follow(&mut self, deadline: Instant) -> Result<bool, Error> {
+    pub(super) async fn follow(&mut self, deadline: Instant) -> Result<bool, Error> {
         let outcome = timeout_at(deadline, self.advance()).await;
         match outcome {
             Ok(Err(error)) if error.kind() == ErrorKind::Unavailable => Ok(false),
@@ -305,11 +323,11 @@ impl DeltaTable {
         }
     }
 
-    fn known(&self) -> Result<&(super::State, Committed), Error> {
+    pub(super) fn known(&self) -> Result<&(State, Committed), Error> {
         self.now.as_ref().ok_or_else(|| Error::Internal("a committer without a table".into()))
     }
 
-    async fn wait(
+    pub(super) async fn wait(
         &self,
         pause: &mut Pause,
         deadline: Instant,
@@ -323,7 +341,7 @@ impl DeltaTable {
         Ok(())
     }
 
-    fn late(&self, why: Option<Error>) -> Error {
+    pub(super) fn late(&self, why: Option<Error>) -> Error {
         let why = match why {
             Some(error @ Error::Store { .. }) => match std::error::Error::source(&error) {
                 Some(source) => format!(" ({error}: {source})"),
@@ -361,13 +379,13 @@ fn fresh(files: &[DataFile], watermark: Position) -> Result<Vec<&DataFile>, Erro
 
 /// Growing pauses with full jitter. The seed is the log's id, which is random,
 /// so two nodes never stay in step.
-struct Pause {
+pub(super) struct Pause {
     seed: String,
     attempt: u32,
 }
 
 impl Pause {
-    fn new(table: &DeltaTable, last: Position) -> Pause {
+    pub fn new(table: &DeltaTable, last: Position) -> Pause {
         let log = table.wal_id.map(|id| id.to_string()).unwrap_or_default();
         Pause { seed: format!("{log}{}{last}", table.place.prefix), attempt: 0 }
     }
@@ -382,7 +400,7 @@ impl Pause {
 
 /// An Add's path is a URI. The stage's names need no escape but for the
 /// percent sign, which a tenant cannot have either.
-fn encode(path: &str) -> String {
+pub(super) fn encode(path: &str) -> String {
     path.replace('%', "%25")
 }
 

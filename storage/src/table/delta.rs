@@ -45,6 +45,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
         metadata: convert(place, loaded.metadata())?,
         files: BTreeMap::new(),
         watermark,
+        operation_id: None,
     };
     state.check_readable(place)?;
     for view in loaded.log_data().iter() {
@@ -52,6 +53,25 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
         state.files.insert(path, listed);
     }
     Ok(Some(state))
+}
+
+/// Up to where these logs have committed to the table; empty when there is none.
+pub async fn watermarks(place: &Place, logs: &[WalId]) -> Result<BTreeMap<WalId, Position>, Error> {
+    let log = log_store(place)?;
+    let loaded = match DeltaTableState::try_new(log.as_ref(), None).await {
+        Ok(loaded) => loaded,
+        Err(DeltaTableError::NotATable(_)) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(failed(place, "could not be loaded", error)),
+    };
+    let mut found = BTreeMap::new();
+    for id in logs {
+        let version = loaded.transaction_version(log.as_ref(), *id).await;
+        let version = version.map_err(|e| failed(place, "did not tell its watermarks", e))?;
+        if let Some(version) = version.and_then(|version| u64::try_from(version).ok()) {
+            found.insert(*id, Position(version));
+        }
+    }
+    Ok(found)
 }
 
 /// Writes the checkpoint of a version, and points `_last_checkpoint` at it.

@@ -82,10 +82,24 @@ pub struct Add {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Remove {
+    /// As its Add wrote it.
     pub path: String,
+    /// Milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<i64>,
     #[serde(default)]
     pub data_change: bool,
+    /// Says that the two below are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended_file_metadata: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition_values: Option<BTreeMap<String, Option<String>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
+
+/// The field of `commitInfo` by which a writer knows an entry for its own.
+const OPERATION_ID: &str = "operationId";
 
 impl Line {
     /// The first line of an entry. `millis` is the store's time of what it
@@ -103,6 +117,20 @@ impl Line {
         Line { commit_info: Some(info), ..Line::default() }
     }
 
+    /// Marks an [`info`](Self::info) line, so that its writer finds it (C3). The
+    /// mark begins with the writer's log id.
+    pub fn marked(mut self, operation_id: &str) -> Line {
+        if let Some(info) = &mut self.commit_info {
+            info[OPERATION_ID] = operation_id.into();
+        }
+        self
+    }
+
+    /// The mark of this line, if it has one.
+    pub fn operation_id(&self) -> Option<&str> {
+        self.commit_info.as_ref()?.get(OPERATION_ID)?.as_str()
+    }
+
     /// C1: the watermark travels with the files.
     pub fn watermark(wal_id: WalId, last: Position) -> Line {
         let version = i64::try_from(last.0).unwrap_or(i64::MAX);
@@ -114,6 +142,12 @@ impl Line {
 impl From<Add> for Line {
     fn from(add: Add) -> Line {
         Line { add: Some(add), ..Line::default() }
+    }
+}
+
+impl From<Remove> for Line {
+    fn from(remove: Remove) -> Line {
+        Line { remove: Some(remove), ..Line::default() }
     }
 }
 

@@ -6,8 +6,13 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | [`audit`] | the log's part of verify: gaps, checkpoints, names, positions |
 //! | [`bounds`] | exact bounds of rows, for verify |
+//! | [`mod@checkpoint`] | checkpoints, and the removal of entries they stand in for |
 //! | [`commit`] | the loop: put the next entry if absent, then read; create and evolve a table |
+//! | [`mod@orphans`] | objects in a table's folder that its log does not name |
+//! | [`mod@object`] | a Parquet file read range by range, for verify and for joins |
+//! | [`rewrite`] | files out and others in, by the same loop: compaction, retention |
 //! | [`state`] | what the entries add up to; a table at one version |
 //! | [`log`] | the lines of an entry |
 //! | [`columns`] | Arrow schema ↔ Delta schema |
@@ -21,13 +26,18 @@
 //! and would let one watermark be committed twice.
 //!
 //! Deliberately not here: Delta features beyond reader 1 / writer 2 (a table
-//! that demands them is refused), compaction, retention.
+//! that demands them is refused); which files are joined or dropped (`compact`).
 
+mod audit;
 mod bounds;
+mod checkpoint;
 mod columns;
 mod commit;
 mod delta;
 mod log;
+pub(crate) mod object;
+pub mod orphans;
+mod rewrite;
 mod state;
 mod stats;
 pub mod verify;
@@ -43,7 +53,10 @@ use crate::store::Store;
 use crate::{DataFile, Error};
 use state::State;
 
-pub use verify::{Finding, verify};
+pub use checkpoint::{checkpoint, clean_log, newest_checkpoint, watermarks};
+pub use orphans::{Orphan, orphans};
+pub use rewrite::Why;
+pub use verify::{Finding, leftovers, verify};
 
 /// How long a commit tries before it gives up with an unknown outcome.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -120,16 +133,6 @@ impl DeltaTable {
         Ok(self.current())
     }
 
-    /// Writes a checkpoint of the current version, so that loading need not
-    /// read every entry. Slow (seconds with thousands of files): call it away
-    /// from commits.
-    pub async fn checkpoint(&self) -> Result<(), Error> {
-        match &self.now {
-            Some((state, _)) => delta::checkpoint(&self.place, state.version).await,
-            None => Ok(()),
-        }
-    }
-
     /// Takes the table as the store has it, from its newest checkpoint on.
     async fn load(&mut self) -> Result<(), Error> {
         let loaded = delta::load(&self.place, self.wal_id).await?;
@@ -177,6 +180,12 @@ impl Place {
             .map_err(|error| Error::Settings(format!("{prefix} is no object path: {error}")))?;
         let objects = Arc::new(PrefixStore::new(store.objects(), path));
         Ok(Place { objects, prefix, table })
+    }
+
+    /// The path of a file from the table's folder.
+    pub fn within<'a>(&self, file: &'a DataFile) -> Result<&'a str, Error> {
+        let path = file.path.strip_prefix(&self.prefix).and_then(|path| path.strip_prefix('/'));
+        path.ok_or_else(|| Error::Internal(format!("{} is no file of {}", file.path, self.prefix)))
     }
 
     pub fn error(&self, kind: ErrorKind, message: impl Into<String>) -> Error {

@@ -25,6 +25,8 @@ pub struct State {
     pub files: BTreeMap<String, Arc<DataFile>>,
     /// Of the own log.
     pub watermark: Position,
+    /// The newest mark of the own log's rewrites that was read as an entry.
+    pub operation_id: Option<String>,
 }
 
 /// A file as an Add or a checkpoint tells of it.
@@ -50,6 +52,10 @@ impl State {
         next.version += 1;
         let mut removed = Vec::new();
         for line in entry {
+            let own = |id: &&str| app.as_ref().is_some_and(|app| id.starts_with(app.as_str()));
+            if let Some(id) = line.operation_id().filter(own) {
+                next.operation_id = Some(id.to_owned());
+            }
             if let Some(protocol) = line.protocol {
                 next.protocol = protocol;
             }
@@ -93,6 +99,7 @@ impl State {
             metadata: self.metadata.clone(),
             files: BTreeMap::new(),
             watermark: self.watermark,
+            operation_id: self.operation_id.clone(),
         }
     }
 
@@ -207,18 +214,25 @@ pub fn file(place: &Place, listed: Listed<'_>) -> Result<DataFile, Error> {
     })
 }
 
-/// The log and positions in a name that the stage gave:
-/// `{log}-{start}-{first}-{last}.parquet`.
-fn origin(path: &str) -> Option<Origin> {
+/// The log and positions in a name that the stage gave, or a join:
+/// `{log}-{start}-{first}-{last}.parquet`, `{log}-{start}-{first}-{last}-{join}.parquet`.
+pub fn origin(path: &str) -> Option<Origin> {
     let name = path.rsplit('/').next()?.strip_suffix(".parquet")?;
     let mut parts = name.split('-');
     let (log, start, first, last) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     start.parse::<u64>().ok()?;
-    if parts.next().is_some() || log.len() != 32 {
+    let joined = parts.next();
+    if parts.next().is_some() || log.len() != 32 || joined.is_some_and(|join| join.len() != 16) {
         return None;
     }
     let position = |text: &str| text.parse().ok().map(Position);
     Some(Origin { wal_id: log.parse().ok()?, first: position(first)?, last: position(last)? })
+}
+
+/// Whether the name is one that a join gave.
+pub fn is_joined(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    origin(path).is_some() && name.matches('-').count() == 4
 }
 
 fn decode(place: &Place, path: &str) -> Result<String, Error> {

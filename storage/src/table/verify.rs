@@ -1,23 +1,16 @@
-//! `cloudsail verify`: every file that a table names exists and is what the
-//! log says it is. Reads every row.
+//! `cloudsail verify`: the log of a table is whole, and every file that it names
+//! exists and is what it says. Reads every row.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
-use ::parquet::arrow::arrow_reader::ArrowReaderOptions;
-use ::parquet::arrow::async_reader::AsyncFileReader;
-use ::parquet::errors::{ParquetError, Result as ParquetResult};
-use ::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
-use bytes::Bytes;
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
-use object_store::path::Path;
+use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use schema::{TableDef, Tenant};
 
-use super::DeltaTable;
 use super::bounds::Bounds;
+use super::object::Object;
+use super::{DeltaTable, Place, audit};
 use crate::encode::stats::less;
 use crate::store::Store;
 use crate::{ColumnStats, DataFile, Error, FileStats};
@@ -29,6 +22,8 @@ pub struct Finding {
     /// the table.
     pub path: String,
     pub problem: String,
+    /// What to do.
+    pub remedy: String,
 }
 
 /// Checks a table; a table that does not exist has nothing to find. Fails only
@@ -38,20 +33,40 @@ pub async fn verify(
     tenant: &Tenant,
     table: &Arc<TableDef>,
 ) -> Result<Vec<Finding>, Error> {
+    let place = Place::of(store, tenant, table.clone())?;
+    let mut findings = audit::log(&place).await?;
     let opened = match DeltaTable::open(store, tenant, table.clone(), None).await {
         Ok(opened) => opened,
+        // What is wrong with the log says more than that it cannot be loaded.
+        Err(Error::Table { .. }) if !findings.is_empty() => return Ok(findings),
         Err(Error::Table { table, message, kind }) if kind != schema::ErrorKind::Unavailable => {
-            return Ok(vec![Finding { path: table, problem: message }]);
+            let remedy = "restore the table from a copy, or ask it at an older version".into();
+            return Ok(vec![Finding { path: table, problem: message, remedy }]);
         }
         Err(error) => return Err(error),
     };
-    let mut findings = Vec::new();
-    for file in opened.current().iter().flat_map(|committed| committed.files.iter()) {
+    let Some(committed) = opened.current() else { return Ok(findings) };
+    findings.extend(audit::positions(&place, &committed).await?);
+    for file in committed.files.iter() {
         let problems = check(store.objects(), table, file).await?;
-        let finding = |problem| Finding { path: file.path.clone(), problem };
+        let finding = |problem| Finding {
+            path: file.path.clone(),
+            problem,
+            remedy: "restore it from a copy, or remove it from the table and lose its rows".into(),
+        };
         findings.extend(problems.into_iter().map(finding));
     }
     Ok(findings)
+}
+
+/// What lies in a table's folder and is named by no version: no damage, and
+/// mostly on its way in or out.
+pub async fn leftovers(
+    store: &Store,
+    tenant: &Tenant,
+    table: &Arc<TableDef>,
+) -> Result<Vec<Finding>, Error> {
+    Ok(audit::leftovers(super::orphans(store, tenant, table).await?))
 }
 
 async fn check(
@@ -101,8 +116,7 @@ async fn read(
     file: &DataFile,
 ) -> Result<(u64, FileStats, Vec<String>), String> {
     let broken = |error: &dyn std::fmt::Display| format!("cannot be read: {error}");
-    let path = file.location().map_err(|error| broken(&error))?;
-    let object = Object { objects, path, size: file.size };
+    let object = Object::of(objects, file).map_err(|error| broken(&error))?;
     let builder =
         ParquetRecordBatchStreamBuilder::new(object).await.map_err(|error| broken(&error))?;
     let mut problems = Vec::new();
@@ -120,27 +134,4 @@ async fn read(
         bounds.add(&batch);
     }
     Ok((rows, bounds.finish(), problems))
-}
-
-/// A Parquet file on an object store, read range by range.
-struct Object {
-    objects: Arc<dyn ObjectStore>,
-    path: Path,
-    size: u64,
-}
-
-impl AsyncFileReader for Object {
-    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        let read = async { self.objects.get_range(&self.path, range).await };
-        read.map(|read| read.map_err(|error| ParquetError::External(error.into()))).boxed()
-    }
-
-    fn get_metadata<'a>(
-        &'a mut self,
-        _options: Option<&'a ArrowReaderOptions>,
-    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
-        let size = self.size;
-        async move { Ok(Arc::new(ParquetMetaDataReader::new().load_and_finish(self, size).await?)) }
-            .boxed()
-    }
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
 
+mod compact_merge;
+mod compact_node;
+mod compact_plan;
 mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
@@ -25,6 +28,9 @@ mod store_remote;
 mod store_scripted;
 mod table_change;
 mod table_commit;
+mod table_rewrite;
+mod table_verify;
+mod upkeep;
 mod wal_damage;
 mod wal_faults;
 mod wal_fuzz;

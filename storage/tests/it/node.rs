@@ -103,8 +103,11 @@ pub fn spans(table: &TableDef, ids: std::ops::Range<i64>) -> RecordBatch {
 
 impl Node {
     pub async fn append(&self, ids: std::ops::Range<i64>) -> Result<schema::Ack, schema::Refusal> {
+        self.append_rows(spans(self.catalog.of(Signal::Traces), ids)).await
+    }
+
+    pub async fn append_rows(&self, rows: RecordBatch) -> Result<schema::Ack, schema::Refusal> {
         let table = self.catalog.of(Signal::Traces).clone();
-        let rows = spans(&table, ids);
         let reservation = self.budget.try_reserve(rows.get_array_memory_size() as u64).unwrap();
         let batch =
             Batch { tenant: Tenant::default(), table, door: Door::OtlpGrpc, rows, reservation };

@@ -92,7 +92,8 @@ async fn fault_f10_a_checkpoint_stands_in_for_the_entries() {
                 .unwrap();
         }
         let before = table.current().unwrap();
-        table.checkpoint().await.unwrap();
+        let (tenant, metrics) = (Tenant::default(), world.table("metrics"));
+        storage::table::checkpoint(&world.store, &tenant, &metrics, Version(4)).await.unwrap();
         let objects = world.store.objects();
         for version in 0..4 {
             objects.delete(&log_path("metrics", &format!("{version:020}.json"))).await.unwrap();
@@ -257,7 +258,8 @@ async fn verify_names_what_is_wrong() {
     let findings = verify(&world.store, &Tenant::default(), &world.table("logs")).await.unwrap();
     let problems: Vec<&str> =
         findings.iter().filter(|f| f.path == files[0].path).map(|f| f.problem.as_str()).collect();
-    assert_eq!(problems.len(), 3, "{problems:?}");
+    assert_eq!(problems.len(), 4, "{problems:?}");
+    assert!(problems.iter().any(|p| p.contains("by 1 before")));
     assert!(problems.iter().any(|p| p.contains("rows, the log says 1")));
     assert!(problems.iter().any(|p| p.contains("severity_number") && p.contains("bounds")));
     assert!(problems.iter().any(|p| p.contains("body") && p.contains("nulls")));

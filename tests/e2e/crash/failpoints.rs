@@ -129,6 +129,18 @@ async fn fault_f9_killed_before_the_wal_release() {
     }
 }
 
+/// Scenario: SIGKILL in the middle of a join, before its files are whole, before
+/// and after the entry that swaps them in.
+/// Guarantees: F10, K1, K2: the old files or the new ones, never neither or both.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f10_killed_while_joining_files() {
+    if compiled_in() {
+        for stage in ["join_chunk", "join_before_upload", "rewrite_before", "rewrite_after"] {
+            killed_at(stage, 1).await;
+        }
+    }
+}
+
 /// Scenario: killed under load, then killed again in the middle of recovery,
 /// twice.
 /// Guarantees: D4: recovery can be repeated; nothing is lost or there twice.

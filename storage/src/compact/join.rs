@@ -1,0 +1,209 @@
+//! One job: merge its files into new ones, on a thread of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use schema::{Budget, TableDef, Tenant, WalId};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::merge::{Broken, Merge};
+use super::plan::Job;
+use super::upload::Upload;
+use crate::encode::parquet::CHUNK;
+use crate::encode::{FileWriter, Form};
+use crate::{DataFile, Error, Origin, Place, failpoint, table};
+
+/// What is written here is read often and rarely rewritten: 4 % smaller for
+/// 10 % of the time (performance.md).
+const ZSTD_LEVEL: i32 = 3;
+/// How long one chunk gives way to ingest at most, lest a join never end.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const WAIT: Duration = Duration::from_millis(20);
+/// Below everything that somebody waits for.
+const NICE: i32 = 10;
+
+/// What every job needs.
+#[derive(Debug, Clone)]
+pub struct Joiner {
+    pub objects: Arc<dyn ObjectStore>,
+    pub budget: Budget,
+    pub wal_id: WalId,
+    pub boot: u64,
+    pub cancel: CancellationToken,
+}
+
+impl Joiner {
+    /// The new files, whole on the store and named by no entry yet. Decoding
+    /// and encoding stay off the I/O runtime.
+    pub async fn run(
+        &self,
+        tenant: &Tenant,
+        table: &Arc<TableDef>,
+        job: &Job,
+    ) -> Result<Vec<DataFile>, Broken> {
+        let (sender, done) = oneshot::channel();
+        let runtime = tokio::runtime::Handle::current();
+        let (this, tenant, table, job) = (self.clone(), tenant.clone(), table.clone(), job.clone());
+        let work = move || {
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::debug!(%error, "joining files keeps its priority");
+            }
+            // Who asked may have gone with the node.
+            let _ = sender.send(runtime.block_on(this.merge(&tenant, &table, &job)));
+        };
+        let thread = std::thread::Builder::new().name("cloudsail-join".into()).spawn(work);
+        thread.map_err(Error::disk("the thread that joins files could not be started"))?;
+        match done.await {
+            Ok(joined) => joined,
+            Err(_) => Err(Error::Internal("the thread that joins files panicked".into()).into()),
+        }
+    }
+
+    async fn merge(
+        &self,
+        tenant: &Tenant,
+        table: &TableDef,
+        job: &Job,
+    ) -> Result<Vec<DataFile>, Broken> {
+        let mut merge = Merge::open(table, self.objects.clone(), &job.runs).await?;
+        let share = job.rows().div_ceil(job.outputs.max(1) as u64);
+        let form = Form {
+            zstd_level: ZSTD_LEVEL,
+            promoted: std::mem::take(&mut merge.promoted),
+            rows: share,
+        };
+        let origin = self.origin(job)?;
+        let mut files = Vec::with_capacity(job.outputs);
+        let mut next = merge.next(CHUNK).await?;
+        while let Some(first) = next {
+            let path = self.path(tenant, table, job.date, origin)?;
+            let location = object_store::path::Path::parse(&path)
+                .map_err(|error| Error::Internal(format!("{path} is no object path: {error}")))?;
+            let mut upload = Upload::new(self.objects.clone(), location);
+            let last = files.len() + 1 >= job.outputs;
+            let rows = if last { u64::MAX } else { share };
+            let written = self.file(table, &form, &mut merge, first, rows, &mut upload).await;
+            let encoded = match written {
+                Ok(encoded) => encoded,
+                Err(broken) => {
+                    upload.abort().await;
+                    self.discard(&files).await;
+                    return Err(broken);
+                }
+            };
+            failpoint::hit("join_before_upload");
+            if let Err(error) = upload.finish().await {
+                self.discard(&files).await;
+                return Err(error.into());
+            }
+            files.push(DataFile {
+                place: Place::Store,
+                path,
+                size: encoded.size,
+                rows: encoded.rows,
+                date: job.date,
+                stats: encoded.stats,
+                origin: Some(origin),
+            });
+            next = merge.next(CHUNK).await?;
+        }
+        let (came, went) = (files.iter().map(|file| file.rows).sum::<u64>(), job.rows());
+        if came != went {
+            self.discard(&files).await;
+            let message = format!("a join of {went} rows has {came} (K1); nothing was replaced");
+            return Err(Error::Corrupt(message).into());
+        }
+        Ok(files)
+    }
+
+    /// Writes one file: `first`, and what follows up to about `rows` rows. It
+    /// ends with the last row of a key, so that the ranges of files are disjoint.
+    async fn file(
+        &self,
+        table: &TableDef,
+        form: &Form,
+        merge: &mut Merge<'_>,
+        first: arrow::array::RecordBatch,
+        rows: u64,
+        upload: &mut Upload,
+    ) -> Result<crate::encode::Encoded, Broken> {
+        let mut file = FileWriter::new(table, form, &first, Vec::new())?;
+        let mut chunk = Some(first);
+        let mut written = 0;
+        while let Some(rows_now) = chunk {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Busy("the node is stopping".into()).into());
+            }
+            self.give_way().await;
+            written += rows_now.num_rows() as u64;
+            file.write(&rows_now)?;
+            upload.write(std::mem::take(file.out())).await?;
+            failpoint::hit("join_chunk");
+            chunk = match written < rows {
+                true => {
+                    let left = usize::try_from(rows - written).unwrap_or(usize::MAX);
+                    merge.next(CHUNK.min(left)).await?
+                }
+                false => merge.rest_of_key(CHUNK).await?,
+            };
+        }
+        let encoded = file.finish()?;
+        upload.write(std::mem::take(file.out())).await?;
+        Ok(encoded)
+    }
+
+    /// Lets ingest go first while it needs the memory.
+    async fn give_way(&self) {
+        let mut waited = Duration::ZERO;
+        while self.budget.used() > self.budget.limit() / 2 && waited < LONGEST_WAIT {
+            tokio::time::sleep(WAIT).await;
+            waited += WAIT;
+        }
+    }
+
+    /// The stretch of their log that the files came from.
+    fn origin(&self, job: &Job) -> Result<Origin, Error> {
+        let whole = |all: Option<Origin>, file: &Arc<DataFile>| match (all, file.origin) {
+            (None, one) => one,
+            (Some(a), Some(b)) if a.wal_id == b.wal_id && !a.is_mixed() && !b.is_mixed() => {
+                let (first, last) = (a.first.min(b.first), a.last.max(b.last));
+                Some(Origin { wal_id: a.wal_id, first, last })
+            }
+            _ => Some(Origin::mixed(self.wal_id)),
+        };
+        let origin = job.files().fold(None, whole);
+        origin.ok_or_else(|| Error::Internal("a join of files without origin".into()))
+    }
+
+    /// A name that no other attempt has, here or anywhere (C4).
+    fn path(
+        &self,
+        tenant: &Tenant,
+        table: &TableDef,
+        date: i32,
+        Origin { wal_id, first, last }: Origin,
+    ) -> Result<String, Error> {
+        let partition = table::partition(date)?;
+        let chance = uuid::Uuid::new_v4().as_u64_pair().0;
+        let (boot, name) = (self.boot, table.name);
+        let stem = format!("{wal_id}-{boot}-{first}-{last}-{chance:016x}");
+        Ok(format!("{tenant}/{name}/{partition}/{stem}.parquet"))
+    }
+
+    /// Removes files that no entry will name.
+    pub async fn discard(&self, files: &[DataFile]) {
+        for file in files {
+            let removed = match file.location() {
+                Ok(path) => object_store::ObjectStoreExt::delete(&self.objects, &path)
+                    .await
+                    .map_err(Error::store(format!("{path} could not be removed"))),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = removed {
+                tracing::warn!(path = file.path, %error, "a file that nothing names stays behind; the vacuum removes it");
+            }
+        }
+    }
+}

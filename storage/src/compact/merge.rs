@@ -1,0 +1,356 @@
+//! Sorted files as one sorted stream of rows, a batch per run in memory.
+//!
+//! **K1** every row of every input comes out once, in the table's order; rows
+//! with equal keys in the order of the runs. An input that is not in the order
+//! it claims, or whose columns have other types, ends the merge and is named.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
+use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use ::parquet::arrow::async_reader::ParquetRecordBatchStream;
+use ::parquet::file::metadata::ParquetMetaData;
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::interleave_record_batch;
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
+use arrow::row::{OwnedRow, Rows};
+use futures::TryStreamExt;
+use object_store::ObjectStore;
+use schema::TableDef;
+use schema::table::PARTITION;
+use serde_json::Value;
+
+use crate::encode::Keys;
+use crate::encode::parquet::{PROMOTED, file_schema};
+use crate::table::object::Object;
+use crate::{DataFile, Error};
+
+/// Rows read at once from each run. A chunk that is written gathers from many.
+const BATCH: usize = 2048;
+
+/// Why a merge cannot go on.
+#[derive(Debug)]
+pub enum Broken {
+    /// This file is not what it should be; without it the others may be merged.
+    Unfit {
+        path: String,
+        why: String,
+    },
+    Failed(Error),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Broken {
+        Broken::Failed(error)
+    }
+}
+
+fn unfit(file: &DataFile, why: impl std::fmt::Display) -> Broken {
+    Broken::Unfit { path: file.path.clone(), why: why.to_string() }
+}
+
+/// A file that was opened by its footer.
+struct Opened {
+    file: Arc<DataFile>,
+    metadata: ArrowReaderMetadata,
+}
+
+/// The files of one run, read one after the other.
+struct Run {
+    files: VecDeque<Opened>,
+    reading: Option<Reading>,
+    /// Not empty; its schema is the merge's.
+    rows: RecordBatch,
+    keys: Rows,
+    at: usize,
+    last: Option<OwnedRow>,
+}
+
+struct Reading {
+    file: Arc<DataFile>,
+    stream: ParquetRecordBatchStream<Object>,
+    /// Per column of the merge, where it is in the file.
+    columns: Vec<Option<usize>>,
+}
+
+/// The rows of all runs.
+pub struct Merge<'a> {
+    table: &'a TableDef,
+    objects: Arc<dyn ObjectStore>,
+    keys: Keys,
+    schema: SchemaRef,
+    /// The promotions that every input lists.
+    pub promoted: Vec<Value>,
+    runs: Vec<Run>,
+    /// Runs that have rows, by their next row; the least is last.
+    order: Vec<usize>,
+    /// The key of the row that came out last.
+    last: Option<OwnedRow>,
+}
+
+impl<'a> Merge<'a> {
+    /// Opens every file by its footer, and the first of each run.
+    pub async fn open(
+        table: &'a TableDef,
+        objects: Arc<dyn ObjectStore>,
+        runs: &[Vec<Arc<DataFile>>],
+    ) -> Result<Merge<'a>, Broken> {
+        let mut opened = Vec::with_capacity(runs.len());
+        for run in runs {
+            let mut files = VecDeque::with_capacity(run.len());
+            for file in run {
+                files.push_back(open(table, &objects, file).await?);
+            }
+            opened.push(files);
+        }
+        let schema = schema_of(table, opened.iter().flatten())?;
+        let promoted = promoted_by_all(opened.iter().flatten());
+        let keys = Keys::new(table)?;
+        let none = RecordBatch::new_empty(schema.clone());
+        let mut merge = Merge {
+            table,
+            objects,
+            schema,
+            promoted,
+            runs: Vec::with_capacity(opened.len()),
+            order: Vec::with_capacity(opened.len()),
+            last: None,
+            keys,
+        };
+        for files in opened {
+            let keys = merge.keys.of(table, &none)?;
+            let rows = none.clone();
+            let mut run = Run { files, reading: None, rows, keys, at: 0, last: None };
+            if merge.read(&mut run).await? {
+                let index = merge.runs.len();
+                merge.runs.push(run);
+                merge.enter(index);
+            }
+        }
+        Ok(merge)
+    }
+
+    /// The columns that come out: the table's, then those that only inputs have.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The next rows, at most `most`; `None` after the last.
+    pub async fn next(&mut self, most: usize) -> Result<Option<RecordBatch>, Broken> {
+        self.gather(most, false).await
+    }
+
+    /// Those of the next rows that have the key of the last one.
+    pub async fn rest_of_key(&mut self, most: usize) -> Result<Option<RecordBatch>, Broken> {
+        self.gather(most, true).await
+    }
+
+    async fn gather(&mut self, most: usize, same_key: bool) -> Result<Option<RecordBatch>, Broken> {
+        let stop = if same_key { self.last.clone() } else { None };
+        let mut sources: Vec<RecordBatch> = Vec::new();
+        // Where the present batch of a run stands among the sources.
+        let mut source: Vec<Option<usize>> = vec![None; self.runs.len()];
+        let mut picked: Vec<(usize, usize)> = Vec::with_capacity(most);
+        while picked.len() < most
+            && let Some(least) = self.order.pop()
+        {
+            let other = self.order.last().map(|&i| (self.runs[i].keys.row(self.runs[i].at), i));
+            let run = &self.runs[least];
+            let from = run.at;
+            let until = run.rows.num_rows().min(from + most - picked.len());
+            let comes = |row: usize| {
+                let key = run.keys.row(row);
+                other.is_none_or(|other| (key, least) < other)
+                    && stop.as_ref().is_none_or(|stop| key == stop.row())
+            };
+            let to = (from..until).find(|row| !comes(*row)).unwrap_or(until);
+            if to > from {
+                let slot = *source[least].get_or_insert_with(|| {
+                    sources.push(run.rows.clone());
+                    sources.len() - 1
+                });
+                picked.extend((from..to).map(|row| (slot, row)));
+                self.last = Some(run.keys.row(to - 1).owned());
+            }
+            let (stopped, done) = (to == from, to == run.rows.num_rows());
+            self.runs[least].at = to;
+            if done {
+                source[least] = None;
+                let nothing = self.nothing()?;
+                let mut run = std::mem::replace(&mut self.runs[least], nothing);
+                let more = self.read(&mut run).await?;
+                self.runs[least] = run;
+                if !more {
+                    continue;
+                }
+            }
+            self.enter(least);
+            if stopped {
+                break;
+            }
+        }
+        if picked.is_empty() {
+            return Ok(None);
+        }
+        let sources: Vec<&RecordBatch> = sources.iter().collect();
+        Ok(Some(interleave_record_batch(&sources, &picked).map_err(Error::from)?))
+    }
+
+    /// Puts a run with rows in its place among the others.
+    fn enter(&mut self, index: usize) {
+        let key = |run: usize| (self.runs[run].keys.row(self.runs[run].at), run);
+        let place = self.order.partition_point(|&other| key(other) > key(index));
+        self.order.insert(place, index);
+    }
+
+    /// What stands for a run while it is read.
+    fn nothing(&self) -> Result<Run, Error> {
+        let rows = RecordBatch::new_empty(self.schema.clone());
+        let keys = self.keys.of(self.table, &rows)?;
+        Ok(Run { files: VecDeque::new(), reading: None, rows, keys, at: 0, last: None })
+    }
+
+    /// Reads a run's next rows; false at its end.
+    async fn read(&self, run: &mut Run) -> Result<bool, Broken> {
+        loop {
+            let Some(reading) = &mut run.reading else {
+                let Some(next) = run.files.pop_front() else { return Ok(false) };
+                run.reading = Some(self.start(next)?);
+                continue;
+            };
+            let file = reading.file.clone();
+            let batch = match reading.stream.try_next().await {
+                Ok(Some(batch)) if batch.num_rows() == 0 => continue,
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    run.reading = None;
+                    continue;
+                }
+                Err(error) => return Err(broken(&file, error)),
+            };
+            let column = |(at, field): (&Option<usize>, &FieldRef)| match at {
+                Some(at) => batch.column(*at).clone(),
+                None => new_null_array(field.data_type(), batch.num_rows()),
+            };
+            let fields = self.schema.fields();
+            let columns: Vec<ArrayRef> = reading.columns.iter().zip(fields).map(column).collect();
+            let rows = RecordBatch::try_new(self.schema.clone(), columns)
+                .map_err(|error| unfit(&file, error))?;
+            let keys = self.keys.of(self.table, &rows)?;
+            let last = run.last.as_ref().map(OwnedRow::row);
+            let mut pairs = last
+                .into_iter()
+                .chain(keys.iter())
+                .zip(keys.iter().skip(usize::from(last.is_none())));
+            if pairs.any(|(before, after)| before > after) {
+                return Err(unfit(&file, "its rows are not in the order of the table"));
+            }
+            run.last = Some(keys.row(rows.num_rows() - 1).owned());
+            (run.rows, run.keys, run.at) = (rows, keys, 0);
+            return Ok(true);
+        }
+    }
+
+    fn start(&self, Opened { file, metadata }: Opened) -> Result<Reading, Broken> {
+        let object = Object::of(self.objects.clone(), &file)?;
+        let found = metadata.schema();
+        let columns = self.schema.fields().iter().map(|f| found.index_of(f.name()).ok()).collect();
+        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
+            .with_batch_size(BATCH)
+            .build()
+            .map_err(|error| unfit(&file, error))?;
+        Ok(Reading { file, stream, columns })
+    }
+}
+
+/// A store that does not answer is no fault of the file.
+fn broken(file: &DataFile, error: ::parquet::errors::ParquetError) -> Broken {
+    use ::parquet::errors::ParquetError;
+    let context = format!("{} could not be read", file.path);
+    match error {
+        ParquetError::External(source) => match source.downcast::<object_store::Error>() {
+            Ok(source) => Broken::Failed(Error::store(context)(*source)),
+            Err(source) => unfit(file, source),
+        },
+        error => unfit(file, error),
+    }
+}
+
+async fn open(
+    table: &TableDef,
+    objects: &Arc<dyn ObjectStore>,
+    file: &Arc<DataFile>,
+) -> Result<Opened, Broken> {
+    let mut object = Object::of(objects.clone(), file)?;
+    let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default()).await;
+    let metadata = metadata.map_err(|error| broken(file, error))?;
+    if !claims_order(table, metadata.metadata()) {
+        return Err(unfit(file, "it does not claim the order of the table"));
+    }
+    Ok(Opened { file: file.clone(), metadata })
+}
+
+/// Whether every row group says that it is sorted as the table is.
+fn claims_order(table: &TableDef, footer: &ParquetMetaData) -> bool {
+    footer.row_groups().iter().all(|group| {
+        let claimed = group.sorting_columns().map(Vec::as_slice).unwrap_or_default();
+        let name = |index: i32| {
+            let column = usize::try_from(index).ok().and_then(|i| group.columns().get(i));
+            column.map(|column| column.column_path().string())
+        };
+        claimed.len() >= table.sort.len()
+            && table.sort.iter().zip(claimed).all(|(wanted, claim)| {
+                !claim.descending
+                    && claim.nulls_first
+                    && name(claim.column_idx).is_some_and(|name| name == *wanted)
+            })
+    })
+}
+
+/// The table's columns, then those that only the files have: a promotion that
+/// this node does not know must not lose its values.
+fn schema_of<'a>(
+    table: &TableDef,
+    files: impl Iterator<Item = &'a Opened>,
+) -> Result<SchemaRef, Broken> {
+    let mut fields: Vec<FieldRef> = file_schema(table)?.fields().iter().cloned().collect();
+    for Opened { file, metadata } in files {
+        for field in metadata.schema().fields() {
+            match fields.iter().find(|known| known.name() == field.name()) {
+                Some(known) if known.data_type() != field.data_type() => {
+                    let why = format!(
+                        "{} is {}, not {}",
+                        field.name(),
+                        field.data_type(),
+                        known.data_type()
+                    );
+                    return Err(unfit(file, why));
+                }
+                Some(_) => {}
+                None if field.name() == PARTITION => {
+                    return Err(unfit(file, "it repeats its partition as a column"));
+                }
+                None => {
+                    let field = Field::new(field.name(), field.data_type().clone(), true);
+                    fields.push(Arc::new(field));
+                }
+            }
+        }
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// What every file says is promoted: in the others the values are in the map.
+fn promoted_by_all<'a>(files: impl Iterator<Item = &'a Opened>) -> Vec<Value> {
+    let said = |opened: &Opened| -> Vec<Value> {
+        let entries = opened.metadata.metadata().file_metadata().key_value_metadata();
+        let entry = entries.into_iter().flatten().find(|entry| entry.key == PROMOTED);
+        let text = entry.and_then(|entry| entry.value.as_deref());
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    };
+    let shared = |all: Vec<Value>, one: Vec<Value>| {
+        all.into_iter().filter(|promotion| one.contains(promotion)).collect()
+    };
+    files.map(said).reduce(shared).unwrap_or_default()
+}

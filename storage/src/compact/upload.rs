@@ -1,0 +1,75 @@
+//! A new object, written part by part as its bytes come.
+
+use std::sync::Arc;
+
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStore, PutMode, PutPayload};
+
+use crate::Error;
+
+/// Bytes of a part: above the least that S3 takes, all parts but the last alike.
+const PART: usize = 8 << 20;
+
+/// One object on its way. Dropped before [`finish`](Self::finish) it may leave
+/// parts behind, which the store's own rule for unfinished uploads removes.
+pub struct Upload {
+    objects: Arc<dyn ObjectStore>,
+    path: Path,
+    waiting: Vec<u8>,
+    parts: Option<Box<dyn MultipartUpload>>,
+}
+
+impl Upload {
+    pub fn new(objects: Arc<dyn ObjectStore>, path: Path) -> Upload {
+        Upload { objects, path, waiting: Vec::new(), parts: None }
+    }
+
+    pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        match self.waiting.is_empty() {
+            true => self.waiting = bytes,
+            false => self.waiting.extend(bytes),
+        }
+        while self.waiting.len() > PART {
+            let rest = self.waiting.split_off(PART);
+            let part = std::mem::replace(&mut self.waiting, rest);
+            self.part(part).await?;
+        }
+        Ok(())
+    }
+
+    /// The object is there on return.
+    pub async fn finish(mut self) -> Result<(), Error> {
+        let last = std::mem::take(&mut self.waiting);
+        let context = format!("{} could not be completed", self.path);
+        if self.parts.is_none() {
+            let mode = PutMode::Create.into();
+            let put = self.objects.put_opts(&self.path, PutPayload::from(last), mode).await;
+            return put.map(drop).map_err(Error::store(context));
+        }
+        self.part(last).await?;
+        match &mut self.parts {
+            Some(parts) => parts.complete().await.map(drop).map_err(Error::store(context)),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves nothing behind, if the store lets it.
+    pub async fn abort(self) {
+        let Some(mut parts) = self.parts else { return };
+        if let Err(error) = parts.abort().await {
+            tracing::warn!(path = %self.path, %error, "an upload could not be aborted; the store's rule for unfinished uploads removes its parts");
+        }
+    }
+
+    async fn part(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+        let context = || format!("{} could not be written", self.path);
+        let parts = match &mut self.parts {
+            Some(parts) => parts,
+            None => {
+                let begun = self.objects.put_multipart_opts(&self.path, Default::default()).await;
+                self.parts.insert(begun.map_err(Error::store(context()))?)
+            }
+        };
+        parts.put_part(PutPayload::from(bytes)).await.map_err(Error::store(context()))
+    }
+}

@@ -1,0 +1,78 @@
+//! Objects in a table's folder that its log does not name.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStore};
+use schema::{TableDef, Tenant, WalId};
+
+use super::state::{is_joined, origin};
+use super::{DeltaTable, Place, delta};
+use crate::store::Store;
+use crate::{Error, Origin};
+
+/// What an object is that no current version names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its range lies above its log's watermark: staged or uploaded, and a node
+    /// that is up, or will be, commits it yet. Never to be removed.
+    Staged(Origin),
+    /// Its range is at or below its log's watermark: it was replaced or dropped,
+    /// or an interrupted staging left it. No node can commit it any more.
+    Spent,
+    /// Written by a join that is not committed, or was and is replaced.
+    Joined,
+    /// Not of our making.
+    Foreign,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Orphan {
+    /// Path from the root of the store.
+    pub path: String,
+    pub object: ObjectMeta,
+    pub kind: Kind,
+}
+
+/// Every Parquet file in the table's folder that its log does not name.
+pub async fn orphans(
+    store: &Store,
+    tenant: &Tenant,
+    table: &Arc<TableDef>,
+) -> Result<Vec<Orphan>, Error> {
+    let place = Place::of(store, tenant, table.clone())?;
+    // In this order: what is committed meanwhile is above a watermark read
+    // before, or named by a version read after.
+    let listed: Result<Vec<ObjectMeta>, _> = place.objects.list(None).try_collect().await;
+    let mut listed = listed.map_err(|error| place.unreachable("its folder", error))?;
+    listed.retain(|object| {
+        let path = object.location.as_ref();
+        path.ends_with(".parquet") && !path.starts_with("_delta_log/")
+    });
+    let logs = listed.iter().filter_map(|object| origin(object.location.as_ref()));
+    let logs: BTreeSet<WalId> = logs.map(|origin| origin.wal_id).collect();
+    let logs: Vec<WalId> = logs.into_iter().collect();
+    let watermarks = delta::watermarks(&place, &logs).await?;
+    let current = DeltaTable::open(store, tenant, table.clone(), None).await?.current();
+    let files = current.iter().flat_map(|committed| committed.files.iter());
+    let named: HashSet<&str> = files.map(|file| file.path.as_str()).collect();
+    let mut orphans = Vec::new();
+    for object in listed {
+        let name = object.location.as_ref();
+        let path = format!("{}/{name}", place.prefix);
+        if named.contains(path.as_str()) {
+            continue;
+        }
+        let kind = match origin(name) {
+            None => Kind::Foreign,
+            Some(_) if is_joined(name) => Kind::Joined,
+            Some(origin) => {
+                let watermark = watermarks.get(&origin.wal_id).copied().unwrap_or_default();
+                if origin.last > watermark { Kind::Staged(origin) } else { Kind::Spent }
+            }
+        };
+        orphans.push(Orphan { path, object, kind });
+    }
+    Ok(orphans)
+}
