@@ -163,6 +163,9 @@ impl Writer {
         status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
     ) {
+        // Ages of rows are measured on the runtime's clock, by whoever asks.
+        let runtime = self.runtime.clone();
+        let _clock = runtime.enter();
         let mut synced = Instant::now();
         loop {
             let Some(first) = self.next(&mut inbox, &mut synced) else { break };

@@ -18,7 +18,7 @@ use crate::progress::{Found, Progress};
 use crate::stage::{Stage, Staged};
 use crate::store::Store;
 use crate::table::DeltaTable;
-use crate::wal::{Disk, Log, Loss, Opened, Replayed};
+use crate::wal::{Files, Log, Loss, Opened, Replayed};
 use crate::{Error, Settings};
 
 /// All that recovery has brought back.
@@ -31,24 +31,24 @@ pub struct Recovered {
     pub books: Arc<Books>,
 }
 
-/// Blocking; `runtime` is used only when the store must be asked.
+/// Blocking; the runtime it is called in is used only when the store must be
+/// asked.
 pub fn run(
+    files: Arc<dyn Files>,
     settings: &Settings,
     catalog: Arc<Catalog>,
     store: &Store,
     budget: &Budget,
     meter: Meter,
     metrics: &Metrics,
-    runtime: &Handle,
 ) -> Result<Recovered, Error> {
-    let files = Arc::new(Disk::open(&settings.wal.dir)?);
     let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } =
         Log::open(files, &settings.wal, &catalog)?;
     let (stage, staged) = Stage::open(&settings.stage, store, wal_id, boot, &catalog)?;
     let stage = Arc::new(stage.with_meter(meter));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
     if found == Found::Unreadable {
-        runtime.block_on(relearn(&progress, store, &catalog, wal_id))?;
+        Handle::current().block_on(relearn(&progress, store, &catalog, wal_id))?;
     }
     if torn_bytes > 0 {
         metrics.wal_torn_bytes.inc_by(torn_bytes);

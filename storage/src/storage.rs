@@ -23,7 +23,7 @@ use crate::recover::{self, Recovered};
 use crate::seal::{self, Sealer, Sealing};
 use crate::stage::Stage;
 use crate::store::Store;
-use crate::{Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
+use crate::{Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source, wal};
 
 /// What a node gives to its storage.
 pub struct Components {
@@ -95,6 +95,20 @@ impl Storage {
         components: Components,
         registry: &mut Registry,
     ) -> Result<Arc<Storage>, Error> {
+        let dir = components.settings.wal.dir.clone();
+        let folder = tokio::task::spawn_blocking(move || wal::Disk::open(dir));
+        let folder = folder
+            .await
+            .map_err(|panic| Error::Internal(format!("locking panicked: {panic}")))??;
+        Storage::open_on(Arc::new(folder), components, registry).await
+    }
+
+    /// [`open`](Self::open) with the log in other files than `wal.dir`.
+    pub async fn open_on(
+        files: Arc<dyn wal::Files>,
+        components: Components,
+        registry: &mut Registry,
+    ) -> Result<Arc<Storage>, Error> {
         let Components { settings, catalog, store, budget, clock, meter } = components;
         settings.validate()?;
         let metrics = Metrics::new(registry);
@@ -102,9 +116,8 @@ impl Storage {
         let Recovered { log, wal_id, stage, progress, live, books } = {
             let (settings, catalog, store, budget, metrics) =
                 (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
-            let runtime = tokio::runtime::Handle::current();
             tokio::task::spawn_blocking(move || {
-                recover::run(&settings, catalog, &store, &budget, meter, &metrics, &runtime)
+                recover::run(files, &settings, catalog, &store, &budget, meter, &metrics)
             })
             .await
             .map_err(|panic| Error::Internal(format!("recovery panicked: {panic}")))??
@@ -193,6 +206,11 @@ impl Storage {
         }
         self.appender.release();
         Ok(reached)
+    }
+
+    /// Makes everything acked durable, whatever `wal.sync` says.
+    pub async fn sync(&self) -> Result<(), Error> {
+        self.appender.sync().await
     }
 
     /// Ready means recovered and accepting; the store may be away.

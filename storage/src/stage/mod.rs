@@ -34,7 +34,7 @@ mod write;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use object_store::ObjectStore;
@@ -42,6 +42,7 @@ use parking_lot::Mutex;
 use schema::usage::Shares;
 use schema::{Catalog, Door, Meter, Position, TableDef, Tenant, WalId};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::store::Store;
 use crate::store::local::DurableLocal;

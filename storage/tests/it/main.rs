@@ -5,10 +5,15 @@
 mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
+mod faults_disk;
+mod faults_store;
+mod faults_table;
+mod faults_time;
+mod faulty;
 mod node;
+mod sim;
 mod stage_outbox;
 mod stage_world;
-mod store_faulty;
 mod store_local;
 mod table_change;
 mod table_commit;
