@@ -256,7 +256,17 @@ impl DeltaTable {
         let path = log::entry_path(state.version + 1);
         let what = format!("entry {}", state.version + 1);
         let bytes = match self.place.objects.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(|e| self.place.unreachable(&what, e))?,
+            Ok(found) => {
+                let size = found.meta.size;
+                let bytes = found.bytes().await.map_err(|e| self.place.unreachable(&what, e))?;
+                // Half an entry may well be lines of their own.
+                if bytes.len() as u64 != size {
+                    let source = format!("{} of {size} bytes came", bytes.len()).into();
+                    let error = StoreError::Generic { store: "table", source };
+                    return Err(self.place.unreachable(&what, error));
+                }
+                bytes
+            }
             Err(StoreError::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(self.place.unreachable(&what, error)),
         };
