@@ -154,10 +154,16 @@ impl DeltaTable {
                 Some(_) => {
                     self.follow(deadline).await?;
                 }
-                None => match timeout_at(deadline, self.load()).await {
-                    Ok(loaded) => loaded?,
-                    Err(_) => return Err(self.late(None)),
-                },
+                None => {
+                    match timeout_at(deadline, self.load()).await {
+                        Ok(loaded) => loaded?,
+                        Err(_) => return Err(self.late(None)),
+                    }
+                    if self.now.is_none() {
+                        // It is there, or will be, and not in the list yet (F27).
+                        self.wait(&mut pause, deadline, None).await?;
+                    }
+                }
             }
         }
     }
