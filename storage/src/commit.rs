@@ -31,6 +31,9 @@ use crate::{DataFile, Error, Place};
 const REFRESH: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long one range may travel, or a table's log be read: ample for a slow
+/// line, and an end to waiting for an answer that never comes (F23).
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Commits between checkpoints of a table's log.
 const CHECKPOINT_EVERY: u64 = 100;
 
@@ -221,7 +224,7 @@ impl Committers {
             let s = &self.shared;
             let opened =
                 DeltaTable::open(&s.store, &live.tenant, bell.table.clone(), Some(s.wal_id));
-            let opened = opened.await?;
+            let opened = answered(opened).await?;
             match opened.current() {
                 Some(committed) => self.publish(live, output, committed)?,
                 None => live.absent(output),
@@ -231,13 +234,13 @@ impl Committers {
         let Some(delta) = table.as_mut() else { return Ok(()) };
         let pending = live.uncommitted(output);
         let Some(last) = pending.last().map(|staged| staged.last) else {
-            if let Some(committed) = delta.refresh().await? {
+            if let Some(committed) = answered(delta.refresh()).await? {
                 self.publish(live, output, committed)?;
             }
             return Ok(());
         };
         for staged in &pending {
-            upload(&self.shared.stage, &self.shared.store, staged).await?;
+            answered(upload(&self.shared.stage, &self.shared.store, staged)).await?;
         }
         let committed = delta.commit(files(&pending, &bell.table), last).await?;
         let version = committed.version;
@@ -248,7 +251,7 @@ impl Committers {
         tracing::debug!(table = bell.table.name, %version, watermark = %last, "committed");
         if version.0 > 0
             && version.0.is_multiple_of(CHECKPOINT_EVERY)
-            && let Err(error) = delta.checkpoint().await
+            && let Err(error) = answered(delta.checkpoint()).await
         {
             tracing::warn!(table = bell.table.name, %error, "checkpoint failed; the log is still whole, the next one may succeed");
         }
@@ -299,6 +302,11 @@ fn files(pending: &[Arc<Staged>], table: &TableDef) -> Vec<DataFile> {
     let outputs = pending.iter().flat_map(|staged| &staged.outputs);
     let files = outputs.filter(|output| output.table == table.name).flat_map(|o| &o.files);
     files.cloned().map(|file| DataFile { place: Place::Store, ..file }).collect()
+}
+
+async fn answered<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let silence = || Error::Busy(format!("the store gave no answer within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, work).await.map_err(|_| silence())?
 }
 
 fn describe(error: &Error) -> String {
