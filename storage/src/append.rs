@@ -188,7 +188,7 @@ impl Writer {
                     order = inbox.try_recv().ok();
                 }
             }
-            let refused = if group.is_empty() { None } else { self.commit(group, closed) };
+            let refused = if group.is_empty() { None } else { self.commit(group, status, closed) };
             for done in syncs {
                 // Whoever asked and left finds the log synced all the same.
                 let _ = done.send(self.log.sync());
@@ -232,6 +232,7 @@ impl Writer {
     fn commit(
         &mut self,
         group: BTreeMap<(Tenant, &'static str), Share>,
+        status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
     ) -> Option<String> {
         let received = self.clock.now_unix_nano();
@@ -272,6 +273,9 @@ impl Writer {
                 return Some(reason);
             }
         };
+        // Before anybody can see the rows: a table whose watermark is above the
+        // last position is taken for the work of another copy of this log.
+        status.lock().last = self.log.last();
         for (position, (tenant, table, counts, rows, paid, answers)) in
             positions.into_iter().zip(waiting)
         {
