@@ -313,7 +313,7 @@ impl Writer {
     }
 
     /// Whether there is room for another group on this disk.
-    fn room(&self, closed: &Mutex<Option<String>>) -> Result<(), Error> {
+    fn room(&mut self, closed: &Mutex<Option<String>>) -> Result<(), Error> {
         if let Some(reason) = &*closed.lock() {
             return Err(Error::Busy(reason.clone()));
         }
@@ -323,7 +323,10 @@ impl Writer {
                 "the write-ahead log holds {used} of wal.max_bytes {limit}: waiting for rows to be staged"
             )));
         }
-        self.disk.check()
+        self.disk.check()?;
+        // Nobody sends to a node that is red: it finds out by itself whether
+        // the disk takes a segment again (F15).
+        self.log.mend()
     }
 
     fn release(&mut self) {
