@@ -100,7 +100,11 @@ impl DeltaTable {
                     }
                 }
                 Put::Taken => {
+                    // The pause comes before the reading: after it, others have
+                    // taken the name that it led to (F28).
+                    self.wait(&mut pause, deadline, None).await?;
                     self.follow(deadline).await?;
+                    continue;
                 }
                 Put::Unknown(error) if refused(&error) => return Err(error),
                 Put::Unknown(error) => {
