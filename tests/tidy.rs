@@ -102,6 +102,17 @@ fn documents_point_at_what_exists() {
     hold(documents.iter().flat_map(complaints).collect());
 }
 
+/// Scenario: the table of faults and the tests of the tree.
+/// Guarantees: it names each test of a fault in its row, and none that is not there.
+#[test]
+fn the_table_of_faults_is_true() {
+    let path = "docs/faults.md";
+    let text = tree::files(".md").into_iter().find(|(found, _)| found == path);
+    let text = text.expect("docs/faults.md is there").1;
+    let tests = tree::sources().iter().flat_map(Source::tests).map(|test| test.name).collect();
+    hold(rules::faults(path, &text, &tests));
+}
+
 fn package(name: &str, dependencies: &[(&str, &str)]) -> Package {
     let own = |(name, kind): &(&str, &str)| (name.to_string(), kind.to_string());
     Package { name: name.into(), dependencies: dependencies.iter().map(own).collect() }
@@ -231,4 +242,23 @@ fn a_lying_document_is_seen() {
     let exists = |path: &str| path == "docs/here.md";
     let complaints = rules::document("docs/a.md", text, &BTreeSet::new(), &exists);
     assert_eq!(complaints.len(), 2, "{complaints:?}");
+}
+
+/// Scenario: a table of faults with a test that is not there, one of another
+/// row, a row without any, a row twice, rows missing, a test left out.
+/// Guarantees: each is a complaint; a row that is open is none.
+#[test]
+fn a_lying_table_of_faults_is_seen() {
+    let mut text: String = (5..=48).map(|n| format!("| F{n} | x | later |\n")).collect();
+    text += "| F1 | `fault_f1_there` |\n| F2 | open: `fault_f2_…` |\n";
+    let tests = |names: &[&str]| names.iter().map(|name| name.to_string()).collect();
+    let there = tests(&["fault_f1_there", "helper"]);
+    assert_eq!(
+        rules::faults("f", &format!("{text}| F3 | later |\n| F4 | later |"), &there).len(),
+        0
+    );
+    text += "| F3 | `fault_f3_gone` |\n| F3 | `fault_f1_there` |\n";
+    let complaints = rules::faults("f", &text, &tests(&["fault_f1_there", "fault_f9_left_out"]));
+    assert_eq!(complaints.len(), 5, "{complaints:?}");
+    assert_eq!(rules::faults("f", "| F1 | `helper` |", &there).len(), 1 + 47 + 1);
 }

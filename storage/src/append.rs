@@ -165,6 +165,9 @@ impl Writer {
         status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
     ) {
+        // Ages of rows are measured on the runtime's clock, by whoever asks.
+        let runtime = self.runtime.clone();
+        let _clock = runtime.enter();
         let mut synced = Instant::now();
         loop {
             let Some(first) = self.next(&mut inbox, &mut synced) else { break };
@@ -187,7 +190,7 @@ impl Writer {
                     order = inbox.try_recv().ok();
                 }
             }
-            let refused = if group.is_empty() { None } else { self.commit(group, closed) };
+            let refused = if group.is_empty() { None } else { self.commit(group, status, closed) };
             let synced: Vec<_> = syncs.into_iter().map(|done| (done, self.log.sync())).collect();
             if release || stop {
                 self.release();
@@ -233,6 +236,7 @@ impl Writer {
     fn commit(
         &mut self,
         group: BTreeMap<(Tenant, &'static str), Share>,
+        status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
     ) -> Option<String> {
         let received = self.clock.now_unix_nano();
@@ -273,6 +277,9 @@ impl Writer {
                 return Some(reason);
             }
         };
+        // Before anybody can see the rows: a table whose watermark is above the
+        // last position is taken for the work of another copy of this log.
+        status.lock().last = self.log.last();
         for (position, (tenant, table, counts, rows, paid, answers)) in
             positions.into_iter().zip(waiting)
         {
@@ -311,7 +318,7 @@ impl Writer {
     }
 
     /// Whether there is room for another group on this disk.
-    fn room(&self, closed: &Mutex<Option<String>>) -> Result<(), Error> {
+    fn room(&mut self, closed: &Mutex<Option<String>>) -> Result<(), Error> {
         if let Some(reason) = &*closed.lock() {
             return Err(Error::Busy(reason.clone()));
         }
@@ -321,7 +328,10 @@ impl Writer {
                 "the write-ahead log holds {used} of wal.max_bytes {limit}: waiting for rows to be staged"
             )));
         }
-        self.disk.check()
+        self.disk.check()?;
+        // Nobody sends to a node that is red: it finds out by itself whether
+        // the disk takes a segment again (F15).
+        self.log.mend()
     }
 
     fn release(&mut self) {

@@ -39,6 +39,9 @@ const RANGES_PER_COMMIT: usize = 64;
 /// Files on their way to the store at a time, over all tables: what bounds
 /// memory and leaves bandwidth to queries.
 const UPLOADS: usize = 4;
+/// How long one range may travel, or a table's log be read: ample for a slow
+/// line, and an end to waiting for an answer that never comes (F23).
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What committers share.
 pub struct Shared {
@@ -297,7 +300,7 @@ impl Committers {
             let s = &self.shared;
             let opened =
                 DeltaTable::open(&s.store, &live.tenant, bell.table.clone(), Some(s.wal_id));
-            let opened = opened.await?;
+            let opened = answered(opened).await?;
             match opened.current() {
                 Some(committed) => self.publish(live, bell, committed)?,
                 None => live.absent(output),
@@ -321,7 +324,7 @@ impl Committers {
         let waiting = pending.len();
         pending.truncate(RANGES_PER_COMMIT);
         let Some(last) = pending.last().map(|staged| staged.last) else {
-            if let Some(committed) = delta.refresh().await? {
+            if let Some(committed) = answered(delta.refresh()).await? {
                 self.publish(live, bell, committed)?;
             }
             return Ok(Attempt::Whole);
@@ -346,7 +349,7 @@ impl Committers {
         let one = async |staged: &Arc<Staged>| {
             let closed = |_| Error::Busy("the node is stopping".into());
             let _permit = self.uploads.acquire().await.map_err(closed)?;
-            upload(&self.shared.stage, &self.shared.store, staged).await
+            answered(upload(&self.shared.stage, &self.shared.store, staged)).await
         };
         stream::iter(pending).map(one).buffer_unordered(UPLOADS).try_collect().await
     }
@@ -427,6 +430,11 @@ fn files(pending: &[Arc<Staged>], table: &TableDef) -> Vec<DataFile> {
     let outputs = pending.iter().flat_map(|staged| &staged.outputs);
     let files = outputs.filter(|output| output.table == table.name).flat_map(|o| &o.files);
     files.cloned().map(|file| DataFile { place: Place::Store, ..file }).collect()
+}
+
+async fn answered<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let silence = || Error::Busy(format!("the store gave no answer within {PATIENCE:?}"));
+    tokio::time::timeout(PATIENCE, work).await.map_err(|_| silence())?
 }
 
 fn describe(error: &Error) -> String {

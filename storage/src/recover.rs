@@ -18,7 +18,7 @@ use crate::progress::{Found, Progress};
 use crate::stage::{Stage, Staged};
 use crate::store::Store;
 use crate::table::DeltaTable;
-use crate::wal::{Disk, Log, Loss, Opened, Replayed};
+use crate::wal::{Files, Log, Loss, Opened, Replayed};
 use crate::{Error, Settings, failpoint, renew};
 
 /// All that recovery has brought back.
@@ -32,19 +32,19 @@ pub struct Recovered {
     pub books: Arc<Books>,
 }
 
-/// Blocking; `runtime` is used only when the store must be asked.
+/// Blocking; the runtime it is called in is used only when the store must be
+/// asked.
 pub fn run(
+    files: Arc<dyn Files>,
     settings: &Settings,
     catalog: Arc<Catalog>,
     store: &Store,
     budget: &Budget,
     meter: Meter,
     metrics: &Metrics,
-    runtime: &Handle,
 ) -> Result<Recovered, Error> {
-    let files = Arc::new(Disk::open(&settings.wal.dir)?);
     let opened = Log::open(files, &settings.wal, &catalog)?;
-    let opened = renew::settle(opened, settings, store, &catalog, runtime)?;
+    let opened = renew::settle(opened, settings, store, &catalog, &Handle::current())?;
     let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } = opened;
     let lineage = Lineage::begin(&settings.stage.dir, wal_id, last)?;
     let start = start_number(boot);
@@ -52,7 +52,7 @@ pub fn run(
     let stage = Arc::new(stage.with_meter(meter));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
     if found == Found::Unreadable {
-        runtime.block_on(relearn(&progress, store, &catalog, wal_id))?;
+        Handle::current().block_on(relearn(&progress, store, &catalog, wal_id))?;
     }
     if torn_bytes > 0 {
         metrics.wal_torn_bytes.inc_by(torn_bytes);

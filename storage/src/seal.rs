@@ -5,10 +5,11 @@
 //! after the range is staged. **C2**: a table's ranges are staged in order.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use schema::Budget;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::append::Appender;

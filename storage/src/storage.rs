@@ -31,7 +31,7 @@ use crate::stage::Stage;
 use crate::store::Store;
 use crate::upkeep::lease::Lease;
 use crate::upkeep::{self, Upkeep};
-use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source};
+use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source, wal};
 
 /// What a node gives to its storage.
 pub struct Components {
@@ -117,6 +117,20 @@ impl Storage {
         components: Components,
         registry: &mut Registry,
     ) -> Result<Arc<Storage>, Error> {
+        let dir = components.settings.wal.dir.clone();
+        let folder = tokio::task::spawn_blocking(move || wal::Disk::open(dir));
+        let folder = folder
+            .await
+            .map_err(|panic| Error::Internal(format!("locking panicked: {panic}")))??;
+        Storage::open_on(Arc::new(folder), components, registry).await
+    }
+
+    /// [`open`](Self::open) with the log in other files than `wal.dir`.
+    pub async fn open_on(
+        files: Arc<dyn wal::Files>,
+        components: Components,
+        registry: &mut Registry,
+    ) -> Result<Arc<Storage>, Error> {
         let Components { settings, catalog, store, budget, clock, meter } = components;
         settings.validate()?;
         let metrics = Metrics::new(registry);
@@ -124,11 +138,10 @@ impl Storage {
         let (Recovered { log, wal_id, stage, progress, lineage, live, books }, cache) = {
             let (settings, catalog, store, budget, metrics) =
                 (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
-            let runtime = tokio::runtime::Handle::current();
             let disk = disk.clone();
             tokio::task::spawn_blocking(move || {
                 let recovered =
-                    recover::run(&settings, catalog, &store, &budget, meter, &metrics, &runtime)?;
+                    recover::run(files, &settings, catalog, &store, &budget, meter, &metrics)?;
                 // Files of a local store are on this disk already.
                 let cache = match store.local_root() {
                     Some(_) => None,
@@ -309,6 +322,11 @@ impl Storage {
     /// Joins every file that may be joined, and says what was done per table.
     pub async fn compact(&self) -> Result<Vec<Compacted>, Error> {
         self.compacting.all().await
+    }
+
+    /// Makes everything acked durable, whatever `wal.sync` says.
+    pub async fn sync(&self) -> Result<(), Error> {
+        self.appender.sync().await
     }
 
     /// Ready means recovered and accepting; the store may be away.

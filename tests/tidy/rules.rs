@@ -367,3 +367,48 @@ pub fn document(
     }
     complaints
 }
+
+/// The faults that are numbered.
+const FAULTS: usize = 48;
+
+/// The table of faults has a row for each, which names every test of its number
+/// and none that is not there.
+pub fn faults(path: &str, text: &str, tests: &BTreeSet<String>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut named = BTreeSet::new();
+    let mut rows = BTreeSet::new();
+    for (at, line) in text.lines().enumerate() {
+        let mut complain = |what: String| complaints.push(format!("{path}:{}: {what}", at + 1));
+        let Some(number) = line.strip_prefix("| F").and_then(|rest| rest.split(' ').next()) else {
+            continue;
+        };
+        if !rows.insert(number.to_owned()) {
+            complain(format!("F{number} has a second row"));
+        }
+        let quoted = line.split('`').skip(1).step_by(2);
+        let quoted: Vec<&str> = quoted.filter(|q| q.starts_with("fault_f")).collect();
+        let mut proved = false;
+        for test in quoted {
+            let open = test.ends_with('…');
+            if !open && !tests.contains(test) {
+                complain(format!("there is no test `{test}`; name one that exists"));
+            }
+            // The nearest test of another row may be named, and proves nothing.
+            if numbers(test, "fault").any(|n| n == format!("f{number}")) {
+                proved |= !open;
+                named.insert(test.to_owned());
+            }
+        }
+        if !proved && !line.contains("open") && !line.contains("later") {
+            complain(format!("F{number} has no test and is called neither open nor later"));
+        }
+    }
+    for number in (1..=FAULTS).map(|n| n.to_string()).filter(|n| !rows.contains(n)) {
+        complaints.push(format!("{path}: F{number} has no row; say how it is injected and proved"));
+    }
+    let of_a_fault = |test: &&String| numbers(test, "fault").next().is_some();
+    for test in tests.iter().filter(of_a_fault).filter(|test| !named.contains(*test)) {
+        complaints.push(format!("{path}: does not name `{test}`; put it in its row"));
+    }
+    complaints
+}

@@ -219,6 +219,28 @@ fn otlp_d10_types_do_not_conflict() {
     assert_eq!(seen, [(&one, &json!("i")), (&one, &json!(null)), (&yes, &json!("b"))]);
 }
 
+/// Scenario: a promoted key of whole numbers comes as a number and as text, in
+/// one request and in two, beside records that have it not.
+/// Guarantees: F40: no record and no batch is dropped for it; each value is in
+/// the column or, with its type, in the map.
+#[test]
+fn fault_f40_types_of_a_promoted_key_cost_no_row() {
+    const KEY: &str = "http.response.status_code";
+    let spans = [
+        Span { attributes: vec![int(KEY, 404)], ..span() },
+        Span { attributes: vec![text(KEY, "not found")], ..span() },
+        span(),
+    ];
+    let check = |rows: &[Json]| {
+        let found: Vec<_> = rows.iter().map(|row| (&row[KEY], &row["attributes"][KEY])).collect();
+        let null = Json::Null;
+        assert_eq!(found, [(&json!(404), &null), (&null, &json!("not found")), (&null, &null)]);
+    };
+    check(&rows(&protobuf(Signal::Traces, &traces(spans.to_vec()))));
+    let apart = spans.map(|span| row(&protobuf(Signal::Traces, &traces(vec![span]))));
+    check(&apart);
+}
+
 /// Scenario: a million empty resources; a resource for each of many spans; a
 /// value of 10 MiB; keys that are paths, quotes, NUL and emoji.
 /// Guarantees: D11, none of it crashes or is lost unsaid.

@@ -151,6 +151,35 @@ async fn fault_f14_a_short_disk_fails_the_spilling_statement_alone() {
     assert_eq!(asker.ask(sort).await.0.len(), 400_000);
 }
 
+/// Scenario: the folder for spilled rows is full after 64 KiB, or is not a
+/// folder any more, while a sort needs it.
+/// Guarantees: F14: that statement ends with an error, the next ones do not.
+#[tokio::test]
+async fn fault_f14_a_full_spill_folder_fails_one_statement() {
+    let sort =
+        "SELECT repeat(CAST(value AS VARCHAR), 4) AS t FROM generate_series(1, 400000) ORDER BY t";
+    let dir = tempfile::tempdir().unwrap();
+    for full in [true, false] {
+        let spill = dir.path().join(full.to_string());
+        let asker = asker_with(&rows(100), |s| {
+            s.concurrency = 1;
+            s.memory = 16 << 20;
+            s.spill_dir = spill.clone();
+            s.spill_bytes = if full { 64 << 10 } else { s.spill_bytes };
+        });
+        if !full {
+            std::fs::remove_dir_all(&spill).unwrap();
+            std::fs::write(&spill, "in the way").unwrap();
+        }
+        for _ in 0..2 {
+            let error = asker.error(sort).await;
+            assert_ne!(error.kind(), ErrorKind::DeadlineExceeded, "{error:?}");
+            assert_eq!(asker.rows("SELECT count(*) FROM spans").await, ["100"]);
+        }
+        until("its permit is free", || asker.engine.running() == 0).await;
+    }
+}
+
 /// Scenario: one permit, held by a statement that does not end.
 /// Guarantees: the next one is told to come back, and gets in afterwards.
 #[tokio::test]

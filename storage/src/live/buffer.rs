@@ -1,12 +1,12 @@
 //! The hot rows of a table since its last seal.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
 use schema::{Budget, Door, Position, Reservation, TableDef};
+use tokio::time::Instant;
 
 use crate::snapshot::HotRows;
 

@@ -36,7 +36,7 @@ mod write;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use object_store::ObjectStore;
@@ -45,6 +45,7 @@ use schema::usage::Shares;
 use schema::{Catalog, Door, Meter, Position, TableDef, Tenant, WalId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::store::Store;
 use crate::store::local::DurableLocal;

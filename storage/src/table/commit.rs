@@ -87,9 +87,7 @@ impl DeltaTable {
 
             failpoint::hit("commit_before");
             let landed = |state: &State| state.watermark >= last;
-            if !self.put_then_read(&lines, &mut pause, deadline, landed).await? {
-                self.wait(&mut pause, deadline, None).await?;
-            }
+            self.put_then_read(&lines, &mut pause, deadline, landed).await?;
         }
     }
 
@@ -109,7 +107,9 @@ impl DeltaTable {
         let done = matches!(put, Put::Done);
         match put {
             Put::Done => failpoint::hit("commit_after"),
-            Put::Taken => {}
+            // The pause comes before the reading: after it, others have taken the
+            // name that it led to (F28).
+            Put::Taken => self.wait(pause, deadline, None).await?,
             Put::Unknown(error) if refused(&error) => return Err(error),
             Put::Unknown(error) => {
                 tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
@@ -130,7 +130,10 @@ impl DeltaTable {
                 ),
             ));
         }
-        if !done {
+        if done {
+            // It could not be read back: the next round finds it, or the cause.
+            self.wait(pause, deadline, None).await?;
+        } else {
             self.follow(deadline).await?;
         }
         Ok(landed(&self.known()?.0))
@@ -174,10 +177,16 @@ impl DeltaTable {
                 Some(_) => {
                     self.follow(deadline).await?;
                 }
-                None => match timeout_at(deadline, self.load()).await {
-                    Ok(loaded) => loaded?,
-                    Err(_) => return Err(self.late(None)),
-                },
+                None => {
+                    match timeout_at(deadline, self.load()).await {
+                        Ok(loaded) => loaded?,
+                        Err(_) => return Err(self.late(None)),
+                    }
+                    if self.now.is_none() {
+                        // It is there, or will be, and not in the list yet (F27).
+                        self.wait(&mut pause, deadline, None).await?;
+                    }
+                }
             }
         }
     }
@@ -278,7 +287,17 @@ impl DeltaTable {
         let path = log::entry_path(state.version + 1);
         let what = format!("entry {}", state.version + 1);
         let bytes = match self.place.objects.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(|e| self.place.unreachable(&what, e))?,
+            Ok(found) => {
+                let size = found.meta.size;
+                let bytes = found.bytes().await.map_err(|e| self.place.unreachable(&what, e))?;
+                // Half an entry may well be lines of their own.
+                if bytes.len() as u64 != size {
+                    let source = format!("{} of {size} bytes came", bytes.len()).into();
+                    let error = StoreError::Generic { store: "table", source };
+                    return Err(self.place.unreachable(&what, error));
+                }
+                bytes
+            }
             Err(StoreError::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(self.place.unreachable(&what, error)),
         };

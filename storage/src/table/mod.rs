@@ -149,6 +149,8 @@ impl DeltaTable {
                 let committed = state.committed();
                 (state, committed)
             });
+            // A list may be behind; asking for the next entry is not (F27).
+            self.advance().await?;
             return Ok(());
         }
         Err(self.place.error(

@@ -82,7 +82,6 @@ impl DeltaTable {
                 failpoint::hit("rewrite_after");
                 return Ok(Some(self.known()?.1.clone()));
             }
-            self.wait(&mut pause, deadline, None).await?;
         }
     }
 

@@ -207,6 +207,11 @@ impl Log {
         }
     }
 
+    /// Begins a segment if a failure has left none; does nothing else.
+    pub fn mend(&mut self) -> Result<(), Error> {
+        if self.active.is_some() { Ok(()) } else { self.begin() }
+    }
+
     /// Closes the active segment and begins the next. Does nothing to one that
     /// holds no record.
     pub fn rotate(&mut self) -> Result<(), Error> {

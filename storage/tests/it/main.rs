@@ -8,6 +8,11 @@ mod compact_plan;
 mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
+mod faults_disk;
+mod faults_store;
+mod faults_table;
+mod faults_time;
+mod faulty;
 mod node;
 mod outage_acks;
 mod outage_cache;
@@ -18,11 +23,11 @@ mod outage_writers;
 #[path = "../../../tests/clients/programs.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
 mod programs;
+mod sim;
 mod stage_outbox;
 mod stage_world;
 mod store_answers;
 mod store_away;
-mod store_faulty;
 mod store_local;
 mod store_remote;
 mod store_scripted;

@@ -12,7 +12,7 @@ use storage::table::{self, DeltaTable, Why};
 use storage::{DataFile, Origin};
 
 use crate::stage_world::{LOG, World, row_count};
-use crate::store_faulty::{Fault, Faulty};
+use crate::faulty::{Answer, Fault, Faulty};
 
 async fn entry(world: &World, version: u64) -> Vec<Value> {
     let path = Path::from(format!("default/logs/_delta_log/{version:020}.json"));
@@ -108,25 +108,30 @@ async fn inv_k2_a_rewrite_moves_no_watermark() {
 /// and the files are replaced once.
 #[tokio::test]
 async fn inv_c3_a_lost_answer_of_a_rewrite_is_settled_by_reading() {
-    use Fault::*;
-    for plan in [vec![After], vec![Before], vec![Before, After], vec![Before, Before, Fine]] {
+    let before = Some(Fault::Before(Answer::Reset));
+    let after = Some(Fault::After(Answer::Reset));
+    for plan in [vec![after], vec![before], vec![before, after], vec![before, before, None]] {
         let world = World::new(false);
         let mut table = world.delta("logs", Some(LOG)).await;
         let (files, copies) = five(&world, &mut table).await;
-        let faulty = Faulty::new(world.store.objects(), plan.clone());
+        let faulty = Faulty::new(world.store.objects(), 1);
+        faulty.plan(&plan);
         let store = world.store.wrapped(|_| Arc::new(faulty.clone()));
         let tenant = Tenant::default();
         let opened = DeltaTable::open(&store, &tenant, world.table("logs"), Some(LOG));
         let mut table = opened.await.unwrap();
         let joined = table.rewrite(&files, copies, Why::Join).await.unwrap().unwrap();
-        assert_eq!((joined.version, faulty.left()), (Version(6), 0), "{plan:?}");
+        let struck: u64 = faulty.counts().values().sum();
+        let planned = plan.iter().flatten().count() as u64;
+        assert_eq!((joined.version, struck), (Version(6), planned), "{plan:?}");
         assert_eq!(table.refresh().await.unwrap().unwrap().version, Version(6), "{plan:?}");
     }
 
     let world = World::new(false);
     let mut table = world.delta("logs", Some(LOG)).await;
     let (files, copies) = five(&world, &mut table).await;
-    let faulty = Faulty::new(world.store.objects(), [Silent]);
+    let faulty = Faulty::new(world.store.objects(), 1);
+    faulty.plan(&[Some(Fault::Silent)]);
     let store = world.store.wrapped(|_| Arc::new(faulty.clone()));
     let tenant = Tenant::default();
     let opened = DeltaTable::open(&store, &tenant, world.table("logs"), Some(LOG));
