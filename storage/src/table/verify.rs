@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
-use futures::TryStreamExt;
+use futures::{FutureExt, TryStreamExt};
 use object_store::{ObjectStore, ObjectStoreExt};
 use schema::{TableDef, Tenant};
 
