@@ -73,3 +73,41 @@ impl Upload {
         parts.put_part(PutPayload::from(bytes)).await.map_err(Error::store(context()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use object_store::ObjectStoreExt as _;
+
+    use super::*;
+
+    /// Scenario: objects of no byte, of a few, of just a part, and of many parts
+    /// in pieces of odd sizes; one is given up on the way, on memory and on disk.
+    /// Guarantees: each is there whole with its bytes in order, none before its
+    /// end, and the one that was given up is not there.
+    #[tokio::test]
+    async fn an_object_of_any_size_is_whole_or_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let local = crate::store::local::DurableLocal::open(dir.path()).unwrap();
+        let stores: [Arc<dyn ObjectStore>; 2] = [Arc::new(InMemory::new()), Arc::new(local)];
+        for objects in stores {
+            for size in [0, 5, PART, PART + 1, 2 * PART + 12_345] {
+                let bytes: Vec<u8> = (0..size).map(|n| (n % 251) as u8).collect();
+                let path = Path::from(format!("t/{size}"));
+                let mut upload = Upload::new(objects.clone(), path.clone());
+                for piece in bytes.chunks(3_000_001) {
+                    upload.write(piece.to_vec()).await.unwrap();
+                    assert!(objects.head(&path).await.is_err(), "{size}: there too early");
+                }
+                upload.finish().await.unwrap();
+                let read = objects.get(&path).await.unwrap().bytes().await.unwrap();
+                assert!(read == bytes, "{size} bytes came back otherwise");
+            }
+            let path = Path::from("t/gone");
+            let mut upload = Upload::new(objects.clone(), path.clone());
+            upload.write(vec![0; 2 * PART]).await.unwrap();
+            upload.abort().await;
+            assert!(objects.head(&path).await.is_err());
+        }
+    }
+}
