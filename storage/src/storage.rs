@@ -117,6 +117,7 @@ impl Storage {
         components: Components,
         registry: &mut Registry,
     ) -> Result<Arc<Storage>, Error> {
+        components.settings.validate()?;
         let dir = components.settings.wal.dir.clone();
         let folder = tokio::task::spawn_blocking(move || wal::Disk::open(dir));
         let folder = folder
