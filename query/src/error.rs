@@ -251,6 +251,13 @@ fn io_failed(error: &std::io::Error) -> Error {
     {
         return classify(nested);
     }
+    // DataFusion's words for its bound on spilled files.
+    if error.to_string().contains("exceeded the allowable limit") {
+        return Error::new(ErrorKind::TooLarge, "the statement needs more spill space than it may use")
+            .with_hint(
+                "narrow the time range, sort and join less at once, or have the node's operator free disk space or raise query.spill_max_bytes",
+            );
+    }
     tracing::error!(error = %error, "the disk failed a statement");
     Error::new(ErrorKind::Unavailable, "this node's disk failed while the statement ran")
         .with_hint("the log has the cause; check space and permissions of the spill directory")

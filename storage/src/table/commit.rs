@@ -27,6 +27,8 @@ use crate::{DataFile, Error, failpoint};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Direct writers of one table (architecture.md).
+const WRITERS: u32 = 16;
 
 /// What became of a put, before the log was read.
 enum Put {
@@ -103,16 +105,21 @@ impl DeltaTable {
         landed: impl Fn(&State) -> bool,
     ) -> Result<bool, Error> {
         let version = self.known()?.0.version + 1;
+        let asked = Instant::now();
         let put = self.put(version, lines, deadline).await;
         let done = matches!(put, Put::Done);
         match put {
             Put::Done => failpoint::hit("commit_after"),
             // The pause comes before the reading: after it, others have taken the
             // name that it led to (F28).
-            Put::Taken => self.wait(pause, deadline, None).await?,
+            Put::Taken => {
+                pause.contended(asked.elapsed());
+                self.wait(pause, deadline, None).await?;
+            }
             Put::Unknown(error) if refused(&error) => return Err(error),
             Put::Unknown(error) => {
                 tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
+                pause.longest = LONGEST_PAUSE;
                 self.wait(pause, deadline, Some(error)).await?;
             }
         }
@@ -401,16 +408,24 @@ fn fresh(files: &[DataFile], watermark: Position) -> Result<Vec<&DataFile>, Erro
 pub(super) struct Pause {
     seed: String,
     attempt: u32,
+    longest: Duration,
 }
 
 impl Pause {
     pub fn new(table: &DeltaTable, last: Position) -> Pause {
         let log = table.wal_id.map(|id| id.to_string()).unwrap_or_default();
-        Pause { seed: format!("{log}{}{last}", table.place.prefix), attempt: 0 }
+        let seed = format!("{log}{}{last}", table.place.prefix);
+        Pause { seed, attempt: 0, longest: LONGEST_PAUSE }
+    }
+
+    /// The store is well and others were first: so many as may write to a table
+    /// take so long in turn, and who waits for longer never has its own.
+    fn contended(&mut self, put: Duration) {
+        self.longest = (put * WRITERS).clamp(FIRST_PAUSE, LONGEST_PAUSE);
     }
 
     fn next(&mut self) -> Duration {
-        let longest = (FIRST_PAUSE * 2u32.pow(self.attempt.min(10))).min(LONGEST_PAUSE);
+        let longest = (FIRST_PAUSE * 2u32.pow(self.attempt.min(10))).min(self.longest);
         self.attempt += 1;
         let hash = crc32fast::hash(format!("{}{}", self.seed, self.attempt).as_bytes());
         longest.mul_f64(f64::from(hash) / f64::from(u32::MAX))
