@@ -154,6 +154,32 @@ async fn fault_f10_a_checkpoint_that_breaks_off_harms_nobody() {
     }
 }
 
+/// Scenario: the body of an entry ends right after its first line, unsaid.
+/// Guarantees: F25: half an entry is not taken for the entry; when it comes
+/// whole, all of it counts.
+#[tokio::test]
+async fn fault_f25_half_an_entry_is_no_entry() {
+    let world = World::new(false);
+    let mut table = world.delta("logs", Some(LOG)).await;
+    let faulty = Faulty::new(world.store.objects(), 25);
+    let store = world.store.wrapped(|_| Arc::new(faulty.clone()));
+    let logs = world.table("logs");
+    let mut reader = DeltaTable::open(&store, &Tenant::default(), logs, None).await.unwrap();
+    let add = |name: &str| {
+        format!(
+            r#"{{"add":{{"path":"date=2026-11-23/{name}.parquet","partitionValues":{{"date":"2026-11-23"}},"size":3,"modificationTime":0,"dataChange":true,"stats":"{{\"numRecords\":1}}"}}}}"#
+        )
+    };
+    let entry = format!("{}\n{}\n", add("a"), add("b"));
+    let path = "default/logs/_delta_log/00000000000000000001.json".into();
+    world.store.objects().put(&path, entry.into()).await.unwrap();
+    faulty.rule(Rule::new(Fault::Short).on(&[Op::Get]).at("*1.json").times(1));
+    let half = reader.refresh().await.unwrap_err();
+    assert_eq!((half.kind(), faulty.did("short")), (ErrorKind::Unavailable, 1), "{half}");
+    assert_eq!(reader.refresh().await.unwrap().unwrap().files.len(), 2);
+    assert_eq!(table.refresh().await.unwrap().unwrap().files.len(), 2);
+}
+
 /// Every value of a file as text, or that it cannot be read: the library says
 /// so by a panic in places.
 fn content(bytes: &Bytes) -> Result<Vec<String>, String> {
