@@ -7,11 +7,15 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use schema::WalId;
 use storage::Source;
+use storage::stage::rebrand;
 use storage::store::Store;
+use storage::store::tree::Tree;
 use storage::wal::Disk;
 
 use crate::node::{Node, settings, start_on, until};
+use crate::stage_world::{LOG, World, parquet_files};
 use crate::store_away::away;
 
 /// Lets go of a node without a word, as SIGKILL would.
@@ -171,4 +175,45 @@ async fn fault_f42_a_lost_stage_doubles_nothing() {
     node.storage.flush().await.unwrap();
     assert_eq!(committed(&node).await, (0..40).collect::<Vec<i64>>());
     node.balanced(10);
+}
+
+/// Scenario: ranges on a local and on a remote store get the names of a new
+/// log; one of them is known to be committed, and an earlier attempt had come
+/// as far as one file of the other.
+/// Guarantees: F42, C4: the other range is whole under the new id and nowhere
+/// else, with its positions; doing it again changes nothing.
+#[test]
+fn fault_f42_a_broken_off_renaming_is_ended() {
+    for local in [true, false] {
+        let world = World::new(local);
+        let new = WalId(0xbeef);
+        let (done, kept) = {
+            let stage = world.stage();
+            let done = stage.write(&world.sealed("logs", 1, 3)).unwrap();
+            (done, stage.write(&world.sealed("spans", 4, 9)).unwrap())
+        };
+        let own = Tree::open(&world.stage_dir()).unwrap();
+        let store = world.store.local_root().map(|root| Tree::open(root).unwrap());
+        let root = store.as_ref().map_or(own.root(), |store| store.root());
+        let first = &kept.outputs[0].files[0].path;
+        let renamed = first.replace(&LOG.to_string(), &new.to_string());
+        std::fs::rename(root.join(first), root.join(&renamed)).unwrap();
+        for _ in 0..2 {
+            rebrand(&own, store.as_deref(), (LOG, new), &|range| range.last == done.last).unwrap();
+            let (_, found) = world.open(new).unwrap();
+            let [range] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((range.first, range.last, range.bytes), (kept.first, kept.last, kept.bytes));
+            assert_eq!(range.counts, kept.counts);
+            let files: Vec<_> = range.outputs.iter().flat_map(|output| &output.files).collect();
+            assert!(files.iter().all(|file| file.origin.unwrap().wal_id == new));
+            let mut names: Vec<String> = files.iter().map(|file| file.path.clone()).collect();
+            if local {
+                // What is committed is the table's, under the name it knows.
+                let committed = done.outputs.iter().flat_map(|output| &output.files);
+                names.extend(committed.map(|file| file.path.clone()));
+            }
+            names.sort();
+            assert_eq!(parquet_files(root), names, "local {local}");
+        }
+    }
 }
