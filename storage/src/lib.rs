@@ -74,8 +74,8 @@ pub mod upkeep;
 pub mod wal;
 
 pub use commit::Flushed;
-pub use drain::Left;
 pub use compact::Compacted;
+pub use drain::Left;
 pub use error::Error;
 pub use file::{ColumnStats, DataFile, FileStats, Origin, Place, StatValue};
 pub use reader::Reader;

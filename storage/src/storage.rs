@@ -246,7 +246,7 @@ impl Storage {
         tasks.spawn(compactor.run(asked));
         tasks.spawn(upkeep.run());
         if let Some(cache) = &cache {
-            tasks.spawn(cache::run(cache.clone(), offered));
+            tasks.spawn(cache::run(cache.clone(), offered, cancel.clone()));
         }
         let (enter, ending) = (committers.clone(), cancel.clone());
         tasks.spawn(async move {

@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 pub use copies::{Cache, Copy};
 pub use store::Cached;
@@ -45,9 +46,9 @@ pub fn channel() -> (mpsc::Sender<Offer>, mpsc::Receiver<Offer>) {
     mpsc::channel(QUEUE)
 }
 
-/// Takes in what is offered, off the commit path.
-pub async fn run(cache: Arc<Cache>, mut offers: mpsc::Receiver<Offer>) {
-    while let Some((from, path)) = offers.recv().await {
+/// Takes in what is offered, off the commit path, until it is cancelled.
+pub async fn run(cache: Arc<Cache>, mut offers: mpsc::Receiver<Offer>, cancel: CancellationToken) {
+    while let Some(Some((from, path))) = cancel.run_until_cancelled(offers.recv()).await {
         let cache = cache.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || cache.keep(&from, &path)).await {
             tracing::error!(%error, "keeping a local copy broke off");

@@ -76,8 +76,8 @@ impl Upload {
 
 #[cfg(test)]
 mod tests {
-    use object_store::memory::InMemory;
     use object_store::ObjectStoreExt as _;
+    use object_store::memory::InMemory;
 
     use super::*;
 

@@ -11,8 +11,8 @@ use serde_json::Value;
 use storage::table::{self, DeltaTable, Why};
 use storage::{DataFile, Origin};
 
-use crate::stage_world::{LOG, World, row_count};
 use crate::faulty::{Answer, Fault, Faulty};
+use crate::stage_world::{LOG, World, row_count};
 
 async fn entry(world: &World, version: u64) -> Vec<Value> {
     let path = Path::from(format!("default/logs/_delta_log/{version:020}.json"));
