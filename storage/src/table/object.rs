@@ -36,8 +36,21 @@ impl Object {
 
 impl AsyncFileReader for Object {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
-        let read = async { self.objects.get_range(&self.path, range).await };
-        read.map(|read| read.map_err(|error| ParquetError::External(error.into()))).boxed()
+        async move {
+            let wanted = range.end - range.start;
+            let read = self.objects.get_range(&self.path, range).await;
+            let bytes = read.map_err(|error| ParquetError::External(error.into()))?;
+            // The library takes the length for granted, and panics (F25).
+            match bytes.len() as u64 == wanted {
+                true => Ok(bytes),
+                false => Err(ParquetError::EOF(format!(
+                    "{} gave {} bytes of {wanted}",
+                    self.path,
+                    bytes.len()
+                ))),
+            }
+        }
+        .boxed()
     }
 
     fn get_metadata<'a>(

@@ -52,11 +52,12 @@ fn fault_f22_an_hour_of_503_is_sat_out() {
         assert!(told || chance < 1.0, "answers say that they are behind");
         assert!(world.life(0).storage.ready().is_ok(), "an absent store is no reason to be red");
         let asked = store.requests(Op::ALL) - before;
-        // Four committers: two a second are what refreshing every ten seconds
-        // takes; a hot loop would be thousands.
-        assert!(asked < 2 * 60 * minutes, "{asked} requests in {minutes} minutes");
+        // Five committers that refresh every ten seconds, the lease every five:
+        // three a second is what that takes; a hot loop would be thousands.
+        assert!(asked < 4 * 60 * minutes, "{asked} requests in {minutes} minutes");
+        // A join reads and writes while paused time stands still.
         let busiest = store.busiest(Duration::from_secs(1));
-        assert!(busiest < 150, "{busiest} requests within a second");
+        assert!(busiest < 500, "{busiest} requests within a second");
         assert!(store.did("throttled") > 50);
         world.judged();
     }

@@ -177,7 +177,9 @@ impl Model {
         if spans.version.is_none() || parts.version.is_none() {
             return Ok(());
         }
-        let joined = |s: &Snapshot| s.committed.iter().any(|file| file.origin.is_none());
+        // A file joined from several logs is no one's own.
+        let shared = |file: &DataFile| file.origin.is_none_or(|origin| origin.is_mixed());
+        let joined = |s: &Snapshot| s.committed.iter().any(|file| shared(file));
         if joined(&spans) || joined(&parts) {
             return Ok(());
         }
