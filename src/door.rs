@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -131,8 +132,27 @@ pub fn finish(router: Router) -> Router {
         .layer(from_fn(guard))
 }
 
+/// Whether a browser sends this for a page of another site. It needs no answer
+/// to have done harm (drain, say), so what changes anything is not taken.
+fn foreign(head: &Parts) -> bool {
+    if head.method.is_safe() {
+        return false;
+    }
+    let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text("sec-fetch-site") {
+        return !matches!(site, "same-origin" | "none");
+    }
+    let host = text("host").unwrap_or_default();
+    text("origin").is_some_and(|origin| origin.split("://").nth(1) != Some(host))
+}
+
 async fn guard(request: Request, next: Next) -> Result<Response, Infallible> {
     let (head, body) = request.into_parts();
+    if foreign(&head) {
+        let message = "a page of another site may not ask for this";
+        let hint = "ask from a page of this daemon, or from a program";
+        return Ok(error(StatusCode::FORBIDDEN, ErrorKind::Denied, message, hint));
+    }
     let mut response = match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY)).await {
         Ok(Ok(bytes)) => next.run(Request::from_parts(head, Body::from(bytes))).await,
         Ok(Err(_)) => {
@@ -217,6 +237,27 @@ mod tests {
         }
         let answer = served.client.send(Method::POST, "/echo", &[], "hi".into()).await.unwrap();
         assert_eq!(error_body(answer).await, "hi");
+    }
+
+    /// Scenario: a browser asks for pages of this site and of another one.
+    /// Guarantees: S14, another site's page changes nothing here.
+    #[test]
+    fn sec_s14_a_foreign_page_changes_nothing() {
+        let of = |method: Method, headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method(method).header("host", "127.0.0.1:4320");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            foreign(&request.body(Body::empty()).unwrap().into_parts().0)
+        };
+        let (own, other) = (("origin", "http://127.0.0.1:4320"), ("origin", "http://evil.example"));
+        assert!(!of(Method::POST, &[]), "a program");
+        assert!(!of(Method::POST, &[own]));
+        assert!(!of(Method::POST, &[("sec-fetch-site", "same-origin"), own]));
+        assert!(!of(Method::GET, &[other]), "reading is the browser's to hide");
+        assert!(of(Method::POST, &[other]));
+        assert!(of(Method::POST, &[("origin", "null")]));
+        assert!(of(Method::POST, &[("sec-fetch-site", "cross-site"), own]));
     }
 
     /// Scenario: the door is cancelled with nothing to do, and with a request that does not end.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use schema::{Position, TableDef, Tenant, Version, WalId};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
@@ -28,6 +28,7 @@ use crate::pace::{Pace, Pause, spread};
 use crate::progress::Progress;
 use crate::stage::{Stage, Staged, upload};
 use crate::store::Store;
+use crate::store::outcome::without_document;
 use crate::table::{Committed, DeltaTable, Why};
 use crate::{DataFile, Error, Place};
 
@@ -351,7 +352,11 @@ impl Committers {
             let _permit = self.uploads.acquire().await.map_err(closed)?;
             answered(upload(&self.shared.stage, &self.shared.store, staged)).await
         };
-        stream::iter(pending).map(one).buffer_unordered(UPLOADS).try_collect().await
+        // All that began end: to break off what a neighbour's failure does not
+        // concern would leave parts behind and send it all again.
+        let ended: Vec<Result<(), Error>> =
+            stream::iter(pending).map(one).buffer_unordered(UPLOADS).collect().await;
+        ended.into_iter().collect()
     }
 
     /// Publishes what the table holds: books the rows that are persisted now,
@@ -437,9 +442,11 @@ async fn answered<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, 
     tokio::time::timeout(PATIENCE, work).await.map_err(|_| silence())?
 }
 
+/// For the log and for answers: whatever a store wrote into its error, keys and
+/// signatures among it, stays out (S29).
 fn describe(error: &Error) -> String {
-    match std::error::Error::source(error) {
+    without_document(match std::error::Error::source(error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
-    }
+    })
 }

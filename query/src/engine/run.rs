@@ -27,6 +27,9 @@ use crate::{Error, redact};
 /// and bound sorts. Above, keeping the top rows costs more than a plain sort.
 const PLANNED_LIMIT: usize = 10_000;
 
+/// How often the room for spilling is looked up.
+const SPILL_WATCH: Duration = Duration::from_secs(1);
+
 /// An admitted statement.
 pub(super) struct Statement {
     pub query: Query,
@@ -63,7 +66,8 @@ impl Statement {
             return;
         }
         let cap = query.limit.unwrap_or(usize::MAX).min(entry.core.settings.max_rows);
-        let outcome = match timeout_at(deadline, planned.send(&entry, cap, &rows)).await {
+        let sending = bounded(&entry, planned.send(&entry, cap, &rows));
+        let outcome = match timeout_at(deadline, sending).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Error::deadline(limit)),
         };
@@ -77,6 +81,24 @@ impl Statement {
             None => Ok(()),
         };
         rows.send(Message::End(last)).await.ok();
+    }
+}
+
+/// Keeps the bound on spilling up to date while a statement works: the disk may
+/// run short long after it began.
+async fn bounded<T>(entry: &Entry, work: impl Future<Output = T>) -> T {
+    let core = &entry.core;
+    let mut work = std::pin::pin!(work);
+    let mut tick = tokio::time::interval(SPILL_WATCH);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => {
+                if let Err(error) = core.base.bound_spill(core.source.spill_room()) {
+                    tracing::warn!(%error, "the bound on spilling could not be renewed");
+                }
+            }
+        }
     }
 }
 

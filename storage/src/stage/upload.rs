@@ -17,13 +17,14 @@ use crate::error::refused;
 use crate::store::{Outcome, Store, outcome};
 use crate::{DataFile, Error, Place, failpoint};
 
-/// The longest file that is put whole.
-const WHOLE: u64 = 16 << 20;
-/// Every store takes parts from 5 MiB on.
-const PART: u64 = 8 << 20;
+/// The longest file that is put whole. It must pass within the time of one
+/// request (30 s), two at once, over a line of 3 Mbit/s.
+const WHOLE: u64 = 5 << 20;
+/// Every store takes parts from 5 MiB on; each is a request of its own.
+const PART: u64 = 5 << 20;
 /// Parts of a file that are on their way at once: no more memory than a file
 /// that is put whole.
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 1;
 
 /// Puts every file of a range under its final name; files that were written
 /// there in the first place need nothing. Repeating it is fine: a name has one
