@@ -18,9 +18,13 @@ pub enum Kind {
     /// Its range lies above its log's watermark: staged or uploaded, and a node
     /// that is up, or will be, commits it yet. Never to be removed.
     Staged(Origin),
-    /// Its range is at or below its log's watermark: it was replaced or dropped,
-    /// or an interrupted staging left it. No node can commit it any more.
+    /// It was committed, and then replaced or dropped: an entry says so.
     Spent,
+    /// Its range is at or below its log's watermark, and no entry is known to have
+    /// named it: an old one was forgotten, an interrupted staging left it, or
+    /// another copy of its log has committed other rows in its place (F42). Then
+    /// it is all there is of acked rows: never to be removed.
+    Doubtful,
     /// Written by a join that is not committed, or was and is replaced.
     Joined,
     /// Not of our making.
@@ -54,6 +58,7 @@ pub async fn orphans(
     let logs: BTreeSet<WalId> = logs.map(|origin| origin.wal_id).collect();
     let logs: Vec<WalId> = logs.into_iter().collect();
     let watermarks = delta::watermarks(&place, &logs).await?;
+    let removed = delta::removed(&place).await?;
     let current = DeltaTable::open(store, tenant, table.clone(), None).await?.current();
     let files = current.iter().flat_map(|committed| committed.files.iter());
     let named: HashSet<&str> = files.map(|file| file.path.as_str()).collect();
@@ -69,7 +74,11 @@ pub async fn orphans(
             Some(_) if is_joined(name) => Kind::Joined,
             Some(origin) => {
                 let watermark = watermarks.get(&origin.wal_id).copied().unwrap_or_default();
-                if origin.last > watermark { Kind::Staged(origin) } else { Kind::Spent }
+                match origin.last > watermark {
+                    true => Kind::Staged(origin),
+                    false if removed.contains(name) => Kind::Spent,
+                    false => Kind::Doubtful,
+                }
             }
         };
         orphans.push(Orphan { path, object, kind });
