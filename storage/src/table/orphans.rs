@@ -58,17 +58,18 @@ pub async fn orphans(
     let logs: BTreeSet<WalId> = logs.map(|origin| origin.wal_id).collect();
     let logs: Vec<WalId> = logs.into_iter().collect();
     let watermarks = delta::watermarks(&place, &logs).await?;
-    let removed = delta::removed(&place).await?;
     let current = DeltaTable::open(store, tenant, table.clone(), None).await?.current();
     let files = current.iter().flat_map(|committed| committed.files.iter());
     let named: HashSet<&str> = files.map(|file| file.path.as_str()).collect();
+    let path = |object: &ObjectMeta| format!("{}/{}", place.prefix, object.location);
+    listed.retain(|object| !named.contains(path(object).as_str()));
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let removed = delta::removed(&place).await?;
     let mut orphans = Vec::new();
     for object in listed {
         let name = object.location.as_ref();
-        let path = format!("{}/{name}", place.prefix);
-        if named.contains(path.as_str()) {
-            continue;
-        }
         let kind = match origin(name) {
             None => Kind::Foreign,
             Some(_) if is_joined(name) => Kind::Joined,
@@ -81,7 +82,7 @@ pub async fn orphans(
                 }
             }
         };
-        orphans.push(Orphan { path, object, kind });
+        orphans.push(Orphan { path: path(&object), object, kind });
     }
     Ok(orphans)
 }

@@ -151,7 +151,7 @@ async fn fault_f8_a_range_is_never_committed_twice() {
     let across = world.staged(&stage, "logs", 4, 8).await;
     assert_eq!(
         restarted.commit(across, Position(8)).await.unwrap_err().kind(),
-        ErrorKind::Internal
+        ErrorKind::Corrupt
     );
     let empty = restarted.commit(Vec::new(), Position(9)).await.unwrap();
     assert_eq!((empty.version, empty.watermark), (Version(2), Position(9)));
