@@ -202,7 +202,8 @@ fn fault_f42_a_broken_off_renaming_is_ended() {
         let renamed = first.replace(&LOG.to_string(), &new.to_string());
         std::fs::rename(root.join(first), root.join(&renamed)).unwrap();
         for _ in 0..2 {
-            rebrand(&own, store.as_deref(), (LOG, new), &|range, _| range.last == done.last).unwrap();
+            rebrand(&own, store.as_deref(), (LOG, new), &|range, _| range.last == done.last)
+                .unwrap();
             let (_, found) = world.open(new).unwrap();
             let [range] = found.as_slice() else { panic!("{found:?}") };
             assert_eq!((range.first, range.last, range.bytes), (kept.first, kept.last, kept.bytes));
