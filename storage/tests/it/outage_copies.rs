@@ -19,7 +19,7 @@ use storage::wal::Disk;
 use crate::faulty::{Answer, Fault, Faulty, Op, Rule};
 use crate::node::{Node, settings, start_on, until};
 use crate::stage_world::{LOG, World, parquet_files};
-use crate::store_away::away;
+use crate::store_away::{Away, away};
 
 /// Lets go of a node without a word, as SIGKILL would.
 pub async fn killed(node: Node, dir: &Path) {
@@ -231,6 +231,12 @@ async fn two(store: &Store, one: &Path, two: &Path) {
     copy(one, two);
 }
 
+/// Until the node has seen every table.
+async fn loaded(node: &Node) {
+    let all = || node.storage.status().tables.iter().all(|table| table.incomplete.is_none());
+    until("its tables are loaded", all).await;
+}
+
 fn in_flight(node: &Node) -> u64 {
     node.storage.ledger().iter().map(|row| row.in_flight).sum()
 }
@@ -248,21 +254,22 @@ async fn fault_f42_a_twin_that_lives_takes_no_rows_away() {
         let (store, _) = away("memory://");
         two(&store, &one, &other).await;
         let first = start_on(store.clone(), settings(&one)).await;
-        let second = start_on(store.clone(), settings(&other)).await;
-        for node in [&first, &second] {
-            until("its tables are loaded", || {
-                node.storage.status().tables.iter().all(|table| table.incomplete.is_none())
-            })
-            .await;
-        }
+        let away = Away::new(store.objects());
+        let theirs = store.wrapped(|_| Arc::new(away.clone()));
+        let second = start_on(theirs, settings(&other)).await;
+        loaded(&first).await;
+        loaded(&second).await;
         for n in 1..=2 {
             first.append(n * 10..n * 10 + 10).await.unwrap();
         }
         first.storage.flush().await.unwrap();
+        // It looks at the table only when it commits.
+        away.set_away(true);
         for n in 0..ranges {
             second.append(1000 + n..1001 + n).await.unwrap();
             second.storage.stage().await.unwrap();
         }
+        away.set_away(false);
         second.storage.flush().await.unwrap_err();
         assert!(second.storage.ready().unwrap_err().contains("move wal.dir"));
         assert!(second.storage.undecided().await.contains("move wal.dir"));
@@ -367,6 +374,7 @@ async fn fault_f42_a_copy_that_waits_for_the_store_takes_no_rows() {
     let mut unstaged = settings(&other);
     unstaged.stage.max_bytes = 0;
     let node = start_on(store.clone(), unstaged.clone()).await;
+    loaded(&node).await;
     node.append(0..10).await.unwrap();
     killed(node, &other).await;
     copy(&other, &one);
