@@ -138,6 +138,7 @@ impl Target {
         match self {
             Target::Folder(storage) => tokio::select! {
                 why = storage.failed() => format!("storage: {why}"),
+                why = storage.undecided() => why,
                 () = storage.parted() => {
                     "the folder is an older copy of a log that went on elsewhere; run it again: what only \
                      this copy holds is then committed under a new log id"

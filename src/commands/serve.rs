@@ -6,9 +6,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use storage::store::shown;
+use tokio::time::Instant;
 
 use crate::bind::Addresses;
 use crate::cli::{Configuration, Serve};
@@ -16,6 +18,9 @@ use crate::clock::SystemClock;
 use crate::config::{Config, Loaded};
 use crate::shutdown::{self, Signals};
 use crate::wiring::{self, Daemon, Ending};
+
+/// From one start over to the next.
+const BETWEEN: Duration = Duration::from_secs(10);
 
 pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
     let mut sources = given.sources();
@@ -45,6 +50,7 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
         tracing::debug!(%error, "the banner could not be printed");
     }
 
+    let mut over: Option<Instant> = None;
     let failure = loop {
         let ending = tokio::select! {
             signal = signals.next() => {
@@ -64,7 +70,26 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
                 );
                 // Senders know these addresses, whatever the configuration left open.
                 config.listen_on(daemon.addresses());
-                daemon.stop().await;
+                let mut stopping = std::pin::pin!(daemon.stop());
+                let signal = tokio::select! {
+                    () = &mut stopping => None,
+                    signal = signals.next() => Some(signal),
+                };
+                if let Some(signal) = signal {
+                    tracing::info!(signal, "shutting down; a second signal exits at once");
+                    return Ok(ended(stopping, &mut signals).await);
+                }
+                // A store that will not tell is not asked without a pause.
+                let due = over.replace(Instant::now()).map(|last| last + BETWEEN);
+                if let Some(due) = due.filter(|due| *due > Instant::now()) {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(due) => {}
+                        signal = signals.next() => {
+                            tracing::info!(signal, "stopped between two starts; the next one goes on");
+                            return Ok(ExitCode::SUCCESS);
+                        }
+                    }
+                }
                 daemon = match start_over(&config, &mut signals).await? {
                     Some(daemon) => daemon,
                     None => return Ok(ExitCode::SUCCESS),
@@ -72,19 +97,24 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
             }
         }
     };
+    let code = ended(daemon.stop(), &mut signals).await;
+    match failure {
+        Some(failure) if code == ExitCode::SUCCESS => Err(failure),
+        _ => Ok(code),
+    }
+}
+
+/// Waits for a daemon's end, or for the signal that will not have it.
+async fn ended(stopping: impl Future<Output = ()>, signals: &mut Signals) -> ExitCode {
     tokio::select! {
-        () = daemon.stop() => {}
+        () = stopping => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
         signal = signals.next() => {
             tracing::warn!(signal, "exiting at once; the next start recovers what was not written out");
-            return Ok(ExitCode::FAILURE);
+            ExitCode::FAILURE
         }
-    }
-    match failure {
-        None => {
-            tracing::info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        }
-        Some(failure) => Err(failure),
     }
 }
 
@@ -102,11 +132,11 @@ async fn start(config: &Config, signals: &mut Signals) -> Result<Option<Daemon>>
 /// Starts on the folder that the last daemon of this process may still be
 /// staging into.
 async fn start_over(config: &Config, signals: &mut Signals) -> Result<Option<Daemon>> {
-    let until = tokio::time::Instant::now() + shutdown::STORAGE;
+    let until = Instant::now() + shutdown::STORAGE;
     loop {
         match start(config, signals).await {
-            Err(error) if wiring::in_use(&error) && tokio::time::Instant::now() < until => {
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            Err(error) if wiring::in_use(&error) && Instant::now() < until => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             started => return started,
         }

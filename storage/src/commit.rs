@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt as _, stream};
 use parking_lot::Mutex;
 use schema::{Position, TableDef, Tenant, Version, WalId};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,9 +37,8 @@ const REFRESH: Duration = Duration::from_secs(10);
 /// Ranges that one entry commits at most: a backlog of hours becomes few
 /// entries, and none of them is large.
 const RANGES_PER_COMMIT: usize = 64;
-/// Files on their way to the store at a time, over all tables: what bounds
-/// memory and leaves bandwidth to queries.
-const UPLOADS: usize = 4;
+/// Ranges of a table that queue for the stage's few uploads at a time.
+const UPLOADS: usize = 2;
 /// How long one range may travel, or a table's log be read: ample for a slow
 /// line, and an end to waiting for an answer that never comes (F23).
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -67,7 +66,8 @@ pub struct Committers {
     cancel: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
     bells: Mutex<HashMap<(Tenant, &'static str), Bells>>,
-    uploads: Semaphore,
+    /// Why only a human can tell whose rows the log has, once that is so.
+    undecided: watch::Sender<Option<String>>,
 }
 
 /// The committers of one live table, by output.
@@ -118,7 +118,7 @@ impl Committers {
             cancel,
             tasks: Mutex::new(JoinSet::new()),
             bells: Mutex::new(HashMap::new()),
-            uploads: Semaphore::new(UPLOADS),
+            undecided: watch::Sender::new(None),
         }
     }
 
@@ -213,6 +213,16 @@ impl Committers {
                 return format!("a committer ended: {error}");
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Resolves with the reason when [`parted`](Self::parted) leaves it to a human.
+    pub async fn undecided(&self) -> String {
+        let mut undecided = self.undecided.subscribe();
+        match undecided.wait_for(Option::is_some).await.map(|reason| reason.clone()) {
+            Ok(Some(reason)) => reason,
+            // The sender lives as long as this does.
+            _ => std::future::pending().await,
         }
     }
 
@@ -333,7 +343,16 @@ impl Committers {
         let started = Instant::now();
         self.upload(&pending).await?;
         let uploaded = Instant::now();
-        let committed = delta.commit(files(&pending, &bell.table), last).await?;
+        let committed = match delta.commit(files(&pending, &bell.table), last).await {
+            Ok(committed) => committed,
+            Err(error) => {
+                // What was read on the way may tell of another copy of the log.
+                if let Some(seen) = delta.current() {
+                    self.publish(live, bell, seen)?;
+                }
+                return Err(error);
+            }
+        };
         self.shared.pace.committed(uploaded.elapsed());
         let version = committed.version;
         self.publish(live, bell, committed)?;
@@ -348,8 +367,6 @@ impl Committers {
     /// Puts the files of ranges on the store, a few at a time.
     async fn upload(&self, pending: &[Arc<Staged>]) -> Result<(), Error> {
         let one = async |staged: &Arc<Staged>| {
-            let closed = |_| Error::Busy("the node is stopping".into());
-            let _permit = self.uploads.acquire().await.map_err(closed)?;
             answered(upload(&self.shared.stage, &self.shared.store, staged)).await
         };
         // All that began end: to break off what a neighbour's failure does not
@@ -360,34 +377,42 @@ impl Committers {
     }
 
     /// Publishes what the table holds: books the rows that are persisted now,
-    /// makes that durable, and only then lets go of the manifests.
+    /// makes that durable, and only then lets go of the manifests. What a failing
+    /// disk keeps from being done is left to the next call.
     fn publish(&self, live: &Arc<Live>, bell: &Bell, committed: Committed) -> Result<(), Error> {
         let (s, output) = (&self.shared, bell.output);
         let (tenant, name) = (&live.tenant, live.table.name);
         let watermark = committed.watermark;
         let booked = s.progress.watermark(tenant, name);
-        let may_be_own = live.staged_up_to(watermark)
-            && s.lineage.may_commit(tenant, bell.table.name, watermark);
-        if watermark > booked && !may_be_own {
+        // Above what this very output has published already.
+        let pending = live.uncommitted(output);
+        let mut covered = pending.iter().filter(|range| range.last <= watermark);
+        // A range that is booked may have been joined or dropped since.
+        let own = covered.clone().all(|range| {
+            output == 0 && range.last <= booked || range.is_in(bell.table.name, &committed)
+        });
+        let known = booked.max(live.committed(output).map_or(booked, |seen| seen.watermark));
+        let ends = watermark <= known || covered.any(|range| range.last == watermark);
+        if !own || !ends {
             return Err(self.parted(live, bell, watermark));
         }
         s.lineage.in_order(tenant, bell.table.name)?;
         let mut rows = Vec::new();
         if output == 0 {
-            let pending = live.uncommitted(0);
             let fresh = pending.iter().filter(|o| o.last <= watermark && o.last > booked);
             fresh.for_each(|staged| add_counts(&mut rows, &staged.counts));
         }
-        let released =
-            s.books.persist(tenant, &live.table, &rows, || live.publish(output, committed));
+        s.books.persist(tenant, &live.table, &rows, || live.publish(output, committed));
         if output == 0 && watermark > booked {
             let total: u64 = rows.iter().map(|(_, n)| n).sum();
             let label = TableLabel { tenant: tenant.to_string(), table: name.to_owned() };
             s.metrics.committed_rows.get_or_create(&label).inc_by(total);
             s.progress.record(tenant, name, watermark, &rows)?;
         }
-        for staged in released {
+        s.progress.save()?;
+        for staged in live.spent(s.progress.watermark(tenant, name)) {
             s.stage.release(&staged)?;
+            live.released(&staged);
             if let Some(offers) = &s.copies
                 && s.stage.copies(&staged).any(|copy| offers.try_send(copy).is_err())
             {
@@ -422,8 +447,9 @@ impl Committers {
             Err(error) => format!("{found}, which could not be noted: {error}"),
         };
         s.appender.close(reason.clone());
-        if renews {
-            s.reopen.cancel();
+        match renews {
+            true => s.reopen.cancel(),
+            false => drop(self.undecided.send_replace(Some(reason.clone()))),
         }
         Error::Corrupt(reason)
     }

@@ -36,6 +36,7 @@
 //! | [`books`] | the ledger (L1) |
 //! | [`reader`] | a store read without a node |
 //! | [`file`], [`snapshot`] | what a query learns of a file and of a table |
+//! | [`status`] | what a running storage says of itself |
 //! | [`drain`] | what keeps log and stage from being empty |
 //! | [`disk`] | free space and the reserve |
 //! | [`failpoint`] | stages at which a debug build can be told to die |
@@ -67,6 +68,7 @@ pub mod seal;
 pub mod settings;
 pub mod snapshot;
 pub mod stage;
+pub mod status;
 pub mod storage;
 pub mod store;
 pub mod table;
@@ -84,4 +86,5 @@ pub use settings::{
     StageSettings, Sync, WalSettings,
 };
 pub use snapshot::{HotRows, LedgerRow, SegmentInfo, Snapshot, Source};
-pub use storage::{Components, Status, Storage};
+pub use status::Status;
+pub use storage::{Components, Storage};

@@ -2,16 +2,16 @@
 //!
 //! A commit of this node covers staged ranges whose manifests lie on its disk
 //! until the watermark is booked. So a table's watermark that is neither booked
-//! nor the end of a range that this node may have committed was committed from
-//! another copy of this log, which went on where this one was put back. From
-//! there on the same positions mean other rows, and the log needs a new id.
+//! nor the end of a range whose files the table names was committed from another
+//! copy of this log, which went on where this one was put back. From there on the
+//! same positions mean other rows, and the log needs a new id.
 //!
 //! Which rows are common to both copies? Those from before the start at which
 //! they parted. That is the first start since every table was last found in
 //! order; two such starts with rows between them leave it open, and then nothing
 //! is guessed: the node refuses rows and a human decides.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,9 +46,6 @@ pub struct Book {
 pub struct Parted {
     /// Rows above this position are of this copy alone.
     pub at: u64,
-    /// Tables that were in order, so that this copy may have committed to them
-    /// since: tenant/table.
-    pub known: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,22 +60,18 @@ impl Book {
         Book { wal_id: wal_id.to_string(), ..Book::default() }
     }
 
-    /// The file in the stage's folder; one that is not there or cannot be read
-    /// says nothing.
-    pub fn read(dir: &Path) -> Option<Book> {
+    /// The file in the stage's folder, if there is one. What cannot be read counts
+    /// as any number of starts of `log`.
+    pub fn read(dir: &Path, log: WalId) -> Option<Book> {
         let path = dir.join(NAME);
-        match fs::read(&path).map(|bytes| serde_json::from_slice(&bytes)) {
-            Ok(Ok(book)) => Some(book),
-            Ok(Err(error)) => {
-                tracing::error!(path = %path.display(), %error, "the log's lineage cannot be read; it begins anew");
-                None
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => {
-                tracing::error!(path = %path.display(), %error, "the log's lineage cannot be read; it begins anew");
-                None
-            }
-        }
+        let why = match fs::read(&path).map(|bytes| serde_json::from_slice(&bytes)) {
+            Ok(Ok(book)) => return Some(book),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        tracing::error!(path = %path.display(), error = why, "the log's lineage cannot be read; should there be another copy of the log, only a human can tell whose rows are whose");
+        Some(Book { starts: vec![0, 0], ..Book::fresh(log) })
     }
 
     /// Replaces the file; durable on return.
@@ -108,22 +101,20 @@ pub struct Lineage {
 #[derive(Debug)]
 struct State {
     book: Book,
-    /// Tables that this process writes to.
-    all: HashSet<Key>,
-    /// Those that it has not found in order yet.
+    /// Tables that this process writes to and has not found in order yet.
     unknown: HashSet<Key>,
 }
 
 impl Lineage {
     /// Notes the start durably, before anything is appended.
     pub fn begin(dir: &Path, wal_id: WalId, start: Position) -> Result<Lineage, Error> {
-        let known = Book::read(dir).filter(|book| book.wal_id == wal_id.to_string());
+        let known = Book::read(dir, wal_id).filter(|book| book.wal_id == wal_id.to_string());
         let mut book = known.clone().unwrap_or_else(|| Book::fresh(wal_id));
         note(&mut book, start);
         if known.as_ref() != Some(&book) {
             book.write(dir)?;
         }
-        let state = State { book, all: HashSet::new(), unknown: HashSet::new() };
+        let state = State { book, unknown: HashSet::new() };
         let state = Mutex::new(state);
         Ok(Lineage { dir: dir.to_owned(), start, state })
     }
@@ -131,58 +122,51 @@ impl Lineage {
     /// A table whose watermark is still to be seen.
     pub fn expect(&self, tenant: &Tenant, table: &'static str) -> Result<(), Error> {
         let mut state = self.state.lock();
-        state.all.insert((tenant.clone(), table));
         state.unknown.insert((tenant.clone(), table));
         let before = state.book.clone();
         note(&mut state.book, self.start);
         if before == state.book { Ok(()) } else { state.book.write(&self.dir) }
     }
 
-    /// Whether this process or an earlier one may have committed a range that
-    /// ends here: not before the table was in order.
-    pub fn may_commit(&self, tenant: &Tenant, table: &'static str, last: Position) -> bool {
-        last <= self.start || !self.state.lock().unknown.contains(&(tenant.clone(), table))
-    }
-
     /// A table's watermark is this log's own.
     pub fn in_order(&self, tenant: &Tenant, table: &'static str) -> Result<(), Error> {
         let mut state = self.state.lock();
-        if !state.unknown.remove(&(tenant.clone(), table)) {
+        let State { book, unknown } = &mut *state;
+        let table = (tenant.clone(), table);
+        if !unknown.contains(&table) {
             return Ok(());
         }
-        let State { book, unknown, .. } = &mut *state;
-        match &mut book.parted {
-            Some(parted) => {
-                parted.known.insert(key(tenant, table));
-            }
-            None if unknown.is_empty() => book.starts.clear(),
-            None => return Ok(()),
+        if unknown.len() == 1 && book.parted.is_none() {
+            let clear = Book { starts: Vec::new(), ..book.clone() };
+            clear.write(&self.dir)?;
+            *book = clear;
         }
-        book.write(&self.dir)
+        unknown.remove(&table);
+        Ok(())
+    }
+
+    /// Since when rows are of this copy alone, once it is known that there is
+    /// another one.
+    pub fn parted_at(&self) -> Option<Position> {
+        self.state.lock().book.parted.as_ref().map(|parted| Position(parted.at))
     }
 
     /// A table's watermark is not this log's own. True if the next start can
     /// renew the log by itself.
     pub fn parted(&self, tenant: &Tenant, table: &'static str) -> Result<bool, Error> {
         let mut state = self.state.lock();
-        let State { book, all, unknown } = &mut *state;
+        let State { book, unknown } = &mut *state;
         if !unknown.contains(&(tenant.clone(), table)) {
             return Ok(false);
         }
         if book.parted.is_none() {
             let &[at] = book.starts.as_slice() else { return Ok(false) };
-            let known = all.iter().filter(|table| !unknown.contains(*table));
-            let known = known.map(|(tenant, table)| key(tenant, table)).collect();
-            book.parted = Some(Parted { at, known });
-            book.write(&self.dir)?;
+            let parted = Book { parted: Some(Parted { at }), ..book.clone() };
+            parted.write(&self.dir)?;
+            *book = parted;
         }
         Ok(true)
     }
-}
-
-/// A table as the file names it.
-pub fn key(tenant: &Tenant, table: &str) -> String {
-    format!("{tenant}/{table}")
 }
 
 /// Notes a start; once the copies are known to have parted no other one matters.
@@ -216,9 +200,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         begin(dir.path(), 5);
         assert!(begin(dir.path(), 5).parted(&tenant, "logs").unwrap(), "nothing came between");
-        assert_eq!(Book::read(dir.path()).unwrap().parted.unwrap().at, 5);
+        assert_eq!(Book::read(dir.path(), LOG).unwrap().parted.unwrap().at, 5);
         assert!(begin(dir.path(), 9).parted(&tenant, "spans").unwrap(), "it stays at the first");
-        assert_eq!(Book::read(dir.path()).unwrap().parted.unwrap().at, 5);
+        assert_eq!(Book::read(dir.path(), LOG).unwrap().parted.unwrap().at, 5);
 
         let dir = tempfile::tempdir().unwrap();
         begin(dir.path(), 5);
@@ -228,8 +212,11 @@ mod tests {
         let seen = begin(dir.path(), 5);
         seen.in_order(&tenant, "logs").unwrap();
         assert!(!seen.parted(&tenant, "logs").unwrap(), "a twin that lives");
-        assert_eq!(Book::read(dir.path()).unwrap().starts, [5], "spans is not known");
+        assert_eq!(Book::read(dir.path(), LOG).unwrap().starts, [5], "spans is not known");
         seen.in_order(&tenant, "spans").unwrap();
         assert!(begin(dir.path(), 9).parted(&tenant, "logs").unwrap(), "at 9");
+
+        fs::write(dir.path().join(NAME), b"{").unwrap();
+        assert!(!begin(dir.path(), 9).parted(&tenant, "logs").unwrap(), "nothing is known");
     }
 }

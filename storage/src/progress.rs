@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use schema::{Door, Position, Tenant, WalId};
@@ -23,6 +24,8 @@ use crate::live::buffer::add_counts;
 pub struct Progress {
     path: PathBuf,
     book: Mutex<Book>,
+    /// The file lacks what the book has: the disk failed.
+    unsaved: AtomicBool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,7 +79,8 @@ impl Progress {
                 return Err(Error::disk(format!("{} cannot be read", path.display()))(source));
             }
         };
-        Ok((Progress { path, book: Mutex::new(book) }, found))
+        let unsaved = AtomicBool::new(false);
+        Ok((Progress { path, book: Mutex::new(book), unsaved }, found))
     }
 
     /// The last watermark seen committed.
@@ -104,7 +108,8 @@ impl Progress {
         all
     }
 
-    /// Books a commit and makes it durable.
+    /// Books a commit and makes it durable. After an error it is booked, and
+    /// [`save`](Self::save) makes up for the rest.
     pub fn record(
         &self,
         tenant: &Tenant,
@@ -120,7 +125,20 @@ impl Progress {
         let mut counts: Counts = doors.collect();
         add_counts(&mut counts, rows);
         line.persisted = counts.into_iter().map(|(door, n)| (door as u8, n)).collect();
-        save(&self.path, &book)
+        self.unsaved.store(true, Ordering::Relaxed);
+        self.write(&book)
+    }
+
+    /// Makes durable what a failing disk did not take.
+    pub fn save(&self) -> Result<(), Error> {
+        let book = self.book.lock();
+        if self.unsaved.load(Ordering::Relaxed) { self.write(&book) } else { Ok(()) }
+    }
+
+    fn write(&self, book: &Book) -> Result<(), Error> {
+        save(&self.path, book)?;
+        self.unsaved.store(false, Ordering::Relaxed);
+        Ok(())
     }
 }
 

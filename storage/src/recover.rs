@@ -47,6 +47,7 @@ pub fn run(
     let opened = renew::settle(opened, settings, store, &catalog, &Handle::current())?;
     let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } = opened;
     let lineage = Lineage::begin(&settings.stage.dir, wal_id, last)?;
+    let parted_at = lineage.parted_at().unwrap_or_default();
     let start = start_number(boot);
     let (stage, staged) = Stage::open(&settings.stage, store, wal_id, start, &catalog)?;
     let stage = Arc::new(stage.with_meter(meter));
@@ -76,7 +77,7 @@ pub fn run(
     log.replay(&|tenant, table| floors(tenant, table), &mut |record| {
         replayed += record.rows.num_rows() as u64;
         failpoint::hit("recover_mid");
-        take(record, settings, &live, &stage, budget)
+        take(record, parted_at, settings, &live, &stage, budget)
     })?;
     for Loss { tenant, table, counts, reason } in &log.losses() {
         let rows: u64 = counts.iter().map(|(_, rows)| rows).sum();
@@ -119,15 +120,19 @@ fn floors(
 }
 
 /// Puts a replayed record into its table, and stages the table when that fills
-/// a seal.
+/// a seal. No range has rows from both sides of `parted_at`.
 fn take(
     record: Replayed,
+    parted_at: Position,
     settings: &Settings,
     live: &LiveSet,
     stage: &Stage,
     budget: &Budget,
 ) -> Result<(), Error> {
     let (table, _) = live.enter(&record.tenant, &record.table);
+    if record.position > parted_at {
+        table.part(parted_at);
+    }
     let paid = budget.reserve_regardless(record.rows.get_array_memory_size() as u64);
     table.push(
         record.position,

@@ -12,22 +12,24 @@
 //! and the lineage not goes on from the stage; one that finds neither begins again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use schema::{Catalog, Position, Tenant, WalId};
+use futures::future::try_join_all;
+use schema::{Catalog, Position, TableDef, Tenant, WalId};
 use tokio::runtime::Handle;
 
-use crate::lineage::{self, Book, Floors, Parted, Renewal};
+use crate::lineage::{Book, Floors, Parted, Renewal};
 use crate::progress::Progress;
-use crate::stage::{Stage, Staged, rebrand};
+use crate::stage::{Stage, Staged, rebrand, rest};
 use crate::store::Store;
 use crate::store::local::DurableLocal;
-use crate::table::DeltaTable;
+use crate::table::{Committed, DeltaTable};
 use crate::wal::{Counted, Opened};
 use crate::{Error, Settings, failpoint};
 
-/// How long a start waits for the store that told of the other copy. Without
-/// an answer it starts as it is, and the tables tell again.
+/// How long a start waits for each table of the store that told of the other
+/// copy. Without an answer it starts as it is, and the tables tell again.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Finishes or does what is due. Blocking.
@@ -39,7 +41,7 @@ pub fn settle(
     runtime: &Handle,
 ) -> Result<Opened, Error> {
     let dir = &settings.stage.dir;
-    let Some(mut book) = Book::read(dir) else { return Ok(opened) };
+    let Some(mut book) = Book::read(dir, opened.wal_id) else { return Ok(opened) };
     let id = opened.wal_id;
     if let Some(renewal) = &book.renewal
         && renewal.to == id.to_string()
@@ -48,38 +50,35 @@ pub fn settle(
         finish(settings, store, (old, id), &renewal.floors)?;
         return Ok(opened);
     }
-    let Some(Parted { at, known }) = book.parted.clone().filter(|_| book.wal_id == id.to_string())
-    else {
+    let Some(Parted { at }) = book.parted.clone().filter(|_| book.wal_id == id.to_string()) else {
         return Ok(opened);
     };
 
     let (stage, staged) = Stage::open(&settings.stage, store, id, opened.boot, catalog)?;
     let (progress, _) = Progress::open(dir, id)?;
-    let asked = watermarks(&opened, store, catalog);
-    let asked = runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
-    let watermarks = match asked {
-        Ok(Ok(watermarks)) => watermarks,
-        Ok(Err(error)) => {
+    let asked = runtime.block_on(tables(&opened, store, catalog));
+    let tables = match asked {
+        Ok(tables) => tables,
+        Err(error) => {
             tracing::warn!(%error, "the store cannot be asked what another copy of this log committed; it is asked again later");
-            return Ok(opened);
-        }
-        Err(_) => {
-            tracing::warn!(
-                "the store does not say what another copy of this log committed; it is asked again later"
-            );
             return Ok(opened);
         }
     };
     let mut floors = Floors::new();
-    for (tenant, table, watermark) in watermarks {
-        let booked = progress.watermark(&tenant, &table);
-        let of = |range: &&Staged| range.tenant == tenant && range.table == table;
-        // Not before a table was in order did this copy commit to it.
-        let committable = watermark.0 <= at || known.contains(&lineage::key(&tenant, &table));
-        let ends = staged.iter().filter(of).any(|range| range.last == watermark);
-        let own = watermark <= booked || ends && committable;
-        let floor = if own { watermark } else { watermark.min(Position(at)) }.max(booked);
-        if let Some(range) = staged.iter().filter(of).find(|r| r.first <= floor && floor < r.last) {
+    for (tenant, table, found) in tables {
+        let table = table.name;
+        let of = |range: &&Staged| range.tenant == tenant && range.files(table).len() > 0;
+        let ranges: Vec<&Staged> = staged.iter().filter(of).collect();
+        let named = |range: &&&Staged| found.as_ref().is_some_and(|f| range.is_in(table, f));
+        // Up to here, what is common to both copies, and what is booked.
+        let watermark = found.as_ref().map_or(Position::ZERO, |found| found.watermark);
+        let base = watermark.min(Position(at)).max(progress.watermark(&tenant, table));
+        // And what this one has committed since, in order (C2).
+        let above = || ranges.iter().filter(|range| range.last > base);
+        let floor = above().take_while(named).last().map_or(base, |range| range.last);
+        let parts = |range: &&&Staged| range.first <= floor && floor < range.last;
+        let out_of_order = || above().skip_while(named).find(named);
+        if let Some(range) = ranges.iter().find(parts).or_else(out_of_order) {
             tracing::error!(
                 table, manifest = %range.manifest.display(), committed = %floor,
                 "a staged range holds rows that another copy of this log has committed and rows that it has not; they cannot be told apart"
@@ -90,18 +89,19 @@ pub fn settle(
             book.write(dir)?;
             return Ok(opened);
         }
-        floors.entry(tenant.to_string()).or_default().insert(table, floor.0);
+        floors.entry(tenant.to_string()).or_default().insert(table.to_owned(), floor.0);
     }
 
     let new = WalId(uuid::Uuid::new_v4().as_u128());
-    let kept: Vec<&Staged> = staged.iter().filter(|range| !committed(&floors, range)).collect();
+    let done = |range: &Staged, table: &str| committed(&floors, range, table);
+    let kept: Vec<Staged> = staged.into_iter().filter_map(|range| rest(range, &done)).collect();
     let rows: Vec<Counted> =
         kept.iter().map(|r| (r.tenant.clone(), r.table.clone(), r.counts.clone())).collect();
     book.renewal = Some(Renewal { to: new.to_string(), floors: floors.clone() });
     book.write(dir)?;
     failpoint::hit("renew_before_log");
     let wanted = |tenant: &Tenant, table: &str| {
-        let of = |range: &&&Staged| range.tenant == *tenant && range.table == table;
+        let of = |range: &&Staged| range.tenant == *tenant && range.table == table;
         let kept = kept.iter().filter(of).map(|range| range.last).max();
         floor(&floors, tenant, table).max(kept.unwrap_or_default())
     };
@@ -125,12 +125,12 @@ fn finish(
 ) -> Result<(), Error> {
     let own = DurableLocal::open(&settings.stage.dir)?;
     let tree = store.tree().map(|tree| &**tree);
-    rebrand(own.tree(), tree, ids, &|range| committed(floors, range))?;
+    rebrand(own.tree(), tree, ids, &|range, table| committed(floors, range, table))?;
     Book::fresh(ids.1).write(&settings.stage.dir)
 }
 
-fn committed(floors: &Floors, range: &Staged) -> bool {
-    range.last <= floor(floors, &range.tenant, &range.table)
+fn committed(floors: &Floors, range: &Staged, table: &str) -> bool {
+    range.last <= floor(floors, &range.tenant, table)
 }
 
 fn floor(floors: &Floors, tenant: &Tenant, table: &str) -> Position {
@@ -138,20 +138,27 @@ fn floor(floors: &Floors, tenant: &Tenant, table: &str) -> Position {
     Position(found.copied().unwrap_or(0))
 }
 
-/// Asks every table that this log has ever had rows for.
-async fn watermarks(
+/// Asks every table that this log has ever had rows for, and those derived from
+/// them, at once.
+async fn tables(
     opened: &Opened,
     store: &Store,
     catalog: &Catalog,
-) -> Result<Vec<(Tenant, String, Position)>, Error> {
+) -> Result<Vec<(Tenant, Arc<TableDef>, Option<Committed>)>, Error> {
     let own = opened.accepted.iter().map(|(tenant, table, ..)| (tenant.clone(), table.clone()));
     let all = catalog.appended().map(|table| (Tenant::default(), table.name.to_owned()));
-    let mut found = Vec::new();
+    let mut asked = Vec::new();
     for (tenant, name) in own.chain(all).collect::<BTreeSet<_>>() {
         let Some(table) = catalog.get(&name) else { continue };
-        let delta = DeltaTable::open(store, &tenant, table.clone(), Some(opened.wal_id)).await?;
-        let watermark = delta.current().map_or(Position::ZERO, |committed| committed.watermark);
-        found.push((tenant, name, watermark));
+        let derived = table.derived.as_ref().map(|derived| derived.table.clone());
+        asked.extend(std::iter::once(table.clone()).chain(derived).map(|t| (tenant.clone(), t)));
     }
-    Ok(found)
+    let ask = async |(tenant, table): (Tenant, Arc<TableDef>)| {
+        let look = DeltaTable::look(store, &tenant, table.clone(), opened.wal_id);
+        let silence =
+            || Error::Busy(format!("table {} did not answer within {PATIENCE:?}", table.name));
+        let found = tokio::time::timeout(PATIENCE, look).await.map_err(|_| silence())??;
+        Ok::<_, Error>((tenant, table, found))
+    };
+    try_join_all(asked.into_iter().map(ask)).await
 }

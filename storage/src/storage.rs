@@ -10,7 +10,6 @@ use object_store::ObjectStore;
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use schema::{Ack, Batch, Budget, Catalog, Clock, Meter, Refusal, Sink, Tenant, WalId};
-use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +19,7 @@ use crate::cache::{self, Cache, Cached};
 use crate::commit::{Committers, Flushed, Shared};
 use crate::compact::doomed::Doomed;
 use crate::compact::{self, Compacted, Compacting, Compactor};
-use crate::disk::{Class, Disk, Space};
+use crate::disk::{Class, Disk};
 use crate::drain::Left;
 use crate::live::{Live, LiveSet};
 use crate::metrics::Metrics;
@@ -28,6 +27,7 @@ use crate::pace::Pace;
 use crate::recover::{self, Recovered};
 use crate::seal::{self, Sealer, Sealing};
 use crate::stage::Stage;
+use crate::status::{Status, TableStatus};
 use crate::store::Store;
 use crate::upkeep::lease::Lease;
 use crate::upkeep::{self, Upkeep};
@@ -69,44 +69,6 @@ pub struct Storage {
     recovered: Vec<LedgerRow>,
     /// Cancelled when the log's thread has ended.
     log_ended: CancellationToken,
-}
-
-/// For `/api/v1/status` and the shutdown log.
-#[derive(Debug, Clone, Serialize)]
-pub struct Status {
-    pub wal_id: String,
-    pub wal_bytes: u64,
-    pub wal_last_position: u64,
-    /// Why appends are refused, if they are.
-    pub refusing: Option<String>,
-    pub stage_bytes: u64,
-    pub stage_limit_bytes: u64,
-    /// Until the stage is full at the rate of late, if nothing is committed;
-    /// `null` when nothing is staged.
-    pub stage_lasts_seconds: Option<u64>,
-    /// Bytes of local copies of committed files.
-    pub cache_bytes: u64,
-    pub memory_used_bytes: u64,
-    pub memory_limit_bytes: u64,
-    pub disk: Option<Space>,
-    pub tables: Vec<TableStatus>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct TableStatus {
-    pub tenant: String,
-    pub table: &'static str,
-    /// `null` while the table is not loaded or does not exist.
-    pub version: Option<u64>,
-    pub files: usize,
-    pub watermark: Option<u64>,
-    pub hot_rows: u64,
-    pub hot_bytes: u64,
-    pub sealed_ranges: usize,
-    pub staged_ranges: usize,
-    pub staged_bytes: u64,
-    /// Why `version` may be behind, if it may.
-    pub incomplete: Option<String>,
 }
 
 impl Storage {
@@ -174,6 +136,9 @@ impl Storage {
         };
         let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
         appender.release();
+        if lineage.parted_at().is_some() {
+            appender.close("another copy of this log went on elsewhere, and the store has yet to tell how far; the node starts over with a new log id then".into());
+        }
         let pace = Arc::new(Pace::default());
         let (offers, offered) = cache::channel();
         let shared = Shared {
@@ -344,6 +309,12 @@ impl Storage {
         self.reopen.cancelled().await;
     }
 
+    /// Resolves with the reason when only a human can tell what is to become of
+    /// the log's rows (faults.md F42). Until then none is taken in.
+    pub async fn undecided(&self) -> String {
+        self.committers.undecided().await
+    }
+
     /// Resolves when a task of storage has ended though nobody asked it to.
     pub async fn failed(&self) -> String {
         tokio::select! {
@@ -398,26 +369,6 @@ impl Storage {
 
     pub fn status(&self) -> Status {
         let log = self.appender.status();
-        let mut tables = Vec::new();
-        for live in self.live.all() {
-            for (output, table) in live.outputs().iter().enumerate() {
-                let committed = live.committed(output);
-                let status = if output == 0 { live.status() } else { Default::default() };
-                tables.push(TableStatus {
-                    tenant: live.tenant.to_string(),
-                    table: table.name,
-                    version: committed.as_ref().map(|c| c.version.0),
-                    files: committed.as_ref().map_or(0, |c| c.files.len()),
-                    watermark: committed.as_ref().map(|c| c.watermark.0),
-                    hot_rows: status.hot_rows,
-                    hot_bytes: status.hot_bytes,
-                    sealed_ranges: status.sealed,
-                    staged_ranges: status.staged,
-                    staged_bytes: status.staged_bytes,
-                    incomplete: live.incomplete(output),
-                });
-            }
-        }
         Status {
             wal_id: self.wal_id.to_string(),
             wal_bytes: log.bytes,
@@ -430,7 +381,7 @@ impl Storage {
             memory_used_bytes: self.budget.used(),
             memory_limit_bytes: self.budget.limit(),
             disk: self.disk.space().ok(),
-            tables,
+            tables: TableStatus::all(&self.live),
         }
     }
 

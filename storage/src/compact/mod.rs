@@ -47,7 +47,7 @@ use crate::metrics::{Metrics, TableLabel};
 use crate::stage::Stage;
 use crate::store::Store;
 use crate::table::{self, Why};
-use crate::{CompactionSettings, Error, Origin};
+use crate::{CompactionSettings, DataFile, Error, Origin};
 use doomed::Doomed;
 use join::Joiner;
 use merge::Broken;
@@ -289,7 +289,13 @@ impl Compactor {
             open_from,
         };
         let unfit = self.known.unfit.lock();
-        let jobs = plan::plan(table, &committed.files, &policy, |f| !unfit.contains(&f.path));
+        // The next start looks for the names of what the stage still holds.
+        let held = live.first_held();
+        let released = |o: Origin| {
+            o.wal_id != self.wal_id || o.is_mixed() || held.is_none_or(|held| o.last < held)
+        };
+        let fit = |f: &DataFile| !unfit.contains(&f.path) && f.origin.is_none_or(released);
+        let jobs = plan::plan(table, &committed.files, &policy, fit);
         jobs.into_iter().next()
     }
 

@@ -32,6 +32,8 @@ struct State {
     sealed: Vec<Arc<SealedRows>>,
     /// Staged and not committed in every output, in position order.
     staged: Vec<Arc<Staged>>,
+    /// Committed in every output, and not let go of by the stage yet.
+    spent: Vec<Arc<Staged>>,
     outputs: Vec<Output>,
     /// Up to where rows are known to be persisted before the table is loaded.
     persisted: Position,
@@ -94,6 +96,7 @@ impl Live {
             buffer: Buffer::default(),
             sealed: Vec::new(),
             staged,
+            spent: Vec::new(),
             outputs: outputs.collect(),
             persisted,
         };
@@ -145,11 +148,6 @@ impl Live {
         }
     }
 
-    /// Whether a staged range ends here.
-    pub fn staged_up_to(&self, position: Position) -> bool {
-        self.state.lock().staged.iter().any(|staged| staged.last == position)
-    }
-
     /// The oldest sealed stretch, in the form that is staged.
     pub fn next_sealed(&self) -> Option<Sealed> {
         let sealed = self.state.lock().sealed.first()?.clone();
@@ -180,8 +178,8 @@ impl Live {
     }
 
     /// Moves an output to what its table now holds: committed files in, staged
-    /// files out, in one step (S1). Gives back the ranges that no output needs.
-    pub fn publish(&self, output: usize, committed: Committed) -> Vec<Arc<Staged>> {
+    /// files out, in one step (S1). Ranges that no output needs are spent.
+    pub fn publish(&self, output: usize, committed: Committed) {
         let mut state = self.state.lock();
         let slot = &mut state.outputs[output];
         let stale = slot.committed.as_ref().is_some_and(|known| known.version > committed.version);
@@ -191,7 +189,26 @@ impl Live {
         }
         let low = state.outputs.iter().map(Output::watermark).min().unwrap_or(Position::ZERO);
         self.reached.send_replace(low);
-        state.staged.extract_if(.., |staged| staged.last <= low).collect()
+        let State { staged, spent, .. } = &mut *state;
+        spent.extend(staged.extract_if(.., |staged| staged.last <= low));
+    }
+
+    /// Spent ranges up to `booked`, for the stage to let go of.
+    pub fn spent(&self, booked: Position) -> Vec<Arc<Staged>> {
+        let state = self.state.lock();
+        state.spent.iter().filter(|staged| staged.last <= booked).cloned().collect()
+    }
+
+    /// The stage has let go of a range.
+    pub fn released(&self, range: &Staged) {
+        self.state.lock().spent.retain(|staged| staged.manifest != range.manifest);
+    }
+
+    /// The first position whose range the stage holds. From there on the names
+    /// of files tell the next start what is committed.
+    pub fn first_held(&self) -> Option<Position> {
+        let state = self.state.lock();
+        state.spent.iter().chain(&state.staged).map(|staged| staged.first).min()
     }
 
     /// Resolves when every output has committed the rows up to `position`.

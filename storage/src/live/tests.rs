@@ -108,6 +108,7 @@ impl World {
                 version: Version(self.version),
                 files: self.committed.clone().into(),
                 watermark: last,
+                removed: Default::default(),
             },
         );
     }
@@ -203,6 +204,7 @@ fn inv_s1_an_older_version_is_not_published() {
         version: Version(version),
         files: Arc::new([]),
         watermark: Position(watermark),
+        removed: Default::default(),
     };
     world.live.publish(0, at(7, 3));
     world.live.publish(0, at(6, 2));

@@ -50,9 +50,10 @@ use tokio::time::Instant;
 use crate::store::Store;
 use crate::store::local::DurableLocal;
 use crate::store::tree::{self, Tree};
+use crate::table::Committed;
 use crate::{DataFile, Error, Place, StageSettings};
 
-pub use rebrand::rebrand;
+pub use rebrand::{rebrand, rest};
 pub use upload::upload;
 
 /// How long a committed file's local copy outlives its release: longer than a
@@ -94,6 +95,21 @@ pub struct Staged {
     pub manifest: PathBuf,
     /// Bytes of all files.
     pub bytes: u64,
+}
+
+impl Staged {
+    /// Whether a table has, or had, what this range has for it. One file tells of
+    /// all: they are committed by one entry (C1).
+    pub fn is_in(&self, table: &str, committed: &Committed) -> bool {
+        let mut files = self.files(table);
+        files.len() == 0 || files.any(|file| committed.has_had(&file.path))
+    }
+
+    /// The files for one table.
+    pub fn files(&self, table: &str) -> std::slice::Iter<'_, DataFile> {
+        let output = self.outputs.iter().find(|output| output.table == table);
+        output.map_or([].iter(), |output| output.files.iter())
+    }
 }
 
 /// The files of a range that go to one table.

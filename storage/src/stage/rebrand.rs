@@ -10,14 +10,15 @@ use super::recover::{discard, entries, remove};
 use crate::store::tree::{Publish, Tree};
 use crate::{DataFile, Error, Place};
 
-/// Gives what `old` staged the names and manifests of `new`, and lets go of the
-/// ranges that `committed` knows of. Positions stay: the renewed log's own begin
-/// above them. Broken off, it is done again from the start.
+/// Gives what `old` staged the names and manifests of `new`, without the files
+/// for tables that have the range already by `committed`: their names stay as the
+/// tables tell them. Positions stay: the renewed log's own begin above them.
+/// Broken off, it is done again from the start.
 pub fn rebrand(
     own: &Tree,
     store: Option<&Tree>,
     (old, new): (WalId, WalId),
-    committed: &dyn Fn(&Staged) -> bool,
+    committed: &dyn Fn(&Staged, &str) -> bool,
 ) -> Result<(), Error> {
     for path in entries(&own.root().join(FOLDER))? {
         if path.extension().is_none_or(|extension| extension != "json") || !named(&path, old) {
@@ -36,9 +37,8 @@ pub fn rebrand(
                 }
             }
             State::Staged(range) => {
-                let staged = range.into_staged(&path)?;
-                if !committed(&staged) {
-                    let renamed = rename(own, store, &staged, (old, new))?;
+                if let Some(left) = rest(range.into_staged(&path)?, committed) {
+                    let renamed = rename(own, store, &left, (old, new))?;
                     Manifest::staged(new, &root, &renamed).write(own, &renamed.manifest)?;
                 }
             }
@@ -46,6 +46,22 @@ pub fn rebrand(
         remove(&path)?;
     }
     Ok(())
+}
+
+/// What is not committed of a range yet, if anything; its rows are counted only
+/// if they are not.
+pub fn rest(mut range: Staged, committed: &dyn Fn(&Staged, &str) -> bool) -> Option<Staged> {
+    let done: Vec<bool> =
+        range.outputs.iter().map(|output| committed(&range, &output.table)).collect();
+    if committed(&range, &range.table) {
+        range.counts.clear();
+    }
+    for (output, _) in range.outputs.iter_mut().zip(done).filter(|(_, done)| *done) {
+        output.files.clear();
+    }
+    range.bytes = range.outputs.iter().flat_map(|o| &o.files).map(|file| file.size).sum();
+    let left = range.outputs.iter().any(|output| !output.files.is_empty());
+    left.then_some(range)
 }
 
 fn rename(

@@ -177,6 +177,10 @@ pub(super) fn leftovers(orphans: Vec<super::Orphan>) -> Vec<Finding> {
                 "is named by no version, and nobody can commit it".to_owned(),
                 "the holder of the lease removes it after its grace",
             ),
+            Kind::Doubtful => (
+                "is named by no version, and was by none that the log tells of".to_owned(),
+                "keep it until it is clear that no copy of its node's folder has its rows in flight; nothing removes it",
+            ),
             Kind::Joined => (
                 "was written by a join and is named by no version".to_owned(),
                 "the holder of the lease removes it after its grace",

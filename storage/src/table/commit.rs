@@ -20,10 +20,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::log::{self, Add, Line, Metadata, Protocol};
 use super::state::{SCHEMA_PROPERTY, State};
-use super::{Committed, DeltaTable, columns, stats};
+use super::{Committed, DeltaTable, Place, columns, stats};
 use crate::error::refused;
 use crate::store::{Outcome, outcome};
-use crate::{DataFile, Error, failpoint};
+use crate::{DataFile, Error, Origin, failpoint};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -40,9 +40,9 @@ enum Put {
 }
 
 impl DeltaTable {
-    /// Commits files with the watermark `last`, once: files of ranges that the
-    /// log already has are left out, and nothing is written when it has all of
-    /// them. On an error of kind `DeadlineExceeded` the outcome is open, and
+    /// Commits files with the watermark `last`, once: files that the log already
+    /// has are left out, and nothing is written when it has all of them. An error
+    /// of kind `Corrupt` when the watermark covers one that the log never had. On an error of kind `DeadlineExceeded` the outcome is open, and
     /// calling again with the same files settles it.
     pub async fn commit(
         &mut self,
@@ -63,15 +63,14 @@ impl DeltaTable {
         }
         loop {
             let (state, committed) = self.known()?;
+            let fresh = fresh(&files, &self.place, committed)?;
             if state.watermark >= last {
                 return Ok(committed.clone());
             }
-            let watermark = state.watermark;
             if !state.check_writable(&self.place)?.is_empty() {
                 self.prepare_until(deadline).await?;
                 continue;
             }
-            let fresh = fresh(&files, watermark)?;
             if adds.is_none() {
                 match timeout_at(deadline, self.adds(&files, true)).await {
                     Ok(built) => adds = Some(built?),
@@ -312,7 +311,7 @@ impl DeltaTable {
             self.place.error(ErrorKind::Corrupt, format!("{what} of its log is broken: {error}"))
         })?;
         state.apply(&self.place, self.wal_id, lines)?;
-        *committed = state.committed();
+        *committed = state.committed(&self.place);
         Ok(true)
     }
 
@@ -384,18 +383,25 @@ impl DeltaTable {
     }
 }
 
-/// The files of ranges above the watermark. A range that lies across it was
-/// never one range, and committing it would double rows.
-fn fresh(files: &[DataFile], watermark: Position) -> Result<Vec<&DataFile>, Error> {
+/// The files of ranges above the watermark. What it covers must have been these
+/// very files: otherwise another copy of the log has used their positions (F42),
+/// and their rows are not in the table.
+fn fresh<'a>(
+    files: &'a [DataFile],
+    place: &Place,
+    committed: &Committed,
+) -> Result<Vec<&'a DataFile>, Error> {
+    let watermark = committed.watermark;
     let mut fresh = Vec::with_capacity(files.len());
     for file in files {
         match file.origin {
-            Some(origin) if origin.last <= watermark => {}
+            Some(origin) if origin.last <= watermark && committed.has_had(&file.path) => {}
             Some(origin) if origin.first <= watermark => {
-                return Err(Error::Internal(format!(
-                    "{} holds positions {} to {}, of which those up to {watermark} are committed in other files",
-                    file.path, origin.first, origin.last
-                )));
+                let (Origin { first, last, .. }, path) = (origin, &file.path);
+                let message = format!(
+                    "{path} holds positions {first} to {last}, of which those up to {watermark} are committed in other files"
+                );
+                return Err(place.error(ErrorKind::Corrupt, message));
             }
             _ => fresh.push(file),
         }

@@ -1,12 +1,13 @@
 //! The door to `deltalake`: loading a table, writing its checkpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use deltalake_core::kernel::LogicalFileView;
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::{DeltaTable, DeltaTableError, checkpoints};
+use futures::TryStreamExt;
 use schema::table::PARTITION;
 use schema::{ErrorKind, Position, WalId};
 use serde::Serialize;
@@ -45,6 +46,8 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
         metadata: convert(place, loaded.metadata())?,
         files: BTreeMap::new(),
         watermark,
+        before: Position::ZERO,
+        removed: Default::default(),
         operation_id: None,
     };
     state.check_readable(place)?;
@@ -72,6 +75,20 @@ pub async fn watermarks(place: &Place, logs: &[WalId]) -> Result<BTreeMap<WalId,
         }
     }
     Ok(found)
+}
+
+/// Files that the table named and then removed, as far as its log still tells:
+/// paths within the table, decoded.
+pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
+    let log = log_store(place)?;
+    let loaded = match DeltaTableState::try_new(log.as_ref(), None).await {
+        Ok(loaded) => loaded,
+        Err(DeltaTableError::NotATable(_)) => return Ok(HashSet::new()),
+        Err(error) => return Err(failed(place, "could not be loaded", error)),
+    };
+    let removes = loaded.all_tombstones(log.as_ref());
+    let paths = removes.map_ok(|remove| remove.path().into_owned()).try_collect().await;
+    paths.map_err(|error| failed(place, "did not tell what was removed from it", error))
 }
 
 /// Writes the checkpoint of a version, and points `_last_checkpoint` at it.

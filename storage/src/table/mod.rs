@@ -42,6 +42,7 @@ mod state;
 mod stats;
 pub mod verify;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,18 @@ pub struct Committed {
     pub files: Arc<[Arc<DataFile>]>,
     /// Up to where the rows of the own log are in `files`.
     pub watermark: Position,
+    /// Of the own log's last commits: files that were named, and then removed.
+    pub removed: Arc<BTreeSet<String>>,
+}
+
+impl Committed {
+    /// Whether this very file was committed. A name has one content (C4), which
+    /// a position has not once there are two copies of a log (F42). Not known of
+    /// a file that was removed before the table was loaded.
+    pub fn has_had(&self, path: &str) -> bool {
+        let by_path = |file: &Arc<DataFile>| file.path.as_str().cmp(path);
+        self.files.binary_search_by(by_path).is_ok() || self.removed.contains(path)
+    }
 }
 
 /// The one committer of a log to a table, or a reader of the table.
@@ -109,6 +122,19 @@ impl DeltaTable {
         Ok(this)
     }
 
+    /// What the table holds for a log, `None` without a table. Writes nothing.
+    pub async fn look(
+        store: &Store,
+        tenant: &Tenant,
+        table: Arc<TableDef>,
+        wal_id: WalId,
+    ) -> Result<Option<Committed>, Error> {
+        let place = Place::of(store, tenant, table)?;
+        let mut this = DeltaTable { place, wal_id: Some(wal_id), deadline: DEADLINE, now: None };
+        this.load().await?;
+        Ok(this.current())
+    }
+
     /// Changes how long [`commit`](Self::commit) tries.
     pub fn with_deadline(mut self, deadline: Duration) -> DeltaTable {
         self.deadline = deadline;
@@ -146,7 +172,7 @@ impl DeltaTable {
         let version = known.map_or(0, |(_, version)| version);
         if gone.is_empty() {
             self.now = loaded.map(|state| {
-                let committed = state.committed();
+                let committed = state.committed(&self.place);
                 (state, committed)
             });
             // A list may be behind; asking for the next entry is not (F27).

@@ -18,9 +18,13 @@ pub enum Kind {
     /// Its range lies above its log's watermark: staged or uploaded, and a node
     /// that is up, or will be, commits it yet. Never to be removed.
     Staged(Origin),
-    /// Its range is at or below its log's watermark: it was replaced or dropped,
-    /// or an interrupted staging left it. No node can commit it any more.
+    /// It was committed, and then replaced or dropped: an entry says so.
     Spent,
+    /// Its range is at or below its log's watermark, and no entry is known to have
+    /// named it: an old one was forgotten, an interrupted staging left it, or
+    /// another copy of its log has committed other rows in its place (F42). Then
+    /// it is all there is of acked rows: never to be removed.
+    Doubtful,
     /// Written by a join that is not committed, or was and is replaced.
     Joined,
     /// Not of our making.
@@ -57,22 +61,28 @@ pub async fn orphans(
     let current = DeltaTable::open(store, tenant, table.clone(), None).await?.current();
     let files = current.iter().flat_map(|committed| committed.files.iter());
     let named: HashSet<&str> = files.map(|file| file.path.as_str()).collect();
+    let path = |object: &ObjectMeta| format!("{}/{}", place.prefix, object.location);
+    listed.retain(|object| !named.contains(path(object).as_str()));
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let removed = delta::removed(&place).await?;
     let mut orphans = Vec::new();
     for object in listed {
         let name = object.location.as_ref();
-        let path = format!("{}/{name}", place.prefix);
-        if named.contains(path.as_str()) {
-            continue;
-        }
         let kind = match origin(name) {
             None => Kind::Foreign,
             Some(_) if is_joined(name) => Kind::Joined,
             Some(origin) => {
                 let watermark = watermarks.get(&origin.wal_id).copied().unwrap_or_default();
-                if origin.last > watermark { Kind::Staged(origin) } else { Kind::Spent }
+                match origin.last > watermark {
+                    true => Kind::Staged(origin),
+                    false if removed.contains(name) => Kind::Spent,
+                    false => Kind::Doubtful,
+                }
             }
         };
-        orphans.push(Orphan { path, object, kind });
+        orphans.push(Orphan { path: path(&object), object, kind });
     }
     Ok(orphans)
 }

@@ -70,7 +70,7 @@ impl DeltaTable {
                 let mut paths = add.iter().map(|file| self.place.within(file));
                 let ours = !add.is_empty()
                     && paths.all(|path| path.is_ok_and(|path| state.files.contains_key(path)));
-                return Ok(ours.then(|| state.committed()));
+                return Ok(ours.then(|| state.committed(&self.place)));
             };
             let parameters = json!({"predicate": json!(self.days(remove)?).to_string()});
             let mut lines = vec![Line::info(operation, parameters, false, millis).marked(&mark)];

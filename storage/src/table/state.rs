@@ -1,6 +1,6 @@
 //! A table at one version, followed entry by entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use object_store::path::Path;
@@ -25,6 +25,11 @@ pub struct State {
     pub files: BTreeMap<String, Arc<DataFile>>,
     /// Of the own log.
     pub watermark: Position,
+    /// Its watermark before that one.
+    pub before: Position,
+    /// Files of the own log above [`before`](Self::before) that an entry named
+    /// and a later one removed.
+    pub removed: BTreeSet<String>,
     /// The newest mark of the own log's rewrites that was read as an entry.
     pub operation_id: Option<String>,
 }
@@ -63,6 +68,7 @@ impl State {
                 next.metadata = metadata;
             }
             if let Some(txn) = line.txn.filter(|txn| Some(&txn.app_id) == app.as_ref()) {
+                next.before = next.watermark;
                 next.watermark = Position(u64::try_from(txn.version).unwrap_or(0));
             }
             if let Some(remove) = line.remove {
@@ -87,6 +93,11 @@ impl State {
         let added = std::mem::replace(&mut next.files, std::mem::take(&mut self.files));
         removed.iter().for_each(|path| drop(next.files.remove(path)));
         next.files.extend(added);
+        next.removed = std::mem::take(&mut self.removed);
+        next.removed.extend(removed);
+        let (log, before) = (wal_id, next.before);
+        let recent = |o: Origin| Some(o.wal_id) == log && o.last > before;
+        next.removed.retain(|path| origin(path).is_some_and(recent));
         *self = next;
         Ok(())
     }
@@ -99,16 +110,21 @@ impl State {
             metadata: self.metadata.clone(),
             files: BTreeMap::new(),
             watermark: self.watermark,
+            before: self.before,
+            removed: BTreeSet::new(),
             operation_id: self.operation_id.clone(),
         }
     }
 
     /// What others may see of it.
-    pub fn committed(&self) -> Committed {
+    pub fn committed(&self, place: &Place) -> Committed {
         Committed {
             version: Version(self.version),
             files: self.files.values().cloned().collect(),
             watermark: self.watermark,
+            removed: Arc::new(
+                self.removed.iter().map(|path| format!("{}/{path}", place.prefix)).collect(),
+            ),
         }
     }
 

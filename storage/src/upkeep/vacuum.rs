@@ -1,7 +1,7 @@
 //! Which objects that no version names may be removed: a pure rule.
 //!
 //! Never a staged one, whoever staged it and however long ago: its node may come
-//! back and commit it. Never one that is young by the store's own clock: a join
+//! back and commit it. Never one that no entry tells of, whatever its positions. Never one that is young by the store's own clock: a join
 //! may be about to name it. And none that was not seen unnamed for the whole of
 //! the grace, by this process's own clock: until then a query of some node may
 //! read it (S3).
@@ -92,6 +92,7 @@ mod tests {
             orphan("t/spans/c", Kind::Joined, young),
             orphan("t/spans/d", Kind::Staged(origin), old),
             orphan("t/spans/e", Kind::Foreign, old),
+            orphan("t/spans/f", Kind::Doubtful, old),
         ];
         let (grace, start) = (Duration::from_secs(600), Instant::now());
         let mut vacuum = Vacuum::default();

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use schema::{Position, Tenant, WalId};
 
 use super::identity::Identity;
-use super::ledger::{Accepted, Tally};
+use super::ledger::{self, Accepted, Tally};
 use super::rows::Encoder;
 use super::{Counted, Entry, Log, Opened, segment};
 use crate::settings::Sync;
@@ -27,8 +27,8 @@ use crate::{Error, WalSettings};
 impl Log {
     /// Moves every record above `wanted` to a log with the id `wal_id` and gives
     /// that log. Positions go on above the old ones; the books start anew with
-    /// what was moved and with `kept`, the rows that wait elsewhere for a commit
-    /// under the new id. After an error, open the folder again.
+    /// what was moved, with `kept`, the rows that wait elsewhere for a commit under
+    /// the new id, and with what is lost. After an error, open the folder again.
     pub fn renew(
         self,
         wal_id: WalId,
@@ -39,20 +39,30 @@ impl Log {
         for (tenant, table, counts) in kept {
             accepted.add(&(tenant.clone(), table.clone()), Tally::of(counts));
         }
-        let mut old = self.identity.lock().clone();
-        old.leftover = Some(wal_id);
-        old.write(&*self.files)?;
+        let old = {
+            let mut identity = self.identity.lock();
+            // In memory too: a replay writes what it finds damaged beside it.
+            identity.leftover = Some(wal_id);
+            identity.write(&*self.files)?;
+            identity.wal_id
+        };
+        // Losses are read out first: each record of the new log tells how many
+        // rows were accepted before it, and those are among them.
+        self.replay(wanted, &mut |_| Ok(()))?;
+        let mut missed = self.identity.lock().missed.clone();
+        missed.iter().for_each(|one| accepted.add(&one.key, one.rows));
 
         let settings = self.settings.clone();
         // Not the next position itself: the old log's empty segment has that name.
         let floor = self.next.next();
+        ledger::fold(&mut missed, floor);
         let identity = Identity {
             wal_id,
             boot: 1,
             floor,
             accepted: accepted.clone(),
-            missed: Vec::new(),
-            leftover: Some(old.wal_id),
+            missed,
+            leftover: Some(old),
         };
         let mut log = Log {
             files: Arc::clone(&self.files),
@@ -89,7 +99,7 @@ impl Log {
             boot: 1,
             last: log.last(),
             accepted: log.accepted.list(),
-            losses: Vec::new(),
+            losses: log.losses(),
             torn_bytes: 0,
             log,
         })

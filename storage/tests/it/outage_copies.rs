@@ -1,22 +1,25 @@
 //! Data folders that are not what their node left: an older copy, a part.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use schema::WalId;
+use schema::{Tenant, WalId};
 use storage::Source;
 use storage::stage::rebrand;
 use storage::store::Store;
 use storage::store::tree::Tree;
+use storage::table::verify;
 use storage::wal::Disk;
 
+use crate::faulty::{Answer, Fault, Faulty, Op, Rule};
 use crate::node::{Node, settings, start_on, until};
 use crate::stage_world::{LOG, World, parquet_files};
-use crate::store_away::away;
+use crate::store_away::{Away, away};
 
 /// Lets go of a node without a word, as SIGKILL would.
 pub async fn killed(node: Node, dir: &Path) {
@@ -199,7 +202,8 @@ fn fault_f42_a_broken_off_renaming_is_ended() {
         let renamed = first.replace(&LOG.to_string(), &new.to_string());
         std::fs::rename(root.join(first), root.join(&renamed)).unwrap();
         for _ in 0..2 {
-            rebrand(&own, store.as_deref(), (LOG, new), &|range| range.last == done.last).unwrap();
+            rebrand(&own, store.as_deref(), (LOG, new), &|range, _| range.last == done.last)
+                .unwrap();
             let (_, found) = world.open(new).unwrap();
             let [range] = found.as_slice() else { panic!("{found:?}") };
             assert_eq!((range.first, range.last, range.bytes), (kept.first, kept.last, kept.bytes));
@@ -216,4 +220,186 @@ fn fault_f42_a_broken_off_renaming_is_ended() {
             assert_eq!(parquet_files(root), names, "local {local}");
         }
     }
+}
+
+/// A folder with ten committed rows, and an older copy of it.
+async fn two(store: &Store, one: &Path, two: &Path) {
+    let node = start_on(store.clone(), settings(one)).await;
+    node.append(0..10).await.unwrap();
+    node.storage.flush().await.unwrap();
+    killed(node, one).await;
+    copy(one, two);
+}
+
+/// Until the node has seen every table.
+async fn loaded(node: &Node) {
+    let all = || node.storage.status().tables.iter().all(|table| table.incomplete.is_none());
+    until("its tables are loaded", all).await;
+}
+
+fn in_flight(node: &Node) -> u64 {
+    node.storage.ledger().iter().map(|row| row.in_flight).sum()
+}
+
+/// Scenario: two copies of a folder run at once. Both find their tables in order;
+/// one commits, and before the other looks again it commits under the same
+/// positions, in one range or in several.
+/// Guarantees: F42, D3: the second takes nothing for committed that is not in the
+/// table, writes nothing more, and refuses rows.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f42_a_twin_that_lives_takes_no_rows_away() {
+    for ranges in 1..=3 {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("two"));
+        let (store, _) = away("memory://");
+        two(&store, &one, &other).await;
+        let first = start_on(store.clone(), settings(&one)).await;
+        let away = Away::new(store.objects());
+        let theirs = store.wrapped(|_| Arc::new(away.clone()));
+        let second = start_on(theirs, settings(&other)).await;
+        loaded(&first).await;
+        loaded(&second).await;
+        for n in 1..=2 {
+            first.append(n * 10..n * 10 + 10).await.unwrap();
+        }
+        first.storage.flush().await.unwrap();
+        // It looks at the table only when it commits.
+        away.set_away(true);
+        for n in 0..ranges {
+            second.append(1000 + n..1001 + n).await.unwrap();
+            second.storage.stage().await.unwrap();
+        }
+        away.set_away(false);
+        second.storage.flush().await.unwrap_err();
+        assert!(second.storage.ready().unwrap_err().contains("move wal.dir"));
+        assert!(second.storage.undecided().await.contains("move wal.dir"));
+        assert!(second.append(2000..2001).await.is_err());
+        assert_eq!(in_flight(&second), ranges as u64);
+        second.balanced(10 + ranges as u64);
+        first.append(30..40).await.unwrap();
+        first.storage.flush().await.unwrap();
+        assert_eq!(committed(&first).await, (0..40).collect::<Vec<i64>>(), "{ranges} ranges");
+        killed(second, &other).await;
+        let second = start_on(store.clone(), settings(&other)).await;
+        until("it refuses", || second.storage.ready().is_err()).await;
+        assert_eq!(in_flight(&second), ranges as u64);
+    }
+}
+
+/// Scenario: a copy stages rows while the store is away and is started again; the
+/// original has committed other rows under the very same positions.
+/// Guarantees: F42, D3: that a watermark ends where a staged range ends proves
+/// nothing; the rows stay in flight and a human decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f42_equal_positions_are_not_equal_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("two"));
+    let (store, away) = away("memory://");
+    two(&store, &one, &other).await;
+    let node = start_on(store.clone(), settings(&one)).await;
+    let original = node.append(10..20).await.unwrap().position;
+    node.storage.flush().await.unwrap();
+    killed(node, &one).await;
+
+    away.set_away(true);
+    let node = start_on(store.clone(), settings(&other)).await;
+    assert_eq!(node.append(1000..1010).await.unwrap().position, original);
+    node.storage.stage().await.unwrap();
+    killed(node, &other).await;
+    let node = start_on(store.clone(), settings(&other)).await;
+    away.set_away(false);
+    until("it refuses", || node.storage.ready().is_err()).await;
+    assert!(node.storage.ready().unwrap_err().contains("move wal.dir"));
+    assert_eq!(in_flight(&node), 10);
+}
+
+/// Scenario: the original dies after the commit of its spans and before that of
+/// their index. An older copy comes to the index first, and commits what it has
+/// for it, before it sees the spans.
+/// Guarantees: F42, C4: each table is settled for itself. Spans move to the new
+/// id, files that the index names keep their names, and both tables are whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f42_each_table_of_a_copy_is_settled_for_itself() {
+    for local in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (dir.path().join("one"), dir.path().join("two"));
+        let url = match local {
+            true => format!("file://{}/store", dir.path().display()),
+            false => "memory://".into(),
+        };
+        let (store, away) = away(&url);
+        two(&store, &one, &other).await;
+        let faulty = Faulty::new(store.objects(), 1);
+        let index = "default/trace_parts/_delta_log/*.json";
+        faulty.rule(Rule::new(Fault::Before(Answer::Reset)).on(&[Op::Put]).at(index));
+        let half = store.wrapped(|_| Arc::new(faulty.clone()));
+        let node = start_on(half, settings(&one)).await;
+        node.append(10..20).await.unwrap();
+        node.storage.stage().await.unwrap();
+        until("the spans are committed", || node.snapshot("spans").staged.is_empty()).await;
+        killed(node, &one).await;
+
+        away.set_away(true);
+        let node = start_on(store.clone(), settings(&other)).await;
+        node.append(1000..1010).await.unwrap();
+        node.storage.flush().await.unwrap_err();
+        away.set_away(false);
+        until("the index is committed", || {
+            let parts = node.snapshot("trace_parts");
+            parts.incomplete.is_none() && parts.staged.is_empty()
+        })
+        .await;
+        let node = started_over(node, &store, &other).await;
+        node.storage.flush().await.unwrap();
+        let all: Vec<i64> = (0..20).chain(1000..1010).collect();
+        assert_eq!(committed(&node).await, all, "local {local}");
+        node.balanced(10);
+        for name in ["spans", "trace_parts"] {
+            let table = node.storage.catalog().get(name).unwrap().clone();
+            let found = verify(&store, &Tenant::default(), &table).await.unwrap();
+            assert_eq!(found, [], "local {local}");
+        }
+    }
+}
+
+/// Scenario: a copy that knows of the other one is started while the store is
+/// away, with rows from before and after they parted in its log alone.
+/// Guarantees: F42: it takes no rows and stages no range of both kinds; once the
+/// store is back every acked row is there once.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f42_a_copy_that_waits_for_the_store_takes_no_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (dir.path().join("one"), dir.path().join("two"));
+    let (store, away) = away("memory://");
+    let mut unstaged = settings(&other);
+    unstaged.stage.max_bytes = 0;
+    let node = start_on(store.clone(), unstaged.clone()).await;
+    loaded(&node).await;
+    node.append(0..10).await.unwrap();
+    killed(node, &other).await;
+    copy(&other, &one);
+    let node = start_on(store.clone(), settings(&one)).await;
+    for n in 1..4 {
+        node.append(n * 10..n * 10 + 10).await.unwrap();
+        node.storage.flush().await.unwrap();
+    }
+    killed(node, &one).await;
+
+    away.set_away(true);
+    let node = start_on(store.clone(), unstaged).await;
+    node.append(1000..1010).await.unwrap();
+    away.set_away(false);
+    tokio::time::timeout(Duration::from_secs(20), node.storage.parted()).await.unwrap();
+    away.set_away(true);
+    killed(node, &other).await;
+
+    let node = start_on(store.clone(), settings(&other)).await;
+    assert!(node.append(9000..9001).await.is_err() && node.storage.ready().is_err());
+    node.storage.stage().await.unwrap();
+    away.set_away(false);
+    let node = started_over(node, &store, &other).await;
+    node.storage.flush().await.unwrap();
+    let all: Vec<i64> = (0..40).chain(1000..1010).collect();
+    assert_eq!(committed(&node).await, all);
+    node.balanced(10);
 }

@@ -56,6 +56,36 @@ async fn fault_f43_a_drained_node_has_nothing_left() {
     node.balanced(100);
 }
 
+/// Scenario: the disk takes no note of a commit, then it does again; the node is
+/// drained and dies.
+/// Guarantees: F43, F15: what was committed meanwhile is booked and let go of
+/// once the disk is well; L1 over a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f43_a_disk_that_failed_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = away("memory://");
+    let node = start_on(store.clone(), settings(dir.path())).await;
+    node.append(0..10).await.unwrap();
+    node.storage.flush().await.unwrap();
+    let obstacle = dir.path().join("stage/progress.json.tmp");
+    std::fs::create_dir(&obstacle).unwrap();
+    node.append(10..30).await.unwrap();
+    node.storage.flush().await.unwrap_err();
+    until("the index is committed as well", || {
+        node.snapshot("trace_parts").staged.is_empty() && node.seen().0.is_empty()
+    })
+    .await;
+    assert!(node.storage.status().stage_bytes > 0);
+    std::fs::remove_dir(&obstacle).unwrap();
+    node.append(30..40).await.unwrap();
+    drained(&node).await;
+    node.balanced(40);
+    drop(node);
+    let node = start_on(store, settings(dir.path())).await;
+    node.balanced(40);
+    assert!(node.storage.recovered().iter().all(|row| row.in_flight == 0));
+}
+
 /// Scenario: a node dies with rows staged and rows in its log. Another process
 /// opens its folder, drains it, dies in the middle of that, and does it again;
 /// then the dead node comes back.

@@ -12,7 +12,7 @@ use schema::{Tenant, WalId};
 use storage::store::Store;
 use storage::table::{self, orphans::Kind};
 use storage::upkeep::lease::{Lease, TERM};
-use storage::{Settings, Source};
+use storage::{DataFile, Settings, Source};
 
 use crate::node::{Node, settings, spans, start_on, until};
 use crate::stage_world::{LOG, World};
@@ -186,10 +186,12 @@ async fn inv_k2_days_long_over_are_joined_over_all_logs() {
 }
 
 /// Scenario: in a table's folder lie committed files, staged ones of two logs,
-/// one that was committed and replaced, one of a join that never came to its
-/// commit, and one of another program.
-/// Guarantees: F6 and C4: each is told for what it is; what a node may commit
-/// yet is never taken for waste, not even of a log that is away.
+/// one that was committed and replaced, one whose positions are committed by
+/// other files, one of a join that never came to its commit, and one of another
+/// program.
+/// Guarantees: F6, F42 and C4: each is told for what it is; what a node may commit
+/// yet is never taken for waste, not even of a log that is away, nor is what a
+/// stale copy of a log has staged.
 #[tokio::test]
 async fn fault_f6_staged_files_are_told_from_waste() {
     let world = World::new(true);
@@ -197,6 +199,15 @@ async fn fault_f6_staged_files_are_told_from_waste() {
     let mut table = world.delta("logs", Some(LOG)).await;
     let first = world.staged(&stage, "logs", 1, 2).await;
     let committed = table.commit(first, schema::Position(2)).await.unwrap();
+    let new = DataFile {
+        path: committed.files[0].path.replace(".parquet", "-00000000000000cd.parquet"),
+        ..DataFile::clone(&committed.files[0])
+    };
+    let (from, to) = (committed.files[0].location().unwrap(), new.location().unwrap());
+    world.store.objects().copy(&from, &to).await.unwrap();
+    let spent = committed.files[0].path.clone();
+    let old = std::slice::from_ref(&committed.files[0]);
+    let committed = table.rewrite(old, vec![new], table::Why::Join).await.unwrap().unwrap();
     let staged = world.staged(&stage, "logs", 3, 4).await;
     let other = WalId(9);
     let objects = world.store.objects();
@@ -206,18 +217,19 @@ async fn fault_f6_staged_files_are_told_from_waste() {
         path
     };
     let away = put(&format!("{other}-1-1-5")).await;
-    let spent = put(&format!("{LOG}-1-1-1")).await;
+    let doubtful = put(&format!("{LOG}-1-1-1")).await;
     let joined = put(&format!("{LOG}-1-1-2-00000000000000ab")).await;
     let foreign = put("part-0000").await;
     let (tenant, logs) = (Tenant::default(), world.table("logs"));
     let found = table::orphans(&world.store, &tenant, &logs).await.unwrap();
     let kinds: BTreeMap<&str, Kind> = found.iter().map(|o| (o.path.as_str(), o.kind)).collect();
-    assert_eq!(kinds.len(), staged.len() + 4, "{kinds:?}");
+    assert_eq!(kinds.len(), staged.len() + 5, "{kinds:?}");
     for file in &staged {
         assert_eq!(kinds[file.path.as_str()], Kind::Staged(file.origin.unwrap()));
     }
     assert!(matches!(kinds[away.as_str()], Kind::Staged(origin) if origin.wal_id == other));
     assert_eq!(kinds[spent.as_str()], Kind::Spent);
+    assert_eq!(kinds[doubtful.as_str()], Kind::Doubtful);
     assert_eq!(kinds[joined.as_str()], Kind::Joined);
     assert_eq!(kinds[foreign.as_str()], Kind::Foreign);
     assert!(committed.files.iter().all(|file| !kinds.contains_key(file.path.as_str())));

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use schema::{Position, Tenant};
+use schema::{Position, Tenant, WalId};
 use storage::Sync;
+use storage::wal::memory::{Fault, Faults, Survives};
 use storage::wal::{Disk, Files, Log};
 
 use super::wal_world::{World, accepted, lost, replay_above, replayed, rows, sum};
@@ -342,4 +343,27 @@ fn fault_f21_one_folder_has_one_owner() {
     assert_eq!(replayed(&second), ["a", "b"]);
     assert!(second.release(Position(1)).unwrap() > 0);
     assert_eq!(replayed(&second), ["b"]);
+}
+
+/// Scenario: a log with a damaged record is renewed, and the power dies at every
+/// operation of that.
+/// Guarantees: F19, F42 and L1: the next open finds the old log or the new one,
+/// whole, and the lost row is counted under either id.
+#[test]
+fn fault_f19_a_renewed_log_still_tells_its_losses() {
+    for operation in 0..300 {
+        let (world, segment, starts) = written(3);
+        world.files.tamper(&segment, |bytes| bytes[starts[1] + 70] ^= 0x10);
+        let log = world.open().log;
+        let fault = Fault { after: operation, times: u32::MAX };
+        world.files.set_faults(Faults { all: fault, ..Faults::default() });
+        let done = log.renew(WalId(9), &[], &|_, _| Position::ZERO).is_ok();
+        world.files.crash(Survives::Chance(u64::from(operation)));
+        check(&world, &without(3, &[2]), 1);
+        if done {
+            assert_eq!(world.open().wal_id, WalId(9));
+            return;
+        }
+    }
+    panic!("the renewal never ran to its end");
 }
