@@ -40,6 +40,8 @@ use vacuum::Vacuum;
 const TICK: Duration = Duration::from_secs(5);
 /// How often the tables' folders are listed.
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
+/// When folders are listed again after that failed.
+const VACUUM_AGAIN: Duration = Duration::from_secs(60);
 /// Commits between checkpoints of a table's log.
 const CHECKPOINT_EVERY: u64 = 100;
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
@@ -124,6 +126,8 @@ impl Upkeep {
         }
         self.expire(&tables, held).await?;
         if Instant::now() >= self.vacuum_at {
+            // A store that fails is not listed again at every look.
+            self.vacuum_at = Instant::now() + VACUUM_AGAIN;
             for (live, _, table) in &tables {
                 self.sweep(live, table, held).await?;
             }

@@ -4,6 +4,7 @@ own SQL, column by column, row by row.
 usage: bucket.py SQL_URL TENANT_URL ENDPOINT TABLE=KEY[,KEY...] ...
 """
 
+import os
 import sys
 
 import pyarrow as pa
@@ -37,3 +38,6 @@ def main():
 
 if __name__ == "__main__":
     main()
+    # The libraries' threads may outlive the interpreter, which then aborts.
+    sys.stdout.flush()
+    os._exit(0)

@@ -114,3 +114,6 @@ def main():
 
 if __name__ == "__main__":
     main()
+    # The libraries' threads may outlive the interpreter, which then aborts.
+    sys.stdout.flush()
+    os._exit(0)
