@@ -1,10 +1,11 @@
 //! Replaced files, until nobody can be reading them (**S3**).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::DataFile;
 

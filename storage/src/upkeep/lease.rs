@@ -15,7 +15,7 @@
 //! gives up at the first entry that says otherwise.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::TryStreamExt;
@@ -25,6 +25,7 @@ use object_store::{
 };
 use schema::WalId;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::Error;
 

@@ -20,10 +20,11 @@ pub mod vacuum;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use object_store::ObjectStoreExt;
 use schema::{Clock, TableDef, Tenant, Version};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::Committers;

@@ -7,9 +7,10 @@
 //! read it (S3).
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 
 use crate::table::Orphan;
 use crate::table::orphans::Kind;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::array::{Date32Array, RecordBatch};
 use futures::TryStreamExt;
@@ -13,6 +13,7 @@ use storage::store::Store;
 use storage::table::{self, orphans::Kind};
 use storage::upkeep::lease::{Lease, TERM};
 use storage::{DataFile, Settings, Source};
+use tokio::time::Instant;
 
 use crate::node::{Node, settings, spans, start_on, until};
 use crate::stage_world::{LOG, World};
