@@ -34,7 +34,7 @@ pub struct Key {
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Rows acked.
+    /// Rows written to files: from the log if need be, so a crash before costs none.
     pub rows: u64,
     /// Bytes of the requests they came in, decompressed.
     pub bytes_in: u64,
@@ -103,10 +103,10 @@ impl Shares {
 }
 
 impl Meter {
-    /// Rows were acked, out of a request of so many decompressed bytes.
+    /// Rows were acked, out of a request of so many decompressed bytes. They are
+    /// counted when they are [stored](Self::stored).
     pub fn received(&self, tenant: &Tenant, signal: Signal, shares: &Shares, bytes: u64) {
-        self.share_out(tenant, signal, shares, bytes, |rows, bytes_in| Usage {
-            rows,
+        self.share_out(tenant, signal, shares, bytes, |_, bytes_in| Usage {
             bytes_in,
             ..Usage::default()
         });
@@ -114,7 +114,8 @@ impl Meter {
 
     /// Rows were written to files of so many bytes.
     pub fn stored(&self, tenant: &Tenant, signal: Signal, shares: &Shares, bytes: u64) {
-        self.share_out(tenant, signal, shares, bytes, |_, bytes_stored| Usage {
+        self.share_out(tenant, signal, shares, bytes, |rows, bytes_stored| Usage {
+            rows,
             bytes_stored,
             ..Usage::default()
         });
@@ -210,18 +211,18 @@ mod tests {
     fn counts_come_back_and_stay_bounded() {
         let (meter, tenant) = (Meter::default(), Tenant::default());
         let one = Shares::of([&batch(&[Some("a")])]);
-        meter.received(&tenant, Signal::Logs, &one, 7);
+        meter.stored(&tenant, Signal::Logs, &one, 7);
         let taken = meter.take();
-        meter.received(&tenant, Signal::Logs, &one, 7);
+        meter.stored(&tenant, Signal::Logs, &one, 7);
         meter.put_back(taken);
         assert_eq!(
             of(&meter.take(), Some("a")),
-            Usage { rows: 2, bytes_in: 14, ..Usage::default() }
+            Usage { rows: 2, bytes_stored: 14, ..Usage::default() }
         );
 
         let names: Vec<String> = (0..MOST_KEYS + 500).map(|n| format!("s{n}")).collect();
         let names: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
-        meter.received(&tenant, Signal::Logs, &Shares::of([&batch(&names)]), 0);
+        meter.stored(&tenant, Signal::Logs, &Shares::of([&batch(&names)]), 0);
         let counts = meter.take();
         assert_eq!(counts.len(), MOST_KEYS + 1);
         assert_eq!(of(&counts, None).rows, 500);

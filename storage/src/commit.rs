@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::{StreamExt as _, stream};
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use schema::{Position, TableDef, Tenant, Version, WalId};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -364,16 +365,26 @@ impl Committers {
         Ok(if all { Attempt::Whole } else { Attempt::Part(started.elapsed()) })
     }
 
-    /// Puts the files of ranges on the store, a few at a time.
+    /// Puts the files of ranges on the store, a few at a time. After a failure
+    /// nothing more begins, for a store that is down gets no backlog to refuse
+    /// (F22); but what began ends, for broken off it would leave parts behind and
+    /// be sent all over again.
     async fn upload(&self, pending: &[Arc<Staged>]) -> Result<(), Error> {
-        let one = async |staged: &Arc<Staged>| {
-            answered(upload(&self.shared.stage, &self.shared.store, staged)).await
-        };
-        // All that began end: to break off what a neighbour's failure does not
-        // concern would leave parts behind and send it all again.
-        let ended: Vec<Result<(), Error>> =
-            stream::iter(pending).map(one).buffer_unordered(UPLOADS).collect().await;
-        ended.into_iter().collect()
+        let mut waiting = pending.iter();
+        let mut sending = FuturesUnordered::new();
+        let mut outcome = Ok(());
+        loop {
+            while outcome.is_ok()
+                && sending.len() < UPLOADS
+                && let Some(staged) = waiting.next()
+            {
+                sending.push(answered(upload(&self.shared.stage, &self.shared.store, staged)));
+            }
+            match sending.next().await {
+                Some(ended) => outcome = outcome.and(ended),
+                None => return outcome,
+            }
+        }
     }
 
     /// Publishes what the table holds: books the rows that are persisted now,

@@ -20,7 +20,7 @@ use schema::{Position, Tenant, WalId};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::store::tree::{Publish, Tree};
+use crate::store::tree::Tree;
 
 const NAME: &str = "lineage.json";
 
@@ -80,9 +80,7 @@ impl Book {
         let failed = || Error::disk(format!("{} could not be written", path.display()));
         let json = serde_json::to_vec_pretty(self).map_err(|e| Error::Internal(e.to_string()))?;
         let tree = Tree::open(dir).map_err(failed())?;
-        let temp = tree.temp(&tree.root().join(NAME)).map_err(failed())?;
-        std::io::Write::write_all(&mut temp.file(), &json).map_err(failed())?;
-        temp.publish(Publish::Overwrite).map_err(failed())
+        tree.replace(&tree.root().join(NAME), &json).map_err(failed())
     }
 }
 

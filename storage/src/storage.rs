@@ -361,7 +361,7 @@ impl Storage {
         self.appender.stop().await;
         let ended = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout_at(end, ended).await.is_err() {
-            late.push("joining files: out of time; the files stay as they are".into());
+            late.push("joins and upkeep: out of time; the tables stay as they are".into());
             tasks.shutdown().await;
         }
         late

@@ -25,11 +25,11 @@ pub fn table() -> TableDef {
         c("tenant", Utf8, "Whose telemetry it was."),
         c("service_name", Utf8, "The service; NULL for what no one service has caused."),
         c("signal", Utf8, "traces, metrics or logs."),
-        c("rows", Int64, "Rows acked."),
+        c("rows", Int64, "Rows written to files."),
         c(
             "bytes_in",
             Int64,
-            "Decompressed bytes of their requests, shared out over the services of a request by rows.",
+            "Decompressed bytes of requests, shared out over the services of a request by rows; what came in the minute before a crash is missing.",
         ),
         c(
             "bytes_stored",

@@ -1,6 +1,5 @@
 //! The JSON that says what is staged.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use schema::{Door, Position, Tenant, WalId};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Output, Staged};
 use crate::Error;
-use crate::store::tree::{Publish, Tree};
+use crate::store::tree::Tree;
 
 /// The folder of manifests; no tenant's name starts with `_`.
 pub const FOLDER: &str = "_manifests";
@@ -71,12 +70,8 @@ impl Manifest {
     pub fn write(&self, tree: &Tree, path: &Path) -> Result<(), Error> {
         let json = serde_json::to_vec(self)
             .map_err(|error| Error::Internal(format!("a manifest is not JSON: {error}")))?;
-        let write = || {
-            let temp = tree.temp(path)?;
-            temp.file().write_all(&json)?;
-            temp.publish(Publish::Overwrite)
-        };
-        write().map_err(Error::disk(format!("manifest {} could not be written", path.display())))
+        tree.replace(path, &json)
+            .map_err(Error::disk(format!("manifest {} could not be written", path.display())))
     }
 
     /// Reads one of this log's; fails on what another log or version wrote.

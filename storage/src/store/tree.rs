@@ -75,6 +75,13 @@ impl Tree {
         }
     }
 
+    /// Writes a whole file in place of an older one.
+    pub fn replace(&self, dest: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temp = self.temp(dest)?;
+        io::Write::write_all(&mut temp.file(), bytes)?;
+        temp.publish(Publish::Overwrite)
+    }
+
     /// Gives `from` the name `dest`; both under the root, the content durable.
     pub fn rename(&self, from: &Path, dest: &Path, how: Publish) -> io::Result<()> {
         self.ensure_parent(dest)?;

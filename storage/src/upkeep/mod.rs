@@ -88,10 +88,11 @@ impl Upkeep {
         let mut failing = false;
         let cancel = self.parts.cancel.clone();
         while cancel.run_until_cancelled(tick.tick()).await.is_some() {
-            match cancel.run_until_cancelled(self.step()).await {
-                None => return,
-                Some(Ok(())) => failing = false,
-                Some(Err(error)) => {
+            // A step is left at a table's end and never in the middle: the library
+            // that reads tables panics when its runtime goes away under it.
+            match self.step().await {
+                Ok(()) => failing = false,
+                Err(error) => {
                     // Once per outage: the committers tell of it as well.
                     if !failing {
                         tracing::warn!(error = %described(&error), "upkeep of the tables waits; trying again");
@@ -122,7 +123,11 @@ impl Upkeep {
                     .collect::<Vec<_>>()
             })
             .collect();
+        let cancel = self.parts.cancel.clone();
         for (live, output, table) in &tables {
+            if cancel.is_cancelled() {
+                return Ok(());
+            }
             self.checkpoint(live, *output, table).await?;
         }
         self.expire(&tables, held).await?;
@@ -130,6 +135,9 @@ impl Upkeep {
             // A store that fails is not listed again at every look.
             self.vacuum_at = Instant::now() + VACUUM_AGAIN;
             for (live, _, table) in &tables {
+                if cancel.is_cancelled() {
+                    return Ok(());
+                }
                 self.sweep(live, table, held).await?;
             }
             self.vacuum_at = Instant::now() + VACUUM_EVERY.min(self.parts.compaction.grace);

@@ -53,9 +53,9 @@ fn fault_f22_an_hour_of_503_is_sat_out() {
         assert!(world.life(0).storage.ready().is_ok(), "an absent store is no reason to be red");
         let asked = store.requests(Op::ALL) - before;
         // Five committers that refresh every ten seconds, the lease every five:
-        // three a second is what that takes, and a join that fails at one read
-        // begins anew a minute later; a hot loop would be thousands a second.
-        assert!(asked < 10 * 60 * minutes, "{asked} requests in {minutes} minutes");
+        // three a second is what that takes; a backlog sent at every attempt would
+        // be ten.
+        assert!(asked < 5 * 60 * minutes, "{asked} requests in {minutes} minutes");
         // A join reads and writes while paused time stands still.
         let busiest = store.busiest(Duration::from_secs(1));
         assert!(busiest < 500, "{busiest} requests within a second");

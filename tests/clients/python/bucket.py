@@ -4,13 +4,12 @@ own SQL, column by column, row by row.
 usage: bucket.py SQL_URL TENANT_URL ENDPOINT TABLE=KEY[,KEY...] ...
 """
 
-import os
 import sys
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
-from readers import differences, ours, rows
+from readers import hold
 
 
 def main():
@@ -22,22 +21,13 @@ def main():
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
     }
-    wrong = []
-    for table in tables:
-        name, keys = table.split("=")
-        keys = keys.split(",")
-        want = rows(ours(sql, name), keys)
-        assert want, f"{name} is empty: nothing would be proven"
+
+    def by_deltalake(name):
         stored = DeltaTable(f"{tenant}/{name}", storage_options=options)
-        have = pa.table(stored.to_pyarrow_dataset().to_table())
-        wrong += differences(name, want, rows(have, keys))
-        print(f"{name}: {len(want)} rows at version {stored.version()}")
-    if wrong:
-        sys.exit("\n".join(wrong[:50] + [f"{len(wrong)} differences"]))
+        return pa.table(stored.to_pyarrow_dataset().to_table())
+
+    hold(sql, tables, {"deltalake": by_deltalake})
 
 
 if __name__ == "__main__":
     main()
-    # The libraries' threads may outlive the interpreter, which then aborts.
-    sys.stdout.flush()
-    os._exit(0)

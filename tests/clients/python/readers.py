@@ -97,23 +97,32 @@ def differences(name, want, have):
                 yield f"{name}: row {n}, {column}: {b[column]!r}, our SQL has {a[column]!r}"
 
 
-def main():
-    url, tenant, *tables = sys.argv[1:]
+def hold(url, tables, readers):
+    """Holds each TABLE=KEY[,KEY...] as the readers see it against our own SQL, and ends."""
     wrong = []
     for table in tables:
         name, keys = table.split("=")
-        keys, folder = keys.split(","), f"{tenant}/{name}"
+        keys = keys.split(",")
         want = rows(ours(url, name), keys)
         assert want, f"{name} is empty: nothing would be proven"
-        wrong += differences(f"{name} by deltalake", want, rows(by_deltalake(folder), keys))
-        wrong += differences(f"{name} by DuckDB", want, rows(by_duckdb(folder), keys))
+        for reader, read in readers.items():
+            wrong += differences(f"{name} by {reader}", want, rows(read(name), keys))
         print(f"{name}: {len(want)} rows, {len(want[0])} columns")
     if wrong:
         sys.exit("\n".join(wrong[:50] + [f"{len(wrong)} differences"]))
+    # The libraries' threads may outlive the interpreter, which then aborts.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def main():
+    url, tenant, *tables = sys.argv[1:]
+    readers = {
+        "deltalake": lambda name: by_deltalake(f"{tenant}/{name}"),
+        "DuckDB": lambda name: by_duckdb(f"{tenant}/{name}"),
+    }
+    hold(url, tables, readers)
 
 
 if __name__ == "__main__":
     main()
-    # The libraries' threads may outlive the interpreter, which then aborts.
-    sys.stdout.flush()
-    os._exit(0)

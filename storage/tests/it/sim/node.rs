@@ -125,7 +125,7 @@ impl Node {
         let Some(life) = &self.life else { return Vec::new() };
         let mut late = life.runtime.block_on(life.storage.shutdown(PATIENCE));
         self.kill();
-        late.retain(|who| !who.starts_with("joining files"));
+        late.retain(|who| !who.starts_with("joins and upkeep"));
         late
     }
 
