@@ -35,6 +35,6 @@ mod scan;
 mod settings;
 
 pub use catalog::describe::{ColumnInfo, TableInfo};
-pub use engine::{Answer, Engine, Query, Rows, Stats, Summary};
+pub use engine::{Answer, Description, Engine, Params, Query, Rows, Stats, Summary};
 pub use error::{Error, Place};
 pub use settings::Settings;

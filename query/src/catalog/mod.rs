@@ -53,6 +53,7 @@ pub(crate) struct View {
     pub pins: Arc<Pins>,
     env: Arc<RuntimeEnv>,
     now_unix_nano: i64,
+    zone: Option<Arc<str>>,
 }
 
 impl View {
@@ -62,18 +63,19 @@ impl View {
         stats: Stats,
         env: Arc<RuntimeEnv>,
         now_unix_nano: i64,
+        zone: Option<Arc<str>>,
     ) -> Arc<View> {
         let stores = core.base.stores.clone();
         let limit = core.settings.pinned;
         let pins = Pins::new(core.source.clone(), stores, tenant.clone(), stats, limit);
-        Arc::new(View { core, tenant, pins: Arc::new(pins), env, now_unix_nano })
+        Arc::new(View { core, tenant, pins: Arc::new(pins), env, now_unix_nano, zone })
     }
 
     /// A view for looking at tables rather than rows.
     pub fn aside(core: &Arc<Core>, tenant: &Tenant) -> Arc<View> {
         let env = core.base.env(&Share::new(&core.memory));
         let now = core.clock.now_unix_nano();
-        View::new(core.clone(), tenant.clone(), Stats::begin(), env, now)
+        View::new(core.clone(), tenant.clone(), Stats::begin(), env, now, None)
     }
 
     /// A session that plans and runs over this view.
@@ -83,7 +85,7 @@ impl View {
         let promoted = core.base.promoted.clone();
         let tenant = self.tenant.clone();
         let rewrite = Rewrite::new(core.uses.clone(), tenant, self.now_unix_nano, promoted);
-        self.core.base.session(list, self.env.clone(), rewrite, self.now_unix_nano)
+        core.base.session(list, self.env.clone(), rewrite, self.now_unix_nano, self.zone.as_deref())
     }
 
     fn schema(self: &Arc<Self>, name: &str, columns_only: bool) -> Option<Arc<dyn SchemaProvider>> {

@@ -6,3 +6,12 @@
 //! | [`http`] | the HTTP API of interfaces.md |
 
 pub mod http;
+
+use schema::Tenant;
+
+/// Who asks, as far as a door was told.
+#[derive(Debug, Clone, Default)]
+pub struct Caller {
+    pub tenant: Tenant,
+    pub principal: Option<String>,
+}

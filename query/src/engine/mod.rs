@@ -11,6 +11,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | this | [`Engine`], [`Query`], admission |
+//! | [`params`] | [`Params`]: values of `$1`, `$2`, … |
 //! | [`run`] | one statement from text to its last row |
 //! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
 //! | [`share`] | the memory, divided among statements and their operators |
@@ -23,6 +24,7 @@
 
 pub(crate) mod activity;
 mod answer;
+mod params;
 mod run;
 pub(crate) mod session;
 pub(crate) mod share;
@@ -31,6 +33,7 @@ mod stats;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::{DataType, SchemaRef};
 use prometheus_client::registry::Registry;
 use schema::{Clock, ErrorKind, Meter, Tenant};
 use storage::Source;
@@ -39,6 +42,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub use answer::{Answer, Rows};
+pub use params::Params;
 pub use stats::{Stats, Summary};
 
 use crate::catalog::describe;
@@ -57,8 +61,7 @@ const STACK: usize = 64 << 20;
 #[derive(Debug, Clone)]
 pub struct Query {
     pub sql: String,
-    /// Values of `$1`, `$2`, …: text, numbers, booleans or null.
-    pub params: Vec<serde_json::Value>,
+    pub params: Params,
     /// Rows that the asker wants at most.
     pub limit: Option<usize>,
     pub tenant: Tenant,
@@ -67,6 +70,17 @@ pub struct Query {
     pub door: &'static str,
     /// A time limit below the configured one; a longer one is cut to it.
     pub deadline: Option<Duration>,
+    /// Where times without a zone are read and instants are shown: a name of
+    /// the IANA data base or an offset ([`Engine::check_zone`]). UTC if absent.
+    pub zone: Option<Arc<str>>,
+}
+
+/// What a statement wants and gives.
+#[derive(Debug, Clone)]
+pub struct Description {
+    pub schema: SchemaRef,
+    /// Of `$1`, `$2`, …: the type, where its place in the statement tells.
+    pub params: Vec<Option<DataType>>,
 }
 
 impl Query {
@@ -74,12 +88,13 @@ impl Query {
     pub fn new(sql: impl Into<String>, door: &'static str) -> Query {
         Query {
             sql: sql.into(),
-            params: Vec::new(),
+            params: Params::default(),
             limit: None,
             tenant: Tenant::default(),
             principal: None,
             door,
             deadline: None,
+            zone: None,
         }
     }
 }
@@ -155,7 +170,7 @@ impl Engine {
     /// the answer, cancels the statement.
     pub async fn run(&self, query: Query) -> Result<Answer, Error> {
         let core = &self.core;
-        let limit = query.deadline.map_or(core.settings.timeout, |d| d.min(core.settings.timeout));
+        let limit = self.limit(&query);
         let deadline = Instant::now() + limit;
         let now = core.clock.now_unix_nano();
         let entry = Entry { activity: core.activities.begin(&query, now), core: core.clone() };
@@ -189,6 +204,45 @@ impl Engine {
         };
         let stats = activity.stats.clone();
         Ok(Answer { id: activity.id, schema, rows: Rows::new(incoming, task), stats })
+    }
+
+    /// Plans a statement without running it. Its parameters' values are not
+    /// looked at.
+    pub async fn describe(&self, query: Query) -> Result<Description, Error> {
+        let core = self.core.clone();
+        let limit = self.limit(&query);
+        let deadline = Instant::now() + limit;
+        let permit = self.permit(deadline).await?;
+        let Some(runtime) = &self.runtime else {
+            return Err(Error::new(ErrorKind::Unavailable, "the engine is stopping"));
+        };
+        let task = runtime.spawn(async move {
+            let described = run::describe(core, query).await;
+            drop(permit);
+            described
+        });
+        let _end = AbortOnDrop(task.abort_handle());
+        match timeout_at(deadline, task).await {
+            Ok(Ok(described)) => described,
+            Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "planning the statement broke off")
+                .with_hint("the log has the cause")),
+            Err(_) => Err(Error::deadline(limit)),
+        }
+    }
+
+    /// Whether a name or an offset can be a statement's zone.
+    pub fn check_zone(&self, zone: &str) -> Result<Arc<str>, Error> {
+        match zone.parse::<arrow::array::timezone::Tz>() {
+            Ok(_) => Ok(zone.into()),
+            Err(_) => Err(Error::invalid(format!("the time zone {zone} is not known"))
+                .with_hint("give a name such as Europe/Zurich, or an offset such as +02:00")),
+        }
+    }
+
+    /// The time that a statement has.
+    fn limit(&self, query: &Query) -> Duration {
+        let longest = self.core.settings.timeout;
+        query.deadline.map_or(longest, |wanted| wanted.min(longest))
     }
 
     /// Every table of a tenant with its columns and counts.

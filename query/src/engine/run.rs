@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::array::{RecordBatch, StringArray};
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::{DataFusionError, ParamValues, ScalarValue};
+use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
@@ -18,7 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use super::activity::State;
 use super::answer::Message;
 use super::share::Share;
-use super::{Entry, Query};
+use super::stats::Stats;
+use super::{Core, Description, Entry, Query, params};
 use crate::catalog::View;
 use crate::sandbox::{self, Admitted};
 use crate::{Error, redact};
@@ -149,26 +150,57 @@ impl Planned {
     }
 }
 
-async fn plan(entry: &Entry, query: &Query, share: &Share) -> Result<Planned, Error> {
-    let core = &entry.core;
+/// A statement's plan and the session that it was made in.
+struct Prepared {
+    plan: LogicalPlan,
+    state: SessionState,
+    view: Arc<View>,
+    explains: bool,
+}
+
+/// Everything up to the values of the parameters.
+async fn prepare(
+    core: &Arc<Core>,
+    query: &Query,
+    stats: &Stats,
+    share: &Share,
+    now: i64,
+) -> Result<Prepared, Error> {
     let Admitted { statement, explains } = sandbox::admit(&query.sql)?;
-    core.base.bound_spill(core.source.spill_room())?;
     let env = core.base.env(share);
-    let now = entry.activity.started_unix_nano;
-    let view =
-        View::new(core.clone(), query.tenant.clone(), entry.activity.stats.clone(), env, now);
+    let (tenant, zone) = (query.tenant.clone(), query.zone.clone());
+    let view = View::new(core.clone(), tenant, stats.clone(), env, now, zone);
     let state = view.session();
     let plan = match state.statement_to_plan(statement).await {
         Ok(plan) => plan,
         Err(error) => return Err(view.suggest(error)),
     };
-    let plan = bind(plan, &query.params)?;
     let fence =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     fence.verify_plan(&plan).map_err(|error| match Error::from(error) {
         error if error.kind() == schema::ErrorKind::Invalid => Error::denied(error.to_string()),
         error => error,
     })?;
+    Ok(Prepared { plan, state, view, explains })
+}
+
+/// What a statement wants and gives, without running it.
+pub(super) async fn describe(core: Arc<Core>, query: Query) -> Result<Description, Error> {
+    let share = Share::new(&core.memory);
+    let now = core.clock.now_unix_nano();
+    let Prepared { plan, state, .. } = prepare(&core, &query, &Stats::begin(), &share, now).await?;
+    let params = params::wanted(&plan)?;
+    // Types are settled by the rules that run before the optimizer's.
+    let settled = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
+    Ok(Description { schema: settled.schema().inner().clone(), params })
+}
+
+async fn plan(entry: &Entry, query: &Query, share: &Share) -> Result<Planned, Error> {
+    let core = &entry.core;
+    core.base.bound_spill(core.source.spill_room())?;
+    let (stats, now) = (&entry.activity.stats, entry.activity.started_unix_nano);
+    let Prepared { plan, state, view, explains } = prepare(core, query, stats, share, now).await?;
+    let plan = query.params.clone().bind(plan)?;
     let plan = limited(plan, query.limit)?;
     let stream = start(&state, &plan).await?;
     Ok(Planned { stream, explains, _view: view })
@@ -180,41 +212,6 @@ async fn start(
 ) -> Result<SendableRecordBatchStream, Error> {
     let physical = state.create_physical_plan(plan).await?;
     Ok(execute_stream(physical, state.task_ctx())?)
-}
-
-/// Puts the values in the place of `$1`, `$2`, ….
-fn bind(plan: LogicalPlan, params: &[serde_json::Value]) -> Result<LogicalPlan, Error> {
-    let wanted = plan.get_parameter_names()?.len();
-    if wanted > params.len() {
-        return Err(Error::invalid(format!(
-            "the statement has {wanted} parameters and {} values were given",
-            params.len()
-        ))
-        .with_hint("give one value in \"params\" per $1, $2, …"));
-    }
-    if wanted == 0 {
-        return Ok(plan);
-    }
-    let values = params.iter().map(scalar).collect::<Result<Vec<_>, _>>()?;
-    Ok(plan.with_param_values(ParamValues::from(values))?)
-}
-
-fn scalar(value: &serde_json::Value) -> Result<ScalarValue, Error> {
-    use serde_json::Value;
-    Ok(match value {
-        Value::Null => ScalarValue::Null,
-        Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
-        Value::String(text) => ScalarValue::Utf8(Some(text.clone())),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(int), _) => ScalarValue::Int64(Some(int)),
-            (None, Some(double)) => ScalarValue::Float64(Some(double)),
-            (None, None) => return Err(Error::invalid("a parameter is a number of no known type")),
-        },
-        Value::Array(_) | Value::Object(_) => {
-            return Err(Error::invalid("a parameter is an array or an object")
-                .with_hint("pass each value of a list as its own parameter"));
-        }
-    })
 }
 
 /// One row more than wanted, so that the cut can be told from the end.

@@ -73,19 +73,25 @@ impl Base {
     }
 
     /// A session over a catalog. `now()` is the moment the statement began,
-    /// by the given clock.
+    /// by the given clock; `zone` is UTC if absent.
     pub fn session(
         &self,
         catalog: Arc<dyn CatalogProviderList>,
         env: Arc<RuntimeEnv>,
         rewrite: attributes::Rewrite,
         now_unix_nano: i64,
+        zone: Option<&str>,
     ) -> SessionState {
         let mut rules = self.state.analyzer().rules.clone();
         // Before types are settled: what it emits has to be coerced as well.
         rules.insert(0, Arc::new(rewrite));
         let now = DateTime::from_timestamp_nanos(now_unix_nano);
+        let mut config = self.state.config().clone();
+        if let Some(zone) = zone {
+            config.options_mut().execution.time_zone = Some(zone.to_owned());
+        }
         SessionStateBuilder::new_from_existing(self.state.clone())
+            .with_config(config)
             .with_catalog_list(catalog)
             .with_runtime_env(env)
             .with_analyzer_rules(rules)

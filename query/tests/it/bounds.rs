@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use arrow::datatypes::DataType;
 use futures::StreamExt;
-use query::Query;
+use query::{Params, Query};
 use schema::ErrorKind;
 use serde_json::json;
 
@@ -222,6 +223,7 @@ async fn sec_s23_a_lost_file_is_an_error_without_its_path() {
 async fn parameters_bind() {
     let asker = asker(&rows(10));
     let run = async |sql: &str, params: Vec<serde_json::Value>| {
+        let params = Params::from_json(&params)?;
         let answer = asker.engine.run(Query { params, ..Query::new(sql, "test") }).await?;
         let mut out = Vec::new();
         query::render::write(answer, query::render::Format::Csv, Default::default(), &mut out)
@@ -289,4 +291,45 @@ async fn sec_s11_a_tenant_sees_only_its_own() {
         Err(error) => error,
     };
     assert_eq!(error.kind(), ErrorKind::DeadlineExceeded);
+}
+
+/// Scenario: statements with parameters are described, one of them refused by
+/// the sandbox, one with a typo.
+/// Guarantees: columns and parameter types are told without values, nothing
+/// runs, and what may not run is not described either.
+#[tokio::test]
+async fn a_statement_is_described_without_running() {
+    let asker = asker(rows(10));
+    let describe = async |sql: &str| asker.engine.describe(Query::new(sql, "test")).await;
+    let known = describe(
+        "SELECT name, count(*) AS n FROM spans WHERE duration_ns > $2 AND name = $1 GROUP BY name",
+    )
+    .await
+    .unwrap();
+    let columns: Vec<_> = known.schema.fields().iter().map(|f| f.name().as_str()).collect();
+    assert_eq!(columns, ["name", "n"]);
+    assert_eq!(known.params, [Some(DataType::Utf8), Some(DataType::Int64)]);
+    assert_eq!(asker.engine.running(), 0);
+    assert_eq!(describe("DROP TABLE spans").await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(describe("SELECT nam FROM spans").await.unwrap_err().kind(), ErrorKind::Invalid);
+    let text = describe("SELECT $99999").await.unwrap_err().to_string();
+    assert!(text.contains("$99999"), "{text}");
+}
+
+/// Scenario: the same moment read and shown in two zones; a zone that is none.
+/// Guarantees: a zone is one statement's own.
+#[tokio::test]
+async fn a_zone_is_one_statements_own() {
+    let asker = asker(rows(1));
+    let show = async |zone: Option<&str>| {
+        let zone = zone.map(|zone| asker.engine.check_zone(zone).unwrap());
+        let sql = "SELECT date_trunc('day', '2026-07-01T23:30:00Z'::timestamptz)::text AS day";
+        let mut answer = asker.engine.run(Query { zone, ..Query::new(sql, "test") }).await.unwrap();
+        let batch = answer.rows.next().await.unwrap().unwrap();
+        arrow::util::display::array_value_to_string(batch.column(0), 0).unwrap()
+    };
+    let (east, utc) = tokio::join!(show(Some("Europe/Zurich")), show(None));
+    assert!(east.starts_with("2026-07-02"), "{east}");
+    assert!(utc.starts_with("2026-07-01"), "{utc}");
+    assert!(asker.engine.check_zone("Europe/Atlantis").is_err());
 }

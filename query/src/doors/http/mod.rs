@@ -19,17 +19,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
-use schema::Tenant;
 
 use crate::Engine;
 
 /// Who asks. The daemon puts it into the request's extensions once it knows;
 /// without it the request is nobody's, for the default tenant.
-#[derive(Debug, Clone, Default)]
-pub struct Caller {
-    pub tenant: Tenant,
-    pub principal: Option<String>,
-}
+pub use super::Caller;
 
 /// The routes, to be merged into the daemon's.
 pub fn router(engine: Arc<Engine>) -> Router {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::stream;
 use super::{Caller, status};
 use crate::render::{Format, Options};
-use crate::{Engine, Error, Query};
+use crate::{Engine, Error, Params, Query};
 
 /// Bytes of a request: a statement of the greatest length and its parameters.
 const MAX_BODY: usize = 1 << 20;
@@ -49,14 +49,19 @@ pub(super) async fn ask(
         Some("string") => Options { int64_as_text: true },
         Some(_) => return status::refusal(&Error::invalid("int64 is neither string nor number")),
     };
+    let params = match Params::from_json(&asked.params) {
+        Ok(params) => params,
+        Err(error) => return status::refusal(&error),
+    };
     let query = Query {
         sql: asked.query,
-        params: asked.params,
+        params,
         limit: asked.limit,
         tenant,
         principal,
         door: "http",
         deadline: None,
+        zone: None,
     };
     let answered = match engine.run(query).await {
         Ok(answer) => stream::respond(answer, format(&headers), options).await,
