@@ -14,6 +14,7 @@ use hyper::Method;
 use schema::Clock;
 use storage::disk::Disk;
 use storage::store::probe::Verdict;
+use storage::store::told;
 
 use crate::bind;
 use crate::cli::Configuration;
@@ -88,7 +89,7 @@ async fn store(config: &Config, report: &mut Report) -> Result<()> {
     }
     let store = match wiring::open_store(config) {
         Ok(store) => store,
-        Err(error) => return report.say("store", Failed(format!("{error:#}"))),
+        Err(error) => return report.say("store", Failed(told(&*error))),
     };
     let name = format!("{}-{}", std::process::id(), SystemClock.now_unix_nano());
     for finding in storage::store::probe(&store, &name, &SystemClock).await {

@@ -29,7 +29,6 @@ use crate::pace::{Pace, Pause, spread};
 use crate::progress::Progress;
 use crate::stage::{Stage, Staged, upload};
 use crate::store::Store;
-use crate::store::outcome::without_document;
 use crate::table::{Committed, DeltaTable, Why};
 use crate::{DataFile, Error, Place};
 
@@ -267,7 +266,7 @@ impl Committers {
                     None
                 }
                 Err(error) => {
-                    let reason = describe(&error);
+                    let reason = error.told();
                     self.shared.metrics.commit_failures.get_or_create(&label).inc();
                     if !pause.failing() {
                         tracing::warn!(
@@ -477,13 +476,4 @@ fn files(pending: &[Arc<Staged>], table: &TableDef) -> Vec<DataFile> {
 async fn answered<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let silence = || Error::Busy(format!("the store gave no answer within {PATIENCE:?}"));
     tokio::time::timeout(PATIENCE, work).await.map_err(|_| silence())?
-}
-
-/// For the log and for answers: whatever a store wrote into its error, keys and
-/// signatures among it, stays out (S29).
-fn describe(error: &Error) -> String {
-    without_document(match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
 }

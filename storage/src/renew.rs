@@ -60,7 +60,10 @@ pub fn settle(
     let tables = match asked {
         Ok(tables) => tables,
         Err(error) => {
-            tracing::warn!(%error, "the store cannot be asked what another copy of this log committed; it is asked again later");
+            tracing::warn!(
+                error = error.told(),
+                "the store cannot be asked what another copy of this log committed; it is asked again later"
+            );
             return Ok(opened);
         }
     };

@@ -343,14 +343,14 @@ impl Storage {
         let end = tokio::time::Instant::now() + deadline;
         match tokio::time::timeout_at(end, self.sealing.all()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => late.push(format!("staging: {error}")),
+            Ok(Err(error)) => late.push(format!("staging: {}", error.told())),
             Err(_) => late.push("staging: out of time; the rows stay in the log".into()),
         }
         for live in self.live.all() {
             let name = live.table.name;
             match tokio::time::timeout_at(end, self.committers.flush(&live)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => late.push(format!("commit of {name}: {error}")),
+                Ok(Err(error)) => late.push(format!("commit of {name}: {}", error.told())),
                 Err(_) => late.push(format!("commit of {name}: out of time; the rows stay staged")),
             }
         }

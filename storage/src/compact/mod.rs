@@ -190,7 +190,11 @@ impl Compactor {
                         Ok(joined) => done |= joined,
                         Err(error) => {
                             let name = table.name;
-                            tracing::warn!(table = name, error = %described(&error), "files could not be joined; they stay as they are, and it is tried again");
+                            tracing::warn!(
+                                table = name,
+                                error = error.told(),
+                                "files could not be joined; they stay as they are, and it is tried again"
+                            );
                             self.seen(&live, &table, |seen| {
                                 seen.rest_until = Some(Instant::now() + REST);
                             });
@@ -390,12 +394,5 @@ impl Compacted {
             version: None,
             files: 0,
         }
-    }
-}
-
-fn described(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -13,6 +13,7 @@ use schema::WalId;
 use super::object::Object;
 use super::state::is_joined;
 use super::{Committed, Finding, Place, delta, log};
+use crate::store::told;
 use crate::{DataFile, Error};
 
 const LOG: &str = "_delta_log";
@@ -48,7 +49,7 @@ pub(super) async fn log(place: &Place) -> Result<Vec<Finding>, Error> {
                 }
             };
             let name = object.location.filename().unwrap_or_default();
-            findings.push(found(name, format!("cannot be read: {error}"), remedy));
+            findings.push(found(name, format!("cannot be read: {}", told(&error)), remedy));
         }
     }
     let newest = checkpoints.keys().next_back().copied();

@@ -19,6 +19,7 @@ use super::state::{Listed, State, file};
 use crate::Error;
 use crate::store::Outcome;
 use crate::store::outcome::outcome_in_words;
+use crate::store::words::shortened;
 
 /// The table's folder as the library sees it: the root of a store of its own,
 /// so that no path of ours has to survive a URL.
@@ -152,7 +153,7 @@ fn failed(place: &Place, what: &str, error: DeltaTableError) -> Error {
                 refused @ Outcome::Refused(_) => (refused.kind(), refused.remedy()),
                 _ => (ErrorKind::Unavailable, ""),
             };
-            place.error(kind, format!("it {what}{remedy}: {words}"))
+            place.error(kind, format!("it {what}{remedy}: {}", shortened(&words)))
         }
     }
 }

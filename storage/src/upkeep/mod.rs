@@ -95,7 +95,10 @@ impl Upkeep {
                 Err(error) => {
                     // Once per outage: the committers tell of it as well.
                     if !failing {
-                        tracing::warn!(error = %described(&error), "upkeep of the tables waits; trying again");
+                        tracing::warn!(
+                            error = error.told(),
+                            "upkeep of the tables waits; trying again"
+                        );
                     }
                     failing = true;
                 }
@@ -248,11 +251,4 @@ impl Upkeep {
 fn plain(path: &str) -> bool {
     let (_, file) = path.rsplit_once("/date=").unwrap_or_default();
     file.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./=".contains(&b))
-}
-
-fn described(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
