@@ -76,6 +76,7 @@ impl Config {
                 log_retention: self.compaction.log_retention.0,
             },
             retention: self.retention(),
+            spill_dir: PathBuf::from(&self.query.spill_dir),
             disk_reserve: self.disk.reserve.0,
         }
     }

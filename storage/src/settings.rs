@@ -92,7 +92,9 @@ pub struct Settings {
     pub flush: FlushSettings,
     pub compaction: CompactionSettings,
     pub retention: RetentionSettings,
-    /// Share of the data volume that is kept free, 0.0 to 1.0; below it
+    /// Where statements spill: watched here, written to by the engine.
+    pub spill_dir: PathBuf,
+    /// Share of each data volume that is kept free, 0.0 to 1.0; below it
     /// appends are refused.
     pub disk_reserve: f64,
 }
@@ -148,6 +150,7 @@ impl Settings {
         if !(0.0..1.0).contains(&self.disk_reserve) {
             return no("disk.reserve must be at least 0% and below 100%");
         }
+            spill_dir: dir.join("spill"),
         Ok(())
     }
 }

@@ -97,7 +97,7 @@ impl Storage {
         let Components { settings, catalog, store, budget, clock, meter } = components;
         settings.validate()?;
         let metrics = Metrics::new(registry);
-        let disk = Arc::new(Disk::new(&settings.wal.dir, settings.disk_reserve));
+        let disk = Arc::new(Disk::of(&settings, store.local_root()));
         let (Recovered { log, wal_id, stage, progress, lineage, live, books }, cache) = {
             let (settings, catalog, store, budget, metrics) =
                 (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
