@@ -311,7 +311,8 @@ impl Committers {
             let s = &self.shared;
             let opened =
                 DeltaTable::open(&s.store, &live.tenant, bell.table.clone(), Some(s.wal_id));
-            let opened = answered(opened).await?;
+            let mut opened = answered(opened).await?;
+            answered(self.recall(live, bell, &mut opened)).await?;
             match opened.current() {
                 Some(committed) => self.publish(live, bell, committed)?,
                 None => live.absent(output),
@@ -362,6 +363,17 @@ impl Committers {
         tracing::debug!(table = bell.table.name, %version, watermark = %last, "committed");
         let all = waiting == pending.len();
         Ok(if all { Attempt::Whole } else { Attempt::Part(started.elapsed()) })
+    }
+
+    /// What was committed and not booked before a restart may have been joined or
+    /// dropped since by the holder of the lease: it is no other copy's commit.
+    async fn recall(&self, live: &Live, bell: &Bell, table: &mut DeltaTable) -> Result<(), Error> {
+        let Some(committed) = table.current() else { return Ok(()) };
+        let name = bell.table.name;
+        let mut held = live.uncommitted(bell.output);
+        held.retain(|range| range.last <= committed.watermark && !range.is_in(name, &committed));
+        let files: Vec<&DataFile> = held.iter().flat_map(|range| range.files(name)).collect();
+        if files.is_empty() { Ok(()) } else { table.recall(&files).await }
     }
 
     /// Puts the files of ranges on the store, a few at a time. After a failure

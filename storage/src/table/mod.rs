@@ -172,6 +172,21 @@ impl DeltaTable {
         let version = known.map_or(0, |(_, version)| version);
         if gone.is_empty() {
             self.now = loaded.map(|state| {
+    /// Looks for these files among those that the table named before it was loaded
+    /// and names no more, as far back as its log tells of them: joined, or dropped.
+    pub async fn recall(&mut self, files: &[&DataFile]) -> Result<(), Error> {
+        let removed = delta::removed(&self.place).await?;
+        let Some((state, committed)) = &mut self.now else { return Ok(()) };
+        for file in files {
+            let path = self.place.within(file)?;
+            if removed.contains(path) {
+                state.removed.insert(path.to_owned());
+            }
+        }
+        *committed = state.committed(&self.place);
+        Ok(())
+    }
+
                 let committed = state.committed(&self.place);
                 (state, committed)
             });

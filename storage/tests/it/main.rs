@@ -19,6 +19,7 @@ mod outage_cache;
 mod outage_copies;
 mod outage_drain;
 mod outage_outbox;
+mod outage_recovered;
 mod outage_writers;
 #[path = "../../../tests/clients/programs.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
