@@ -186,6 +186,10 @@ pub(super) fn leftovers(orphans: Vec<super::Orphan>) -> Vec<Finding> {
                 "was written by a join and is named by no version".to_owned(),
                 "the holder of the lease removes it after its grace",
             ),
+            Kind::Unfinished => (
+                "is being written, or was by a process that died".to_owned(),
+                "the holder of the lease removes it when it is old",
+            ),
             Kind::Foreign => (
                 "is named by no version, and not by a name of ours".to_owned(),
                 "remove it if no other program needs it",

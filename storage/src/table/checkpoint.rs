@@ -11,6 +11,7 @@ use schema::{Position, TableDef, Tenant, Version, WalId};
 use serde::Deserialize;
 
 use super::{Place, delta};
+use crate::{Error, failpoint};
 use crate::Error;
 use crate::store::Store;
 
@@ -25,7 +26,10 @@ pub async fn checkpoint(
     version: Version,
 ) -> Result<(), Error> {
     let place = Place::of(store, tenant, table.clone())?;
-    delta::checkpoint(&place, version.0).await
+    failpoint::hit("checkpoint_before");
+    delta::checkpoint(&place, version.0).await?;
+    failpoint::hit("checkpoint_after");
+    Ok(())
 }
 
 /// The version that `_last_checkpoint` points at.
@@ -88,6 +92,7 @@ pub async fn clean_log(
     };
     let keep = chrono::TimeDelta::from_std(keep).unwrap_or(chrono::TimeDelta::MAX);
     let Some(limit) = newest.checked_sub_signed(keep) else { return Ok(0) };
+        failpoint::hit("clean_log");
     let checkpoints = listed.iter().filter(|o| o.last_modified <= limit);
     let Some(floor) = checkpoints.filter_map(checkpoint_version).max() else {
         return Ok(0);

@@ -67,7 +67,9 @@ pub async fn leftovers(
     tenant: &Tenant,
     table: &Arc<TableDef>,
 ) -> Result<Vec<Finding>, Error> {
-    Ok(audit::leftovers(super::orphans(store, tenant, table).await?))
+    let mut left = super::orphans(store, tenant, table).await?;
+    left.extend(super::orphans::unfinished(store, tenant, table).await?);
+    Ok(audit::leftovers(left))
 }
 
 async fn check(

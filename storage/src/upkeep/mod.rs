@@ -22,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use object_store::ObjectStoreExt;
 use schema::{Clock, TableDef, Tenant, Version};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,8 +31,8 @@ use crate::compact::doomed::Doomed;
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
 use crate::store::Store;
-use crate::table::{self, Why};
-use crate::{CompactionSettings, Error, RetentionSettings};
+use crate::table::{self, DeltaTable, Why, orphans};
+use crate::{CompactionSettings, Error, RetentionSettings, failpoint};
 use lease::{Held, Lease};
 use vacuum::Vacuum;
 
@@ -43,11 +42,15 @@ const TICK: Duration = Duration::from_secs(5);
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
 /// When folders are listed again after that failed.
 const VACUUM_AGAIN: Duration = Duration::from_secs(60);
-/// Commits between checkpoints of a table's log.
+/// Commits between checkpoints of a table's log: whoever opens it reads as many
+/// entries beside the checkpoint.
 const CHECKPOINT_EVERY: u64 = 100;
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// What a running storage gives to the task.
+/// As many are enough when the last one is [`A_WHILE`] ago.
+const CHECKPOINT_FEW: u64 = 10;
+const A_WHILE: Duration = Duration::from_secs(60);
 pub struct Parts {
     pub compaction: CompactionSettings,
     pub retention: RetentionSettings,
@@ -66,8 +69,8 @@ pub struct Upkeep {
     parts: Parts,
     lease: Lease,
     vacuum: Vacuum,
-    /// Per table: the newest checkpoint, as far as it was looked up.
-    checkpoints: HashMap<(Tenant, &'static str), u64>,
+    /// Per table, as far as it was looked up.
+    checkpoints: HashMap<(Tenant, &'static str), Checkpoint>,
     vacuum_at: Instant,
 }
 
@@ -76,6 +79,23 @@ impl Upkeep {
         Upkeep {
             parts,
             lease,
+/// The newest checkpoint of a table, and since when it is known.
+#[derive(Debug, Clone, Copy)]
+struct Checkpoint {
+    version: u64,
+    since: Instant,
+}
+
+impl Checkpoint {
+    fn is_behind(self, version: u64) -> bool {
+        let enough = match self.since.elapsed() < A_WHILE {
+            true => CHECKPOINT_EVERY,
+            false => CHECKPOINT_FEW,
+        };
+        version >= self.version + enough
+    }
+}
+
             vacuum: Vacuum::default(),
             checkpoints: HashMap::new(),
             vacuum_at: Instant::now(),
@@ -149,7 +169,7 @@ impl Upkeep {
     }
 
     /// Writes a checkpoint when the log has grown by a hundred entries since the
-    /// last one, and drops the entries that it made needless long ago.
+    /// last one, or by ten and it is a while ago, and drops the entries that it made needless long ago.
     async fn checkpoint(
         &mut self,
         live: &Live,
@@ -159,22 +179,24 @@ impl Upkeep {
         let Some(Version(version)) = live.committed(output).map(|c| c.version) else {
             return Ok(());
         };
-        let key = (live.tenant.clone(), table.name);
-        let known = self.checkpoints.get(&key).copied().unwrap_or(0);
-        if version < known + CHECKPOINT_EVERY {
+        let now = |version| Checkpoint { version, since: Instant::now() };
+        let known = self.checkpoints.entry((live.tenant.clone(), table.name)).or_insert(now(0));
+        if !known.is_behind(version) {
             return Ok(());
         }
         let store = &self.parts.store;
         // The holder before may have written one.
-        let mut newest = table::newest_checkpoint(store, &live.tenant, table).await?.unwrap_or(0);
-        if version >= newest + CHECKPOINT_EVERY {
+        match table::newest_checkpoint(store, &live.tenant, table).await? {
+            Some(newest) if newest > known.version => *known = now(newest),
+            _ => {}
+        }
+        if known.is_behind(version) {
             table::checkpoint(store, &live.tenant, table, Version(version)).await?;
-            newest = version;
+            *known = now(version);
             let keep = self.parts.compaction.log_retention;
             let gone = table::clean_log(store, &live.tenant, table, keep).await?;
             tracing::debug!(table = table.name, version, gone, "wrote a checkpoint");
         }
-        self.checkpoints.insert(key, newest);
         Ok(())
     }
 
@@ -225,22 +247,16 @@ impl Upkeep {
     /// Removes what lies in a table's folder and nobody can want.
     async fn sweep(&mut self, live: &Live, table: &Arc<TableDef>, held: Held) -> Result<(), Error> {
         let (store, now) = (&self.parts.store, Instant::now());
-        let orphans = table::orphans(store, &live.tenant, table).await?;
+        let mut orphans = table::orphans(store, &live.tenant, table).await?;
+        orphans.extend(orphans::unfinished(store, &live.tenant, table).await?);
         let prefix = format!("{}/{}/", live.tenant, table.name);
         let grace = self.parts.compaction.grace;
         for orphan in self.vacuum.due(&prefix, &orphans, held.store_time, now, grace) {
-            let path = object_store::path::Path::parse(&orphan.path)
-                .map_err(|error| Error::Internal(format!("{}: {error}", orphan.path)))?;
-            match store.objects().delete(&path).await {
-                Ok(()) => {
-                    tracing::info!(path = orphan.path, "removed a file that no version names");
-                    self.parts.metrics.vacuumed_files.inc();
-                }
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => {
-                    return Err(Error::store(format!("{path} could not be removed"))(error));
-                }
-            }
+            failpoint::hit("vacuum_before");
+            orphans::remove(store, &orphan).await?;
+            failpoint::hit("vacuum_after");
+            tracing::info!(path = orphan.path, "removed a file that no version names");
+            self.parts.metrics.vacuumed_files.inc();
         }
         Ok(())
     }
