@@ -132,7 +132,7 @@ impl Storage {
             disk: disk.clone(),
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
-            entered,
+            entered: entered.clone(),
         };
         let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
         appender.release();
@@ -198,6 +198,7 @@ impl Storage {
             retention: settings.retention.clone(),
             store: store.clone(),
             live: live.clone(),
+            entered,
             committers: committers.clone(),
             doomed,
             leads,

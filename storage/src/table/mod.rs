@@ -141,6 +141,26 @@ impl DeltaTable {
         self
     }
 
+    /// Whether there is such a table, and it is one of this project's.
+    pub async fn is_there(
+        store: &Store,
+        tenant: &Tenant,
+        table: Arc<TableDef>,
+    ) -> Result<bool, Error> {
+        let place = Place::of(store, tenant, table)?;
+        let mut this = DeltaTable { place, wal_id: None, deadline: DEADLINE, now: None };
+        match this.load().await {
+            Ok(()) => Ok(this.now.is_some_and(|(state, _)| {
+                state.metadata.configuration.contains_key(state::SCHEMA_PROPERTY)
+            })),
+            Err(Error::Table { message, .. }) => {
+                tracing::debug!(table = this.place.prefix, message, "is taken for another's");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The table as last seen; `None` if it did not exist.
     pub fn current(&self) -> Option<Committed> {
         self.now.as_ref().map(|(_, committed)| committed.clone())

@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | [`lease`] | which node does it |
 //! | [`retention`] | which days have outlived their limit: a pure rule |
+//! | [`tenants`] | whose tables there are on the store |
 //! | [`vacuum`] | which unnamed objects may go: a pure rule |
 //!
 //! Deliberately not here: how an entry is written (`table`), joining files (`compact`).
 
 pub mod lease;
 pub mod retention;
+pub mod tenants;
 pub mod vacuum;
 
 use std::collections::{BTreeSet, HashMap};
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use schema::{Clock, TableDef, Tenant, Version};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,17 +48,19 @@ const VACUUM_AGAIN: Duration = Duration::from_secs(60);
 /// Commits between checkpoints of a table's log: whoever opens it reads as many
 /// entries beside the checkpoint.
 const CHECKPOINT_EVERY: u64 = 100;
-const NANOS_PER_DAY: i64 = 86_400_000_000_000;
-
-/// What a running storage gives to the task.
 /// As many are enough when the last one is [`A_WHILE`] ago.
 const CHECKPOINT_FEW: u64 = 10;
 const A_WHILE: Duration = Duration::from_secs(60);
+const NANOS_PER_DAY: i64 = 86_400_000_000_000;
+
+/// What a running storage gives to the task.
 pub struct Parts {
     pub compaction: CompactionSettings,
     pub retention: RetentionSettings,
     pub store: Store,
     pub live: Arc<LiveSet>,
+    /// Told of tables that this node has no rows of.
+    pub entered: mpsc::UnboundedSender<Arc<Live>>,
     pub committers: Arc<Committers>,
     pub doomed: Arc<Doomed>,
     /// Told whether this node holds the lease.
@@ -74,11 +79,6 @@ pub struct Upkeep {
     vacuum_at: Instant,
 }
 
-impl Upkeep {
-    pub fn new(parts: Parts, lease: Lease) -> Upkeep {
-        Upkeep {
-            parts,
-            lease,
 /// The newest checkpoint of a table, and since when it is known.
 #[derive(Debug, Clone, Copy)]
 struct Checkpoint {
@@ -96,6 +96,11 @@ impl Checkpoint {
     }
 }
 
+impl Upkeep {
+    pub fn new(parts: Parts, lease: Lease) -> Upkeep {
+        Upkeep {
+            parts,
+            lease,
             vacuum: Vacuum::default(),
             checkpoints: HashMap::new(),
             vacuum_at: Instant::now(),
@@ -157,6 +162,7 @@ impl Checkpoint {
         if Instant::now() >= self.vacuum_at {
             // A store that fails is not listed again at every look.
             self.vacuum_at = Instant::now() + VACUUM_AGAIN;
+            self.enter().await?;
             for (live, _, table) in &tables {
                 if cancel.is_cancelled() {
                     return Ok(());
@@ -164,6 +170,25 @@ impl Checkpoint {
                 self.sweep(live, table, held).await?;
             }
             self.vacuum_at = Instant::now() + VACUUM_EVERY.min(self.parts.compaction.grace);
+        }
+        Ok(())
+    }
+
+    /// Takes on the tables of tenants that this node has no rows of: somebody
+    /// must do their upkeep.
+    async fn enter(&self) -> Result<(), Error> {
+        let Parts { store, live, entered, .. } = &self.parts;
+        for (tenant, table) in tenants::tables(store, live.catalog()).await? {
+            // A folder of that name may be anybody's.
+            if live.get(&tenant, table.name).is_some()
+                || !DeltaTable::is_there(store, &tenant, table.clone()).await?
+            {
+                continue;
+            }
+            let (live, new) = live.enter(&tenant, &table);
+            if new && entered.send(live).is_err() {
+                tracing::debug!("the node is stopping; a table is not entered");
+            }
         }
         Ok(())
     }
@@ -210,7 +235,9 @@ impl Checkpoint {
         let today = self.parts.clock.now_unix_nano().div_euclid(NANOS_PER_DAY);
         let today = i32::try_from(today).unwrap_or(i32::MAX);
         for (live, output, table) in tables {
-            let Some(keep) = self.parts.retention.of(live.table.name) else { continue };
+            let Some(keep) = self.parts.retention.of(&live.tenant, live.table.name) else {
+                continue;
+            };
             // Of the base alone: other tables may be dated by the local clock.
             let Some(base) = live.committed(0) else { continue };
             let days: BTreeSet<i32> = base.files.iter().map(|file| file.date).collect();

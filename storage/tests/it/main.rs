@@ -38,6 +38,7 @@ mod table_rewrite;
 mod table_verify;
 mod upkeep;
 mod wal_damage;
+mod upkeep_tenants;
 mod wal_faults;
 mod wal_fuzz;
 mod wal_log;
