@@ -1,19 +1,17 @@
 //! Checkpoints of a table's log, and entries that they stand in for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use schema::{Position, TableDef, Tenant, Version, WalId};
+use schema::{TableDef, Tenant, Version};
 use serde::Deserialize;
 
 use super::{Place, delta};
-use crate::{Error, failpoint};
-use crate::Error;
 use crate::store::Store;
+use crate::{Error, failpoint};
 
 const LOG: &str = "_delta_log";
 
@@ -64,17 +62,6 @@ pub(super) async fn hint(place: &Place) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Up to where these logs have committed to a table; nothing of a log that has
-/// not, or when there is no table.
-pub async fn watermarks(
-    store: &Store,
-    tenant: &Tenant,
-    table: &Arc<TableDef>,
-    logs: &[WalId],
-) -> Result<BTreeMap<WalId, Position>, Error> {
-    delta::watermarks(&Place::of(store, tenant, table.clone())?, logs).await
-}
-
 /// Removes entries and checkpoints that a checkpoint older than `keep` stands
 /// in for, by the store's own times alone. Says how many went. Every version
 /// from that checkpoint on can still be read, and the newest one always.
@@ -92,7 +79,6 @@ pub async fn clean_log(
     };
     let keep = chrono::TimeDelta::from_std(keep).unwrap_or(chrono::TimeDelta::MAX);
     let Some(limit) = newest.checked_sub_signed(keep) else { return Ok(0) };
-        failpoint::hit("clean_log");
     let checkpoints = listed.iter().filter(|o| o.last_modified <= limit);
     let Some(floor) = checkpoints.filter_map(checkpoint_version).max() else {
         return Ok(0);
@@ -106,6 +92,7 @@ pub async fn clean_log(
         .collect();
     needless.sort();
     for (_, path) in needless {
+        failpoint::hit("clean_log");
         match place.objects.delete(path).await {
             Ok(()) => removed += 1,
             Err(object_store::Error::NotFound { .. }) => {}

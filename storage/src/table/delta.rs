@@ -50,6 +50,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
         before: Position::ZERO,
         removed: Default::default(),
         operation_id: None,
+        watermarks: Default::default(),
     };
     state.check_readable(place)?;
     for view in loaded.log_data().iter() {
