@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", storage::store::told(&*error));
             let ours = error.is::<cli::Usage>() || error.is::<config::Invalid>();
             ExitCode::from(if ours { USAGE } else { FAILURE })
         }

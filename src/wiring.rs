@@ -302,7 +302,9 @@ async fn drain(tasks: &mut JoinSet<Ended>) {
     while let Some(ended) = tasks.join_next().await {
         match ended {
             Ok((_, Ok(()))) => {}
-            Ok((name, Err(error))) => tracing::error!("{name} ended with an error: {error:#}"),
+            Ok((name, Err(error))) => {
+                tracing::error!("{name} ended with an error: {}", storage::store::told(&*error));
+            }
             Err(error) => tracing::error!(%error, "a door's task broke off"),
         }
     }

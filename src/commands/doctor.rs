@@ -3,7 +3,7 @@
 //! leaves nothing behind but the store's folder.
 
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -14,6 +14,7 @@ use hyper::Method;
 use schema::Clock;
 use storage::disk::Disk;
 use storage::store::probe::Verdict;
+use storage::store::told;
 
 use crate::bind;
 use crate::cli::Configuration;
@@ -51,7 +52,9 @@ pub async fn run(given: &Configuration) -> Result<ExitCode> {
     for (name, dir) in [("wal.dir", &wal), ("stage.dir", &PathBuf::from(&config.stage.dir))] {
         report.say(name, folder(dir))?;
     }
-    report.say("disk", disk(&wal, config))?;
+    for Volume { name, dir, wanted, .. } in volumes(config) {
+        report.say(&name, disk(&dir, config, wanted))?;
+    }
     report.say("fsync", fsync(&wal))?;
     report.say("memory", memory(config))?;
     let running = running(config).await;
@@ -88,7 +91,7 @@ async fn store(config: &Config, report: &mut Report) -> Result<()> {
     }
     let store = match wiring::open_store(config) {
         Ok(store) => store,
-        Err(error) => return report.say("store", Failed(format!("{error:#}"))),
+        Err(error) => return report.say("store", Failed(told(&*error))),
     };
     let name = format!("{}-{}", std::process::id(), SystemClock.now_unix_nano());
     for finding in storage::store::probe(&store, &name, &SystemClock).await {
@@ -146,7 +149,41 @@ fn folder(dir: &Path) -> Found {
     }
 }
 
-fn disk(dir: &Path, config: &Config) -> Found {
+/// A volume that this node writes to.
+struct Volume {
+    name: String,
+    dir: PathBuf,
+    device: Option<u64>,
+    /// Bytes that log and stage may take of it; the others give way.
+    wanted: u64,
+}
+
+/// One for all folders, mostly.
+fn volumes(config: &Config) -> Vec<Volume> {
+    let mut volumes: Vec<Volume> = Vec::new();
+    for (key, dir, wanted) in [
+        ("wal.dir", &config.wal.dir, config.wal.max_bytes.0),
+        ("stage.dir", &config.stage.dir, config.stage.max_bytes.0),
+        ("cache.dir", &config.cache.dir, 0),
+        ("query.spill_dir", &config.query.spill_dir, 0),
+    ] {
+        let dir = PathBuf::from(dir);
+        let device = std::fs::metadata(nearest_existing(&dir)).map(|found| found.dev()).ok();
+        match volumes.iter_mut().find(|known| known.device == device) {
+            Some(known) => known.wanted = known.wanted.saturating_add(wanted),
+            None => {
+                let name = match volumes.is_empty() {
+                    true => "disk".to_owned(),
+                    false => format!("disk of {key}"),
+                };
+                volumes.push(Volume { name, dir, device, wanted });
+            }
+        }
+    }
+    volumes
+}
+
+fn disk(dir: &Path, config: &Config, wanted: u64) -> Found {
     let disk = Disk::new(nearest_existing(dir), config.disk.reserve.0);
     let space = match disk.space() {
         Ok(space) => space,
@@ -159,10 +196,9 @@ fn disk(dir: &Path, config: &Config) -> Found {
     }
     let reserve = (space.total as f64 * config.disk.reserve.0) as u64;
     let room = space.free.saturating_sub(reserve);
-    let wanted = config.wal.max_bytes.0.saturating_add(config.stage.max_bytes.0);
     if room < wanted {
         return Odd(format!(
-            "{free}, {} above disk.reserve: less than wal.max_bytes and stage.max_bytes ask for ({}); lower them or give it a larger volume",
+            "{free}, {} above disk.reserve: less than wal.max_bytes and stage.max_bytes may ask of it ({}); lower them or give it a larger volume",
             gib(room),
             gib(wanted)
         ));

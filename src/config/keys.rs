@@ -324,7 +324,7 @@ impl Default for Compaction {
 }
 
 /// How long rows are kept, by the day of their event, at least 1d; without a
-/// limit for ever.
+/// limit for ever. The index of traces follows the spans.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
@@ -334,6 +334,27 @@ pub struct Retention {
     pub logs: Option<Period>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Period>,
+    /// What the view usage adds up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_parts: Option<Period>,
+    /// Limits of single tenants, by name; a table that is not said there has the
+    /// limit of all.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, TenantRetention>,
+}
+
+/// How long one tenant's rows are kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantRetention {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spans: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage_parts: Option<Period>,
 }
 
 /// A section that is reserved: its keys are known to be coming, and setting

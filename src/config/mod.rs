@@ -183,14 +183,24 @@ fn typed(layers: &mut Layers) -> Result<Config, Invalid> {
     serde_json::from_value(whole).map_err(|error| Invalid::one(error.to_string()))
 }
 
-/// Dotted keys as nested objects. What follows an open section stays one key.
+/// The sections of a dotted key. An option of the store and a tenant's name may
+/// have dots of their own.
+fn parts(key: &str) -> Vec<&str> {
+    if let Some(option) = key.strip_prefix("store.options.") {
+        return vec!["store", "options", option];
+    }
+    let tenant = key.strip_prefix("retention.tenants.").and_then(|rest| rest.rsplit_once('.'));
+    match tenant {
+        Some((tenant, table)) => vec!["retention", "tenants", tenant, table],
+        None => key.split('.').collect(),
+    }
+}
+
+/// Dotted keys as nested objects.
 fn nested<'a>(values: impl IntoIterator<Item = (&'a String, &'a Value)>) -> Value {
     let mut root = Map::new();
     for (key, value) in values {
-        let parts: Vec<&str> = match key.strip_prefix("store.options.") {
-            Some(option) => vec!["store", "options", option],
-            None => key.split('.').collect(),
-        };
+        let parts = parts(key);
         if let Some((leaf, sections)) = parts.split_last() {
             put(&mut root, sections, leaf, value);
         }

@@ -9,7 +9,7 @@ use storage::{
     StageSettings, Sync, WalSettings,
 };
 
-use super::keys::{self, Config, PromoteScope, PromoteType, Retention, WalSync};
+use super::keys::{self, Config, PromoteScope, PromoteType, Retention, TenantRetention, WalSync};
 use super::units::Period;
 use crate::bind::Addresses;
 use crate::shutdown;
@@ -76,17 +76,31 @@ impl Config {
                 log_retention: self.compaction.log_retention.0,
             },
             retention: self.retention(),
+            spill_dir: PathBuf::from(&self.query.spill_dir),
             disk_reserve: self.disk.reserve.0,
         }
     }
 
     fn retention(&self) -> RetentionSettings {
-        let Retention { spans, logs, metrics } = &self.retention;
-        let limits = [("spans", spans), ("logs", logs), ("metrics", metrics)];
-        let said = |(table, keep): (&str, &Option<Period>)| {
-            keep.as_ref().map(|keep| (table.to_owned(), keep.0))
+        let said = |limits: [(&str, &Option<Period>); 4]| {
+            let of =
+                |(table, keep): (&str, &Option<Period>)| Some((table.to_owned(), keep.as_ref()?.0));
+            limits.into_iter().filter_map(of).collect()
         };
-        RetentionSettings(limits.into_iter().filter_map(said).collect())
+        let Retention { spans, logs, metrics, usage_parts, tenants } = &self.retention;
+        let tables =
+            [("spans", spans), ("logs", logs), ("metrics", metrics), ("usage_parts", usage_parts)];
+        let own = |(tenant, own): (&String, &TenantRetention)| {
+            let TenantRetention { spans, logs, metrics, usage_parts } = own;
+            let tables = [
+                ("spans", spans),
+                ("logs", logs),
+                ("metrics", metrics),
+                ("usage_parts", usage_parts),
+            ];
+            (tenant.clone(), said(tables))
+        };
+        RetentionSettings { tables: said(tables), tenants: tenants.iter().map(own).collect() }
     }
 
     /// Bytes of telemetry that may be in memory on the way in (B1).

@@ -199,8 +199,40 @@ fn what_is_not_built_is_said() {
     assert!(Given::new().set("retention.logs=3h").error().contains("at least 1d"));
     let loaded = Given::new().set("retention.spans=30d").set("self_telemetry.x=1").load().unwrap();
     assert_eq!(loaded.warnings.len(), 1);
-    let kept = loaded.config.storage().retention.of("spans");
-    assert_eq!(kept, Some(std::time::Duration::from_secs(30 * 86_400)));
+    let kept = loaded.config.storage().retention.of(&schema::Tenant::default(), "spans");
+    assert_eq!(kept, Some(days(30)));
+}
+
+fn days(n: u64) -> std::time::Duration {
+    std::time::Duration::from_secs(n * 86_400)
+}
+
+/// Scenario: limits for all and for single tenants, one with a dot in its name;
+/// then limits that cannot be.
+/// Guarantees: a tenant's own limit goes before that of all; what cannot be is
+/// told by its key.
+#[test]
+fn a_tenant_has_limits_of_its_own() {
+    let given = Given::new().file(
+        "a.yaml",
+        "retention:\n  spans: 30d\n  usage_parts: 400d\n  tenants:\n    acme.eu: { spans: 7d }\n",
+    );
+    let retention =
+        given.set("retention.tenants.b.logs=2d").load().unwrap().config.storage().retention;
+    let of = |tenant: &str, table| retention.of(&schema::Tenant::new(tenant).unwrap(), table);
+    assert_eq!(of("acme.eu", "spans"), Some(days(7)));
+    assert_eq!(of("acme.eu", "usage_parts"), Some(days(400)));
+    assert_eq!((of("b", "spans"), of("b", "logs")), (Some(days(30)), Some(days(2))));
+    assert_eq!(of("default", "logs"), None);
+    for (set, said) in [
+        ("retention.tenants.a.logs=3h", "retention.tenants.a.logs is below a day"),
+        ("retention.tenants._a.logs=3d", "not a tenant name"),
+        ("retention.tenants.a.trace_parts=3d", "trace_parts"),
+        ("retention.tenants.a.logs=3", "has no unit"),
+    ] {
+        let message = Given::new().set(set).error();
+        assert!(message.contains(said), "{set}: {message}");
+    }
 }
 
 /// Scenario: stores and options that fit each other and that do not.

@@ -29,7 +29,6 @@ use crate::pace::{Pace, Pause, spread};
 use crate::progress::Progress;
 use crate::stage::{Stage, Staged, upload};
 use crate::store::Store;
-use crate::store::outcome::without_document;
 use crate::table::{Committed, DeltaTable, Why};
 use crate::{DataFile, Error, Place};
 
@@ -267,7 +266,7 @@ impl Committers {
                     None
                 }
                 Err(error) => {
-                    let reason = describe(&error);
+                    let reason = error.told();
                     self.shared.metrics.commit_failures.get_or_create(&label).inc();
                     if !pause.failing() {
                         tracing::warn!(
@@ -312,7 +311,8 @@ impl Committers {
             let s = &self.shared;
             let opened =
                 DeltaTable::open(&s.store, &live.tenant, bell.table.clone(), Some(s.wal_id));
-            let opened = answered(opened).await?;
+            let mut opened = answered(opened).await?;
+            answered(self.recall(live, bell, &mut opened)).await?;
             match opened.current() {
                 Some(committed) => self.publish(live, bell, committed)?,
                 None => live.absent(output),
@@ -363,6 +363,17 @@ impl Committers {
         tracing::debug!(table = bell.table.name, %version, watermark = %last, "committed");
         let all = waiting == pending.len();
         Ok(if all { Attempt::Whole } else { Attempt::Part(started.elapsed()) })
+    }
+
+    /// What was committed and not booked before a restart may have been joined or
+    /// dropped since by the holder of the lease: it is no other copy's commit.
+    async fn recall(&self, live: &Live, bell: &Bell, table: &mut DeltaTable) -> Result<(), Error> {
+        let Some(committed) = table.current() else { return Ok(()) };
+        let name = bell.table.name;
+        let mut held = live.uncommitted(bell.output);
+        held.retain(|range| range.last <= committed.watermark && !range.is_in(name, &committed));
+        let files: Vec<&DataFile> = held.iter().flat_map(|range| range.files(name)).collect();
+        if files.is_empty() { Ok(()) } else { table.recall(&files).await }
     }
 
     /// Puts the files of ranges on the store, a few at a time. After a failure
@@ -477,13 +488,4 @@ fn files(pending: &[Arc<Staged>], table: &TableDef) -> Vec<DataFile> {
 async fn answered<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     let silence = || Error::Busy(format!("the store gave no answer within {PATIENCE:?}"));
     tokio::time::timeout(PATIENCE, work).await.map_err(|_| silence())?
-}
-
-/// For the log and for answers: whatever a store wrote into its error, keys and
-/// signatures among it, stays out (S29).
-fn describe(error: &Error) -> String {
-    without_document(match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    })
 }

@@ -2,7 +2,7 @@
 
 use schema::{ErrorKind, Refusal};
 
-use crate::store::{Outcome, outcome};
+use crate::store::{Outcome, outcome, told};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -55,6 +55,12 @@ impl Error {
         }
     }
 
+    /// What failed and why, for logs, reports and answers; of what a store wrote
+    /// into its error only code and message (S29).
+    pub fn told(&self) -> String {
+        told(self)
+    }
+
     /// For `map_err` on file operations.
     pub(crate) fn disk(context: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
         let context = context.into();
@@ -82,10 +88,6 @@ pub fn refused(error: &Error) -> bool {
 /// A failed append tells the sender to come back: what failed is this node.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Refusal {
-        let message = match std::error::Error::source(&error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
-        };
-        Refusal::unavailable(message)
+        Refusal::unavailable(error.told())
     }
 }

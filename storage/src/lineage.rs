@@ -149,6 +149,14 @@ impl Lineage {
         self.state.lock().book.parted.as_ref().map(|parted| Position(parted.at))
     }
 
+    /// Up to here rows are the same in every copy of this log that there can be.
+    pub fn common(&self) -> Position {
+        let state = self.state.lock();
+        let parted = state.book.parted.as_ref().map(|parted| parted.at);
+        let common = parted.or(state.book.starts.first().copied());
+        common.map_or(self.start, Position)
+    }
+
     /// A table's watermark is not this log's own. True if the next start can
     /// renew the log by itself.
     pub fn parted(&self, tenant: &Tenant, table: &'static str) -> Result<bool, Error> {

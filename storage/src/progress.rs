@@ -7,9 +7,9 @@
 //! never ahead of it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -19,10 +19,13 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::live::Counts;
 use crate::live::buffer::add_counts;
+use crate::store::tree::Tree;
+
+const NAME: &str = "progress.json";
 
 #[derive(Debug)]
 pub struct Progress {
-    path: PathBuf,
+    tree: Arc<Tree>,
     book: Mutex<Book>,
     /// The file lacks what the book has: the disk failed.
     unsaved: AtomicBool,
@@ -54,7 +57,9 @@ pub enum Found {
 
 impl Progress {
     pub fn open(dir: &Path, wal_id: WalId) -> Result<(Progress, Found), Error> {
-        let path = dir.join("progress.json");
+        let tree = Tree::open(dir)
+            .map_err(Error::disk(format!("{} could not be opened", dir.display())))?;
+        let path = tree.root().join(NAME);
         let fresh = || Book { wal_id: wal_id.to_string(), tables: BTreeMap::new() };
         let (book, found) = match fs::read(&path) {
             Ok(bytes) => match serde_json::from_slice::<Book>(&bytes) {
@@ -80,7 +85,7 @@ impl Progress {
             }
         };
         let unsaved = AtomicBool::new(false);
-        Ok((Progress { path, book: Mutex::new(book), unsaved }, found))
+        Ok((Progress { tree, book: Mutex::new(book), unsaved }, found))
     }
 
     /// The last watermark seen committed.
@@ -136,22 +141,14 @@ impl Progress {
     }
 
     fn write(&self, book: &Book) -> Result<(), Error> {
-        save(&self.path, book)?;
+        let path = self.tree.root().join(NAME);
+        let json = serde_json::to_vec_pretty(book).map_err(|e| Error::Internal(e.to_string()))?;
+        self.tree
+            .replace(&path, &json)
+            .map_err(Error::disk(format!("{} could not be written", path.display())))?;
         self.unsaved.store(false, Ordering::Relaxed);
         Ok(())
     }
-}
-
-fn save(path: &Path, book: &Book) -> Result<(), Error> {
-    let failed = || Error::disk(format!("{} could not be written", path.display()));
-    let bytes = serde_json::to_vec_pretty(book).map_err(|e| Error::Internal(e.to_string()))?;
-    let temp = path.with_extension("json.tmp");
-    let mut file = File::create(&temp).map_err(failed())?;
-    file.write_all(&bytes).map_err(failed())?;
-    file.sync_all().map_err(failed())?;
-    fs::rename(&temp, path).map_err(failed())?;
-    let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed())
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl Source for Reader {
             version: committed.map(|committed| committed.version),
             incomplete: None,
             committed: committed.map_or_else(Default::default, |committed| committed.files.clone()),
+            watermarks: committed.map_or_else(Default::default, |c| c.watermarks.clone()),
             staged: Default::default(),
             hot: Default::default(),
             table,

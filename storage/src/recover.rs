@@ -5,20 +5,21 @@
 //! committed and what is staged. Rows are staged on the way as soon as they
 //! fill a seal, so a log of any length needs no more memory than usual.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schema::{Budget, Catalog, Meter, Position, Tenant, WalId};
+use schema::{Budget, Catalog, Door, Meter, Position, Tenant, WalId};
 use tokio::runtime::Handle;
 
 use crate::books::Books;
 use crate::lineage::Lineage;
-use crate::live::{Live, LiveSet};
+use crate::live::{Counts, Live, LiveSet};
 use crate::metrics::Metrics;
 use crate::progress::{Found, Progress};
 use crate::stage::{Stage, Staged};
 use crate::store::Store;
 use crate::table::DeltaTable;
-use crate::wal::{Files, Log, Loss, Opened, Replayed};
+use crate::wal::{AcceptedRows, Files, Log, Loss, Opened, Replayed};
 use crate::{Error, Settings, failpoint, renew};
 
 /// All that recovery has brought back.
@@ -53,7 +54,9 @@ pub fn run(
     let stage = Arc::new(stage.with_meter(meter));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
     if found == Found::Unreadable {
-        Handle::current().block_on(relearn(&progress, store, &catalog, wal_id))?;
+        let common = lineage.common();
+        let asked = relearn(&progress, common, &accepted, store, &catalog, wal_id);
+        Handle::current().block_on(asked)?;
     }
     if torn_bytes > 0 {
         metrics.wal_torn_bytes.inc_by(torn_bytes);
@@ -165,24 +168,41 @@ fn stage_now(table: &Live, stage: &Stage) {
     }
 }
 
-/// Asks every table of the default tenant for this log's watermark.
+/// Every table that a log has ever had rows for, and those of the default tenant.
+pub fn written(accepted: &[AcceptedRows], catalog: &Catalog) -> BTreeSet<(Tenant, String)> {
+    let own = accepted.iter().map(|(tenant, table, ..)| (tenant.clone(), table.clone()));
+    let all = catalog.appended().map(|table| (Tenant::default(), table.name.to_owned()));
+    own.chain(all).collect()
+}
+
+/// Asks every table of this log for its watermark. It is believed up to where rows
+/// are common to all copies of the log: above, another copy may have committed
+/// (F42). What this one has committed there is told by ranges that it still holds,
+/// or left to a human.
 async fn relearn(
     progress: &Progress,
+    common: Position,
+    accepted: &[AcceptedRows],
     store: &Store,
     catalog: &Catalog,
     wal_id: WalId,
 ) -> Result<(), Error> {
-    let tenant = Tenant::default();
-    for table in catalog.appended() {
-        let delta = DeltaTable::open(store, &tenant, table.clone(), Some(wal_id)).await?;
-        if let Some(committed) = delta.current() {
-            let own =
-                committed.files.iter().filter(|f| f.origin.is_some_and(|o| o.wal_id == wal_id));
-            let rows: u64 = own.map(|file| file.rows).sum();
-            tracing::warn!(table = table.name, watermark = %committed.watermark, rows, "progress relearned from the table; the door of these rows is not known");
-            let counts = [(schema::Door::Internal, rows)];
-            progress.record(&tenant, table.name, committed.watermark, &counts)?;
+    for (tenant, name) in written(accepted, catalog) {
+        let Some(table) = catalog.get(&name) else { continue };
+        let found = DeltaTable::look(store, &tenant, table.clone(), wal_id).await?;
+        let Some(committed) = found else { continue };
+        let believed = committed.watermark.min(common);
+        let origins = committed.files.iter().filter_map(|file| Some((file.origin?, file.rows)));
+        let own = origins.filter(|(o, _)| o.wal_id == wal_id && o.last <= believed);
+        let rows: u64 = own.map(|(_, rows)| rows).sum();
+        tracing::warn!(%tenant, table = table.name, watermark = %committed.watermark, %believed, rows, "progress relearned from the table");
+        let of = accepted.iter().filter(|(of, in_table, ..)| *of == tenant && *in_table == name);
+        let mut counts: Counts = of.map(|(.., door, rows)| (*door, *rows)).collect();
+        if counts.iter().map(|(_, rows)| rows).sum::<u64>() != rows {
+            // By which doors a part of them came is not known any more.
+            counts = vec![(Door::Internal, rows)];
         }
+        progress.record(&tenant, table.name, believed, &counts)?;
     }
     Ok(())
 }

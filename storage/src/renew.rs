@@ -11,7 +11,6 @@
 //! Each arrow is durable before the next. A start that finds the log renewed
 //! and the lineage not goes on from the stage; one that finds neither begins again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use tokio::runtime::Handle;
 
 use crate::lineage::{Book, Floors, Parted, Renewal};
 use crate::progress::Progress;
+use crate::recover::written;
 use crate::stage::{Stage, Staged, rebrand, rest};
 use crate::store::Store;
 use crate::store::local::DurableLocal;
@@ -60,7 +60,10 @@ pub fn settle(
     let tables = match asked {
         Ok(tables) => tables,
         Err(error) => {
-            tracing::warn!(%error, "the store cannot be asked what another copy of this log committed; it is asked again later");
+            tracing::warn!(
+                error = error.told(),
+                "the store cannot be asked what another copy of this log committed; it is asked again later"
+            );
             return Ok(opened);
         }
     };
@@ -145,10 +148,8 @@ async fn tables(
     store: &Store,
     catalog: &Catalog,
 ) -> Result<Vec<(Tenant, Arc<TableDef>, Option<Committed>)>, Error> {
-    let own = opened.accepted.iter().map(|(tenant, table, ..)| (tenant.clone(), table.clone()));
-    let all = catalog.appended().map(|table| (Tenant::default(), table.name.to_owned()));
     let mut asked = Vec::new();
-    for (tenant, name) in own.chain(all).collect::<BTreeSet<_>>() {
+    for (tenant, name) in written(&opened.accepted, catalog) {
         let Some(table) = catalog.get(&name) else { continue };
         let derived = table.derived.as_ref().map(|derived| derived.table.clone());
         asked.extend(std::iter::once(table.clone()).chain(derived).map(|t| (tenant.clone(), t)));

@@ -98,7 +98,7 @@ impl Sealer {
                     rest_until = match self.stage_sealed().await {
                         Ok(()) => None,
                         Err(error) => {
-                            tracing::warn!(%error, "sealed rows could not be staged; they stay in the log and are tried again");
+                            tracing::warn!(error = error.told(), "sealed rows could not be staged; they stay in the log and are tried again");
                             Some(Instant::now() + REST)
                         }
                     };

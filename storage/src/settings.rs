@@ -1,10 +1,15 @@
 //! The numbers storage is run with. Components (stores, clocks, budgets) come
 //! through constructors instead.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schema::Tenant;
+
 use crate::Error;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// When an append is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +80,35 @@ pub struct CompactionSettings {
 /// How long the rows of a table are kept, by the day of their event. A table
 /// that is not named keeps them for ever; what is derived follows its base.
 #[derive(Debug, Clone, Default)]
-pub struct RetentionSettings(pub std::collections::BTreeMap<String, Duration>);
+pub struct RetentionSettings {
+    /// Of every tenant that does not say otherwise, by table.
+    pub tables: BTreeMap<String, Duration>,
+    /// Of one tenant, by its name, then by table.
+    pub tenants: BTreeMap<String, BTreeMap<String, Duration>>,
+}
 
 impl RetentionSettings {
-    pub fn of(&self, table: &str) -> Option<Duration> {
-        self.0.get(table).copied()
+    pub fn of(&self, tenant: &Tenant, table: &str) -> Option<Duration> {
+        let own = self.tenants.get(tenant.as_str()).and_then(|tables| tables.get(table));
+        own.or_else(|| self.tables.get(table)).copied()
+    }
+
+    fn validate(&self) -> Result<(), Error> {
+        let own = self.tenants.iter().flat_map(|(tenant, tables)| {
+            tables.iter().map(move |(table, keep)| (format!("tenants.{tenant}.{table}"), keep))
+        });
+        let mut all = self.tables.iter().map(|(table, keep)| (table.clone(), keep)).chain(own);
+        if let Some((key, _)) = all.find(|(_, keep)| **keep < DAY) {
+            return Err(Error::Settings(format!(
+                "retention.{key} is below a day; whole days are dropped, so use at least 1d"
+            )));
+        }
+        for tenant in self.tenants.keys() {
+            if let Err(error) = Tenant::new(tenant) {
+                return Err(Error::Settings(format!("retention.tenants.{tenant}: {error}")));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +121,9 @@ pub struct Settings {
     pub flush: FlushSettings,
     pub compaction: CompactionSettings,
     pub retention: RetentionSettings,
-    /// Share of the data volume that is kept free, 0.0 to 1.0; below it
+    /// Where statements spill: watched here, written to by the engine.
+    pub spill_dir: PathBuf,
+    /// Share of each data volume that is kept free, 0.0 to 1.0; below it
     /// appends are refused.
     pub disk_reserve: f64,
 }
@@ -119,6 +150,7 @@ impl Settings {
                 log_retention: Duration::from_secs(7 * 86_400),
             },
             retention: RetentionSettings::default(),
+            spill_dir: dir.join("spill"),
             disk_reserve: 0.05,
         }
     }
@@ -139,12 +171,7 @@ impl Settings {
         if self.compaction.target_bytes < 1 << 20 {
             return no("compaction.target_bytes is below 1 MiB; use at least 1MiB");
         }
-        if let Some((table, _)) = self.retention.0.iter().find(|(_, keep)| keep.as_secs() < 86_400)
-        {
-            return Err(Error::Settings(format!(
-                "retention.{table} is below a day; whole days are dropped, so use at least 1d"
-            )));
-        }
+        self.retention.validate()?;
         if !(0.0..1.0).contains(&self.disk_reserve) {
             return no("disk.reserve must be at least 0% and below 100%");
         }

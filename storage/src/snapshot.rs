@@ -6,6 +6,7 @@ use arrow::array::RecordBatch;
 use schema::{Reservation, TableDef, Tenant, Version};
 
 use crate::DataFile;
+use crate::table::Watermarks;
 
 /// Rows in memory with the reservation that pays for them. As long as a
 /// snapshot holds it, the bytes count against the ingest budget (B1).
@@ -39,6 +40,9 @@ pub struct Snapshot {
     /// not answer yet, say); `None` when it is complete.
     pub incomplete: Option<String>,
     pub committed: Arc<[Arc<DataFile>]>,
+    /// Of an index: up to where it tells of the rows of each log, as far as that
+    /// is known.
+    pub watermarks: Arc<Watermarks>,
     pub staged: Arc<[Arc<DataFile>]>,
     pub hot: Arc<[Arc<HotRows>]>,
 }

@@ -97,7 +97,7 @@ impl Storage {
         let Components { settings, catalog, store, budget, clock, meter } = components;
         settings.validate()?;
         let metrics = Metrics::new(registry);
-        let disk = Arc::new(Disk::new(&settings.wal.dir, settings.disk_reserve));
+        let disk = Arc::new(Disk::of(&settings, store.local_root()));
         let (Recovered { log, wal_id, stage, progress, lineage, live, books }, cache) = {
             let (settings, catalog, store, budget, metrics) =
                 (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
@@ -132,7 +132,7 @@ impl Storage {
             disk: disk.clone(),
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
-            entered,
+            entered: entered.clone(),
         };
         let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
         appender.release();
@@ -198,6 +198,7 @@ impl Storage {
             retention: settings.retention.clone(),
             store: store.clone(),
             live: live.clone(),
+            entered,
             committers: committers.clone(),
             doomed,
             leads,
@@ -343,14 +344,14 @@ impl Storage {
         let end = tokio::time::Instant::now() + deadline;
         match tokio::time::timeout_at(end, self.sealing.all()).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => late.push(format!("staging: {error}")),
+            Ok(Err(error)) => late.push(format!("staging: {}", error.told())),
             Err(_) => late.push("staging: out of time; the rows stay in the log".into()),
         }
         for live in self.live.all() {
             let name = live.table.name;
             match tokio::time::timeout_at(end, self.committers.flush(&live)).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => late.push(format!("commit of {name}: {error}")),
+                Ok(Err(error)) => late.push(format!("commit of {name}: {}", error.told())),
                 Err(_) => late.push(format!("commit of {name}: out of time; the rows stay staged")),
             }
         }

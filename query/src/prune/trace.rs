@@ -2,9 +2,10 @@
 //! whose time range meets those traces'.
 //!
 //! The index (`trace_parts`) is a hint. A span file is left out only if the
-//! index certainly has the parts that were derived from it: same log, and both
-//! ends of the file's stretch of it inside stretches that the index has. All
-//! others are kept, to be probed by bloom filter.
+//! index certainly has the parts that were derived from it: its log is committed
+//! to the index as far, or both ends of the file's stretch of it lie inside
+//! stretches that files of the index have. All others are kept, to be probed by
+//! bloom filter.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, Operator, lit};
 use datafusion::physical_plan::collect;
 use schema::tables::{spans, trace_parts};
 use schema::{Position, WalId};
+use storage::table::Watermarks;
 use storage::{DataFile, Snapshot, StatValue};
 
 use crate::catalog::pins::Pins;
@@ -127,8 +129,13 @@ fn time_range(file: &DataFile) -> Option<Range> {
     }
 }
 
-/// The stretches of logs that the index was derived from.
-struct Covered(HashMap<WalId, Vec<(Position, Position)>>);
+/// What of each log the index was derived from.
+struct Covered {
+    /// All up to here: files that were joined over logs do not say it.
+    watermarks: Arc<Watermarks>,
+    /// What single files say, also those that are not committed yet.
+    stretches: HashMap<WalId, Vec<(Position, Position)>>,
+}
 
 impl Covered {
     fn by(index: &Snapshot) -> Covered {
@@ -147,7 +154,7 @@ impl Covered {
                 *last = furthest;
             }
         }
-        Covered(stretches)
+        Covered { watermarks: index.watermarks.clone(), stretches }
     }
 
     fn holds(&self, file: &DataFile) -> bool {
@@ -156,7 +163,10 @@ impl Covered {
         if origin.is_mixed() {
             return true;
         }
-        let Some(stretches) = self.0.get(&origin.wal_id) else { return false };
+        if self.watermarks.get(&origin.wal_id).is_some_and(|mark| origin.last <= *mark) {
+            return true;
+        }
+        let Some(stretches) = self.stretches.get(&origin.wal_id) else { return false };
         let within = |position: Position| {
             let after = stretches.partition_point(|(first, _)| *first <= position);
             after > 0 && position <= stretches[after - 1].1

@@ -8,6 +8,7 @@
 //! | [`union`] | S1, S2: each row once, one moment per statement |
 //! | [`pruning`] | files left unopened by statistics, dates and limits |
 //! | [`traces`] | the index of traces: prunes, and never loses a row |
+//! | [`traces_joined`] | the same on a real store, joined over many logs |
 //! | [`alike`] | promoted or not, pruned or not: the same answer |
 //! | [`attributes`] | plans behind `attributes['k']` |
 //! | [`sandbox`] | S19 to S23: what is refused |
@@ -29,4 +30,5 @@ mod slt;
 mod source;
 mod system;
 mod traces;
+mod traces_joined;
 mod union;

@@ -12,6 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use schema::{Catalog, Position, TableDef, Tenant, Version, WalId};
 use serde_json::{Map, Value, json};
+use storage::table::Watermarks;
 use storage::{DataFile, HotRows, LedgerRow, Origin, Place, SegmentInfo, Snapshot, Source, encode};
 
 /// 2026-11-23T10:00:00Z in seconds.
@@ -24,6 +25,7 @@ struct Shelf {
     committed: Vec<Arc<DataFile>>,
     staged: Vec<Arc<DataFile>>,
     hot: Vec<Arc<HotRows>>,
+    watermarks: Watermarks,
 }
 
 pub struct TestSource {
@@ -150,6 +152,17 @@ impl TestSource {
         shelf.committed.extend(files);
     }
 
+    /// Joins the committed files of an index as far as their names go: whose rows
+    /// they tell of is known by its watermarks alone, up to `last`.
+    pub fn joined(&self, table: &'static str, last: u64) {
+        let mut shelves = self.shelves.lock();
+        let shelf = shelves.get_mut(table).unwrap();
+        for file in &mut shelf.committed {
+            Arc::make_mut(file).origin = Some(Origin::mixed(WalId(9)));
+        }
+        shelf.watermarks.insert(WalId(7), Position(last));
+    }
+
     pub fn incomplete(&self, table: &'static str, why: &str) {
         self.shelves.lock().entry(table).or_default().incomplete = Some(why.into());
     }
@@ -181,6 +194,7 @@ impl Source for TestSource {
             version: shelf.version,
             incomplete: shelf.incomplete.clone(),
             committed: shelf.committed.clone().into(),
+            watermarks: Arc::new(shelf.watermarks.clone()),
             staged: shelf.staged.clone().into(),
             hot: shelf.hot.clone().into(),
         })

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use schema::{Position, WalId};
 use serde_json::{Value, json};
+use storage::Origin;
 
 use super::ask::asker;
 use super::source::{TestSource, origin, span};
@@ -100,6 +102,31 @@ async fn a_file_is_covered_by_both_its_ends() {
     let merged = [of(0, 1, json!({})), of(5, 99, json!({"span_id": "merged"}))];
     source.commit("spans", origin(71, 200), &merged).await;
     assert_eq!(asker(&source).rows(FIND).await, ["merged", "t2", "t3"]);
+}
+
+/// Scenario: the files of the index, then those of the spans, were joined over
+/// logs; then flushes come that the index does not tell of, and it lags behind.
+/// Guarantees: what the index's watermarks cover is pruned by its times as before,
+/// and of what they do not cover no row is lost.
+#[tokio::test]
+async fn files_joined_over_logs_are_pruned_by_watermarks() {
+    let source = eight_flushes().await;
+    source.joined("trace_parts", 75);
+    let (rows, summary) = asker(&source).ask(FIND).await;
+    assert_eq!(rows, ["t2", "t3"]);
+    assert!(summary.files_pruned >= 6, "{summary:?}");
+    // A file of many logs has all of its rows in the index.
+    source.joined("spans", 75);
+    let (rows, summary) = asker(&source).ask(FIND).await;
+    assert_eq!(rows, ["t2", "t3"]);
+    assert!(summary.files_pruned >= 6, "{summary:?}");
+
+    source.commit("spans", origin(76, 80), &[of(900, 99, json!({"span_id": "late"}))]).await;
+    let other = Some(Origin { wal_id: WalId(8), first: Position(1), last: Position(2) });
+    source.commit("spans", other, &[of(960, 99, json!({"span_id": "other"}))]).await;
+    source.stage("spans", origin(81, 85), &[of(970, 99, json!({"span_id": "staged"}))]).await;
+    let all = ["t2", "t3", "late", "other", "staged"];
+    assert_eq!(asker(&source).rows(FIND).await, all);
 }
 
 /// Scenario: a trace in two parts, the root in the later one.

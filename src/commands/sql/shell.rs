@@ -15,6 +15,7 @@ use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
+use storage::store::told;
 
 use super::output;
 use super::split;
@@ -86,7 +87,7 @@ pub async fn run(target: Target, mut format: Format) -> Result<ExitCode> {
     let names = match target.tables().await {
         Ok(tables) => names(&tables),
         Err(error) => {
-            eprintln!("warning: {error:#}");
+            eprintln!("warning: {}", told(&*error));
             BTreeSet::new()
         }
     };
@@ -127,7 +128,7 @@ pub async fn run(target: Target, mut format: Format) -> Result<ExitCode> {
             match obey(command, &target, &mut format, &mut timing).await {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(error) => eprintln!("error: {error:#}"),
+                Err(error) => eprintln!("error: {}", told(&*error)),
             }
             continue;
         }
@@ -139,7 +140,7 @@ pub async fn run(target: Target, mut format: Format) -> Result<ExitCode> {
                 Ok(Asked::Cancelled) => eprintln!("cancelled"),
                 Ok(Asked::Unread) => return Ok(ExitCode::SUCCESS),
                 Err(error) => {
-                    eprintln!("error: {error:#}");
+                    eprintln!("error: {}", told(&*error));
                     break;
                 }
             }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::DataFile;
+use crate::store::told;
 
 /// When a removal that failed is tried again.
 const REST: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ impl Doomed {
             match objects.delete(&path).await {
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
-                    tracing::debug!(%path, %error, "a replaced file could not be removed; trying again");
+                    tracing::debug!(%path, error = told(&error), "a replaced file could not be removed; trying again");
                     self.add(vec![file], Instant::now() + REST);
                 }
             }

@@ -202,7 +202,11 @@ impl Joiner {
                 Err(error) => Err(error),
             };
             if let Err(error) = removed {
-                tracing::warn!(path = file.path, %error, "a file that nothing names stays behind; the vacuum removes it");
+                tracing::warn!(
+                    path = file.path,
+                    error = error.told(),
+                    "a file that nothing names stays behind; the vacuum removes it"
+                );
             }
         }
     }

@@ -30,7 +30,7 @@ pub mod merge;
 pub mod plan;
 pub mod upload;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,7 +47,7 @@ use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
 use crate::stage::Stage;
 use crate::store::Store;
-use crate::table::{self, Why};
+use crate::table::Why;
 use crate::{CompactionSettings, DataFile, Error, Origin};
 use doomed::Doomed;
 use join::Joiner;
@@ -190,7 +190,11 @@ impl Compactor {
                         Ok(joined) => done |= joined,
                         Err(error) => {
                             let name = table.name;
-                            tracing::warn!(table = name, error = %described(&error), "files could not be joined; they stay as they are, and it is tried again");
+                            tracing::warn!(
+                                table = name,
+                                error = error.told(),
+                                "files could not be joined; they stay as they are, and it is tried again"
+                            );
                             self.seen(&live, &table, |seen| {
                                 seen.rest_until = Some(Instant::now() + REST);
                             });
@@ -222,7 +226,7 @@ impl Compactor {
         let own = self.plan(live, output, table, Whose::Own(self.wal_id), today - 1);
         let job = match own {
             Some(job) => Some(job),
-            None => self.shared(live, output, table, today).await?,
+            None => self.shared(live, output, table, today),
         };
         match job {
             Some(job) => {
@@ -250,28 +254,22 @@ impl Compactor {
     }
 
     /// What the holder of the lease joins over all logs: what their nodes have
-    /// left of days long over. An index is joined by its own node alone: its
-    /// files say whose rows they tell of.
-    async fn shared(
-        &self,
-        live: &Live,
-        output: usize,
-        table: &TableDef,
-        today: i32,
-    ) -> Result<Option<Job>, Error> {
-        if output > 0 || !self.leads.load(Ordering::Relaxed) {
-            return Ok(None);
+    /// left of days long over. Of a table that has an index only files that the
+    /// index tells of: a joined file does not say whose rows it has. The index
+    /// itself need not: its table's watermarks say whose rows it tells of.
+    fn shared(&self, live: &Live, output: usize, table: &TableDef, today: i32) -> Option<Job> {
+        if !self.leads.load(Ordering::Relaxed) {
+            return None;
         }
-        let job = self.plan(live, output, table, Whose::Anyones, today - LEFT_ALONE);
-        let (Some(job), Some(derived)) = (&job, &table.derived) else { return Ok(job) };
-        let origins = job.files().filter_map(|file| file.origin);
-        let origins: Vec<_> = origins.filter(|origin| !origin.is_mixed()).collect();
-        let logs: BTreeSet<WalId> = origins.iter().map(|origin| origin.wal_id).collect();
-        let logs: Vec<WalId> = logs.into_iter().collect();
-        let index = &derived.table;
-        let known = table::watermarks(&self.store, &live.tenant, index, &logs).await?;
-        let told = |o: &Origin| known.get(&o.wal_id).is_some_and(|mark| *mark >= o.last);
-        Ok(origins.iter().all(told).then(|| job.clone()))
+        let job = self.plan(live, output, table, Whose::Anyones, today - LEFT_ALONE)?;
+        if output > 0 || table.derived.is_none() {
+            return Some(job);
+        }
+        let known = live.committed(1)?.watermarks;
+        let told =
+            |o: Origin| o.is_mixed() || known.get(&o.wal_id).is_some_and(|mark| *mark >= o.last);
+        let all = job.files().filter_map(|file| file.origin).all(told);
+        all.then_some(job)
     }
 
     fn plan(
@@ -390,12 +388,5 @@ impl Compacted {
             version: None,
             files: 0,
         }
-    }
-}
-
-fn described(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

@@ -24,6 +24,7 @@ use schema::{TableDef, WalId};
 
 use crate::encode::parquet::GROUP_ROWS;
 use crate::encode::stats::less;
+use crate::table::is_index;
 use crate::{DataFile, StatValue};
 
 /// Files of a tier that make one of a higher. A larger one writes less and
@@ -108,7 +109,7 @@ pub fn plan(
     for (date, mut files) in days {
         files.sort_by_key(|file| file.origin.map(|origin| (origin.first, origin.last)));
         let over = date < policy.open_from;
-        if over && looked_up_by_order(table) {
+        if over && is_index(table) {
             jobs.extend(into_one_run(table, date, &files, policy));
             continue;
         }
@@ -120,11 +121,6 @@ pub fn plan(
         }
     }
     jobs
-}
-
-/// Whether files can be told apart by the values that are looked up.
-fn looked_up_by_order(table: &TableDef) -> bool {
-    table.sort.first().is_some_and(|first| table.bloom.contains(first))
 }
 
 fn tier(file: &DataFile) -> u32 {

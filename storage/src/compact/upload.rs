@@ -6,6 +6,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, PutMode, PutPayload};
 
 use crate::Error;
+use crate::store::told;
 
 /// Bytes of a part: above the least that S3 takes, all parts but the last alike.
 const PART: usize = 8 << 20;
@@ -57,7 +58,7 @@ impl Upload {
     pub async fn abort(self) {
         let Some(mut parts) = self.parts else { return };
         if let Err(error) = parts.abort().await {
-            tracing::warn!(path = %self.path, %error, "an upload could not be aborted; the store's rule for unfinished uploads removes its parts");
+            tracing::warn!(path = %self.path, error = told(&error), "an upload could not be aborted; the store's rule for unfinished uploads removes its parts");
         }
     }
 

@@ -266,6 +266,10 @@ impl Live {
                     .committed
                     .as_ref()
                     .map_or_else(Default::default, |c| c.files.clone()),
+                watermarks: out
+                    .committed
+                    .as_ref()
+                    .map_or_else(Default::default, |c| c.watermarks.clone()),
                 staged: staged.into(),
                 hot: Default::default(),
             };

@@ -109,6 +109,7 @@ impl World {
                 files: self.committed.clone().into(),
                 watermark: last,
                 removed: Default::default(),
+                watermarks: Default::default(),
             },
         );
     }
@@ -205,6 +206,7 @@ fn inv_s1_an_older_version_is_not_published() {
         files: Arc::new([]),
         watermark: Position(watermark),
         removed: Default::default(),
+        watermarks: Default::default(),
     };
     world.live.publish(0, at(7, 3));
     world.live.publish(0, at(6, 2));

@@ -1,6 +1,8 @@
 //! The JSON that says what is staged.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use schema::{Door, Position, Tenant, WalId};
 use serde::{Deserialize, Serialize};
@@ -22,6 +24,10 @@ pub struct Manifest {
     wal_id: String,
     /// The folder that the paths start from.
     pub root: PathBuf,
+    /// Of a plan: which folder it was written into, so that a copy knows that the
+    /// files it names are another's (F42).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
     pub state: State,
 }
 
@@ -45,8 +51,16 @@ pub struct Range {
 }
 
 impl Manifest {
-    pub fn planned(wal_id: WalId, root: &Path, files: Vec<String>) -> Manifest {
-        Manifest::new(wal_id, root, State::Planned(files))
+    /// `own`: the folder that the plan itself is for.
+    pub fn planned(wal_id: WalId, root: &Path, own: &Path, files: Vec<String>) -> Manifest {
+        let folder = identity(&own.join(FOLDER));
+        Manifest { folder, ..Manifest::new(wal_id, root, State::Planned(files)) }
+    }
+
+    /// Whether it lies where it was written: what it names is waste then, and may
+    /// else be what its writer has committed.
+    pub fn is_at_home(&self, own: &Path) -> bool {
+        self.folder.is_none() || self.folder == identity(&own.join(FOLDER))
     }
 
     pub fn staged(wal_id: WalId, root: &Path, staged: &Staged) -> Manifest {
@@ -63,7 +77,8 @@ impl Manifest {
     }
 
     fn new(wal_id: WalId, root: &Path, state: State) -> Manifest {
-        Manifest { version: VERSION, wal_id: wal_id.to_string(), root: root.to_owned(), state }
+        let (wal_id, root) = (wal_id.to_string(), root.to_owned());
+        Manifest { version: VERSION, wal_id, root, folder: None, state }
     }
 
     /// Writes it durably, in place of an older one.
@@ -102,6 +117,14 @@ impl Manifest {
         }
         Ok(manifest)
     }
+}
+
+/// What a folder keeps for life and no copy of it has: its number, and when it was
+/// made as far as the file system tells.
+fn identity(folder: &Path) -> Option<String> {
+    let found = std::fs::metadata(folder).ok()?;
+    let made = found.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    Some(format!("{}-{}", found.ino(), made.unwrap_or_default().as_nanos()))
 }
 
 impl Range {

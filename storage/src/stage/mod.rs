@@ -150,6 +150,8 @@ impl Stage {
         catalog: &Catalog,
     ) -> Result<(Stage, Vec<Staged>), Error> {
         let own = Arc::new(DurableLocal::open(&settings.dir)?);
+        let context = || format!("the manifests in {} have no folder", settings.dir.display());
+        own.tree().folder(manifest::FOLDER).map_err(Error::disk(context()))?;
         let (files, place) = match store.tree() {
             Some(tree) => (tree.clone(), Place::Store),
             None => (own.tree().clone(), Place::Stage),

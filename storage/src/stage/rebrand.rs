@@ -25,6 +25,7 @@ pub fn rebrand(
             continue;
         }
         let manifest = Manifest::read(&path, old)?;
+        let home = manifest.is_at_home(own.root());
         let root = match (&manifest.state, store) {
             (State::Planned(_), _) => manifest.root.clone(),
             (State::Staged(_), Some(store)) => store.root().to_owned(),
@@ -32,7 +33,7 @@ pub fn rebrand(
         };
         match manifest.state {
             State::Planned(files) => {
-                for file in &files {
+                for file in files.iter().filter(|_| home) {
                     discard(&root.join(file))?;
                 }
             }

@@ -8,13 +8,17 @@ use schema::Catalog;
 
 use super::manifest::{FOLDER, Manifest, State};
 use super::{Stage, Staged};
-use crate::store::tree;
+use crate::store::tree::{self, is_temp};
 use crate::{Error, Place};
 
 impl Stage {
     /// The staged ranges in position order, after removing every leftover.
     pub(super) fn recover(&self, catalog: &Catalog) -> Result<Vec<Staged>, Error> {
-        let folder = self.own.tree().root().join(FOLDER);
+        let own = self.own.tree().root();
+        for path in entries(own)?.iter().filter(|path| is_temp(path)) {
+            remove(path)?;
+        }
+        let folder = own.join(FOLDER);
         let mut staged = Vec::new();
         let mut planned = Vec::new();
         for path in entries(&folder)? {
@@ -26,8 +30,9 @@ impl Stage {
                 continue;
             }
             let manifest = Manifest::read(&path, self.wal_id)?;
+            let home = manifest.is_at_home(own);
             match manifest.state {
-                State::Planned(files) => planned.push((path, manifest.root, files)),
+                State::Planned(files) => planned.push((path, manifest.root, home, files)),
                 State::Staged(range) => {
                     let range = range.into_staged(&path)?;
                     self.check(&range, &manifest.root)?;
@@ -42,13 +47,18 @@ impl Stage {
                 }
             }
         }
-        for (path, root, files) in planned {
-            tracing::info!(plan = %path.display(), "removing what an interrupted staging left");
-            // The data may have moved since, or the store been another.
-            for root in [root.as_path(), self.files.root()] {
-                for file in &files {
-                    discard(&root.join(file))?;
-                }
+        for (path, root, home, files) in planned {
+            tracing::info!(plan = %path.display(), home, "removing what an interrupted staging left");
+            // The data may have moved since, or the store been another. In a copied
+            // folder only what was copied with it is waste (F42).
+            let roots = match (home, self.place) {
+                (true, _) => vec![root.as_path(), self.files.root()],
+                (false, Place::Stage) => vec![self.files.root()],
+                (false, Place::Store) => Vec::new(),
+            };
+            for file in roots.iter().flat_map(|root| files.iter().map(move |file| root.join(file)))
+            {
+                discard(&file)?;
             }
             remove(&path)?;
         }
@@ -134,13 +144,6 @@ pub(super) fn discard(path: &Path) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// What [`Tree::temp`] names a file until it is published.
-fn is_temp(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    let suffix = name.and_then(|name| name.rsplit_once('#')).map(|(_, suffix)| suffix);
-    suffix.is_some_and(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()))
 }
 
 pub(super) fn remove(path: &Path) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode};
 
 use super::{Stage, Staged};
 use crate::error::refused;
-use crate::store::{Outcome, Store, outcome};
+use crate::store::{Outcome, Store, outcome, told};
 use crate::{DataFile, Error, Place, failpoint};
 
 /// The longest file that is put whole. It must pass within the time of one
@@ -63,7 +63,7 @@ async fn copy(from: &dyn ObjectStore, to: &dyn ObjectStore, file: &DataFile) -> 
         if let Err(left) = upload.abort().await
             && outcome(&left) != Outcome::Absent
         {
-            tracing::warn!(%path, error = %left, "parts of an upload stay on the store; a lifecycle rule for incomplete uploads removes them");
+            tracing::warn!(%path, error = told(&left), "parts of an upload stay on the store; a lifecycle rule for incomplete uploads removes them");
         }
         return settle(to, file, &path, error).await;
     }

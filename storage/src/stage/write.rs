@@ -28,7 +28,8 @@ impl Stage {
         let manifest = self.manifest_path(sealed);
         let files: Vec<String> =
             parts.iter().flat_map(|part| &part.days).map(|(_, path)| path.clone()).collect();
-        let plan = Manifest::planned(self.wal_id, self.files.root(), files.clone());
+        let own = self.own.tree().root();
+        let plan = Manifest::planned(self.wal_id, self.files.root(), own, files.clone());
         let written = plan
             .write(self.own.tree(), &manifest)
             .and_then(|()| self.files_of(sealed, &parts, &manifest));

@@ -12,6 +12,7 @@
 //! | [`mod@outcome`] | what a store's error asks for: the one place that tells them apart |
 //! | [`mod@probe`] | what `doctor` asks of a store |
 //! | `remote` | `s3://`, `gs://`, `az://`: one client that repeats, one that never does |
+//! | [`words`] | errors in words, without what a store's documents should not show |
 //! | [`tree`] | the file operations under [`local`], also used by the stage: temp, fsync, publish, fsync the folders |
 //!
 //! Deliberately not here: repeating a conditional put (whoever asks knows what
@@ -24,6 +25,7 @@ pub mod outcome;
 pub mod probe;
 mod remote;
 pub mod tree;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -40,6 +42,7 @@ use local::DurableLocal;
 use options::Provider;
 pub use outcome::{Outcome, outcome};
 pub use probe::probe;
+pub use words::told;
 
 /// An open store; clones share it.
 #[derive(Debug, Clone)]

@@ -8,7 +8,8 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use schema::Clock;
 
 use super::Store;
-use super::outcome::{Outcome, Refused, outcome, told};
+use super::outcome::{Outcome, Refused, outcome};
+use super::words::told;
 
 /// Folder of the probes; no tenant's name begins with an underscore.
 const FOLDER: &str = "_doctor";

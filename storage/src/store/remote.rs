@@ -30,7 +30,7 @@ use object_store::{
 use url::Url;
 
 use super::options::{self, Provider};
-use super::outcome::told;
+use super::words::told;
 use crate::Error;
 
 /// The longest single request, its body included: a part of an upload passes

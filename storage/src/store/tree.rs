@@ -96,6 +96,33 @@ impl Tree {
         if from.parent() == dest.parent() { Ok(()) } else { sync_parent(from) }
     }
 
+    /// Makes a folder below the root, durably.
+    pub fn folder(&self, name: &str) -> io::Result<()> {
+        self.ensure(&self.root.join(name))
+    }
+
+    /// Temporary files below a folder: of whoever is writing now, and of processes
+    /// that died. Nothing else lists them.
+    pub fn temps(&self, below: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.root.join(below)];
+        while let Some(folder) = folders.pop() {
+            let entries = match std::fs::read_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries?,
+            };
+            for entry in entries {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => folders.push(entry.path()),
+                    false if is_temp(&entry.path()) => found.push(entry.path()),
+                    false => {}
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn ensure_parent(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(parent) if parent.starts_with(&self.root) => self.ensure(parent),
@@ -165,6 +192,13 @@ impl Drop for Temp {
             tracing::warn!(path = %self.path.display(), %error, "a temporary file stays behind");
         }
     }
+}
+
+/// Whether a file has a name that [`Tree::temp`] gives until it is published.
+pub fn is_temp(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let suffix = name.and_then(|name| name.rsplit_once('#')).map(|(_, suffix)| suffix);
+    suffix.is_some_and(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// Removes a file; one that is not there is fine. Durable on return.

@@ -13,6 +13,7 @@ use schema::WalId;
 use super::object::Object;
 use super::state::is_joined;
 use super::{Committed, Finding, Place, delta, log};
+use crate::store::told;
 use crate::{DataFile, Error};
 
 const LOG: &str = "_delta_log";
@@ -48,7 +49,7 @@ pub(super) async fn log(place: &Place) -> Result<Vec<Finding>, Error> {
                 }
             };
             let name = object.location.filename().unwrap_or_default();
-            findings.push(found(name, format!("cannot be read: {error}"), remedy));
+            findings.push(found(name, format!("cannot be read: {}", told(&error)), remedy));
         }
     }
     let newest = checkpoints.keys().next_back().copied();
@@ -184,6 +185,10 @@ pub(super) fn leftovers(orphans: Vec<super::Orphan>) -> Vec<Finding> {
             Kind::Joined => (
                 "was written by a join and is named by no version".to_owned(),
                 "the holder of the lease removes it after its grace",
+            ),
+            Kind::Unfinished => (
+                "is being written, or was by a process that died".to_owned(),
+                "the holder of the lease removes it when it is old",
             ),
             Kind::Foreign => (
                 "is named by no version, and not by a name of ours".to_owned(),

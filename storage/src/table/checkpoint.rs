@@ -1,18 +1,17 @@
 //! Checkpoints of a table's log, and entries that they stand in for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
-use schema::{Position, TableDef, Tenant, Version, WalId};
+use schema::{TableDef, Tenant, Version};
 use serde::Deserialize;
 
 use super::{Place, delta};
-use crate::Error;
 use crate::store::Store;
+use crate::{Error, failpoint};
 
 const LOG: &str = "_delta_log";
 
@@ -25,7 +24,10 @@ pub async fn checkpoint(
     version: Version,
 ) -> Result<(), Error> {
     let place = Place::of(store, tenant, table.clone())?;
-    delta::checkpoint(&place, version.0).await
+    failpoint::hit("checkpoint_before");
+    delta::checkpoint(&place, version.0).await?;
+    failpoint::hit("checkpoint_after");
+    Ok(())
 }
 
 /// The version that `_last_checkpoint` points at.
@@ -60,17 +62,6 @@ pub(super) async fn hint(place: &Place) -> Result<Option<u64>, Error> {
     }
 }
 
-/// Up to where these logs have committed to a table; nothing of a log that has
-/// not, or when there is no table.
-pub async fn watermarks(
-    store: &Store,
-    tenant: &Tenant,
-    table: &Arc<TableDef>,
-    logs: &[WalId],
-) -> Result<BTreeMap<WalId, Position>, Error> {
-    delta::watermarks(&Place::of(store, tenant, table.clone())?, logs).await
-}
-
 /// Removes entries and checkpoints that a checkpoint older than `keep` stands
 /// in for, by the store's own times alone. Says how many went. Every version
 /// from that checkpoint on can still be read, and the newest one always.
@@ -101,6 +92,7 @@ pub async fn clean_log(
         .collect();
     needless.sort();
     for (_, path) in needless {
+        failpoint::hit("clean_log");
         match place.objects.delete(path).await {
             Ok(()) => removed += 1,
             Err(object_store::Error::NotFound { .. }) => {}

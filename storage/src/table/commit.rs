@@ -117,7 +117,11 @@ impl DeltaTable {
             }
             Put::Unknown(error) if refused(&error) => return Err(error),
             Put::Unknown(error) => {
-                tracing::warn!(table = self.place.prefix, %error, "a commit's outcome is unknown; reading the log to settle it");
+                tracing::warn!(
+                    table = self.place.prefix,
+                    error = error.told(),
+                    "a commit's outcome is unknown; reading the log to settle it"
+                );
                 pause.longest = LONGEST_PAUSE;
                 self.wait(pause, deadline, Some(error)).await?;
             }
@@ -368,11 +372,7 @@ impl DeltaTable {
 
     pub(super) fn late(&self, why: Option<Error>) -> Error {
         let why = match why {
-            Some(error @ Error::Store { .. }) => match std::error::Error::source(&error) {
-                Some(source) => format!(" ({error}: {source})"),
-                None => format!(" ({error})"),
-            },
-            Some(error) => format!(" ({error})"),
+            Some(error) => format!(" ({})", error.told()),
             None => String::new(),
         };
         let message = format!(

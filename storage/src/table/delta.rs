@@ -19,6 +19,7 @@ use super::state::{Listed, State, file};
 use crate::Error;
 use crate::store::Outcome;
 use crate::store::outcome::outcome_in_words;
+use crate::store::words::shortened;
 
 /// The table's folder as the library sees it: the root of a store of its own,
 /// so that no path of ours has to survive a URL.
@@ -49,6 +50,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
         before: Position::ZERO,
         removed: Default::default(),
         operation_id: None,
+        watermarks: Default::default(),
     };
     state.check_readable(place)?;
     for view in loaded.log_data().iter() {
@@ -152,7 +154,7 @@ fn failed(place: &Place, what: &str, error: DeltaTableError) -> Error {
                 refused @ Outcome::Refused(_) => (refused.kind(), refused.remedy()),
                 _ => (ErrorKind::Unavailable, ""),
             };
-            place.error(kind, format!("it {what}{remedy}: {words}"))
+            place.error(kind, format!("it {what}{remedy}: {}", shortened(&words)))
         }
     }
 }

@@ -18,6 +18,7 @@
 //! | [`columns`] | Arrow schema ↔ Delta schema |
 //! | [`stats`] | [`FileStats`](crate::FileStats) ↔ Delta's statistics JSON |
 //! | [`delta`] | loading a table and writing checkpoints, by `deltalake`; its only mention |
+//! | [`writers`] | up to where every log has committed, for an index |
 //! | [`mod@verify`] | every file a table names is there and is what its statistics say |
 //!
 //! The library loads and checkpoints; entries are written and followed here,
@@ -41,6 +42,7 @@ mod rewrite;
 mod state;
 mod stats;
 pub mod verify;
+mod writers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -54,10 +56,11 @@ use crate::store::Store;
 use crate::{DataFile, Error};
 use state::State;
 
-pub use checkpoint::{checkpoint, clean_log, newest_checkpoint, watermarks};
+pub use checkpoint::{checkpoint, clean_log, newest_checkpoint};
 pub use orphans::{Orphan, orphans};
 pub use rewrite::Why;
 pub use verify::{Finding, leftovers, verify};
+pub use writers::Watermarks;
 
 /// How long a commit tries before it gives up with an unknown outcome.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -72,6 +75,9 @@ pub struct Committed {
     pub watermark: Position,
     /// Of the own log's last commits: files that were named, and then removed.
     pub removed: Arc<BTreeSet<String>>,
+    /// Of an index: up to where the rows of each log are in `files`, or were when
+    /// their base still had them. Logs that are missing are not known of.
+    pub watermarks: Arc<Watermarks>,
 }
 
 impl Committed {
@@ -135,6 +141,26 @@ impl DeltaTable {
         Ok(this.current())
     }
 
+    /// Whether there is such a table, and it is one of this project's.
+    pub async fn is_there(
+        store: &Store,
+        tenant: &Tenant,
+        table: Arc<TableDef>,
+    ) -> Result<bool, Error> {
+        let place = Place::of(store, tenant, table)?;
+        let mut this = DeltaTable { place, wal_id: None, deadline: DEADLINE, now: None };
+        match this.load().await {
+            Ok(()) => Ok(this.now.is_some_and(|(state, _)| {
+                state.metadata.configuration.contains_key(state::SCHEMA_PROPERTY)
+            })),
+            Err(Error::Table { message, .. }) => {
+                tracing::debug!(table = this.place.prefix, message, "is taken for another's");
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Changes how long [`commit`](Self::commit) tries.
     pub fn with_deadline(mut self, deadline: Duration) -> DeltaTable {
         self.deadline = deadline;
@@ -144,6 +170,21 @@ impl DeltaTable {
     /// The table as last seen; `None` if it did not exist.
     pub fn current(&self) -> Option<Committed> {
         self.now.as_ref().map(|(_, committed)| committed.clone())
+    }
+
+    /// Looks for these files among those that the table named before it was loaded
+    /// and names no more, as far back as its log tells of them: joined, or dropped.
+    pub async fn recall(&mut self, files: &[&DataFile]) -> Result<(), Error> {
+        let removed = delta::removed(&self.place).await?;
+        let Some((state, committed)) = &mut self.now else { return Ok(()) };
+        for file in files {
+            let path = self.place.within(file)?;
+            if removed.contains(path) {
+                state.removed.insert(path.to_owned());
+            }
+        }
+        *committed = state.committed(&self.place);
+        Ok(())
     }
 
     /// Reads what has been committed since.
@@ -161,7 +202,10 @@ impl DeltaTable {
 
     /// Takes the table as the store has it, from its newest checkpoint on.
     async fn load(&mut self) -> Result<(), Error> {
-        let loaded = delta::load(&self.place, self.wal_id).await?;
+        let mut loaded = delta::load(&self.place, self.wal_id).await?;
+        if let Some(state) = loaded.as_mut().filter(|_| is_index(&self.place.table)) {
+            state.watermarks = writers::at(&self.place, state.version).await?;
+        }
         let known = self.now.as_ref().map(|(state, _)| (state.metadata.id.as_str(), state.version));
         let gone = match (&loaded, known) {
             (Some(new), Some((id, _))) if new.metadata.id != id => "was replaced by another table",
@@ -223,6 +267,12 @@ impl Place {
     pub fn unreachable(&self, what: &str, source: object_store::Error) -> Error {
         Error::Store { context: format!("table {}: {what} could not be read", self.prefix), source }
     }
+}
+
+/// Whether a table is sorted by what it is looked up by: its files tell where the
+/// rows of another are.
+pub(crate) fn is_index(table: &TableDef) -> bool {
+    table.sort.first().is_some_and(|first| table.bloom.contains(first))
 }
 
 /// The partition folder of a day.

@@ -1,15 +1,19 @@
 //! Objects in a table's folder that its log does not name.
 
 use std::collections::{BTreeSet, HashSet};
+use std::io::ErrorKind;
+use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use object_store::{ObjectMeta, ObjectStore};
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use schema::{TableDef, Tenant, WalId};
 
 use super::state::{is_joined, origin};
 use super::{DeltaTable, Place, delta};
 use crate::store::Store;
+use crate::store::tree;
 use crate::{Error, Origin};
 
 /// What an object is that no current version names.
@@ -27,6 +31,9 @@ pub enum Kind {
     Doubtful,
     /// Written by a join that is not committed, or was and is replaced.
     Joined,
+    /// On a `file://` store: it has no final name yet, and never will if who began
+    /// it is gone.
+    Unfinished,
     /// Not of our making.
     Foreign,
 }
@@ -85,4 +92,59 @@ pub async fn orphans(
         orphans.push(Orphan { path: path(&object), object, kind });
     }
     Ok(orphans)
+}
+
+/// What a `file://` store holds below a table's folder and lists to nobody: files
+/// that are being written, and what became of those whose writer died.
+pub async fn unfinished(
+    store: &Store,
+    tenant: &Tenant,
+    table: &Arc<TableDef>,
+) -> Result<Vec<Orphan>, Error> {
+    let Some(tree) = store.tree().cloned() else { return Ok(Vec::new()) };
+    let prefix = format!("{tenant}/{}", table.name);
+    let failed = Error::disk(format!("the folder of {prefix} could not be looked through"));
+    let look = move || -> std::io::Result<Vec<Orphan>> {
+        let mut found = Vec::new();
+        for path in tree.temps(FsPath::new(&prefix))? {
+            let seen = match std::fs::metadata(&path) {
+                // It has its name now.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                seen => seen?,
+            };
+            let within = path.strip_prefix(tree.root()).unwrap_or(&path).to_string_lossy();
+            let object = ObjectMeta {
+                location: Path::from(&*within),
+                last_modified: seen.modified()?.into(),
+                size: seen.len(),
+                e_tag: None,
+                version: None,
+            };
+            found.push(Orphan { path: within.into_owned(), object, kind: Kind::Unfinished });
+        }
+        Ok(found)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
+    looked
+        .map_err(|panic| Error::Internal(format!("looking through a folder panicked: {panic}")))?
+        .map_err(failed)
+}
+
+/// Removes what nobody can want; what is gone already is fine.
+pub async fn remove(store: &Store, orphan: &Orphan) -> Result<(), Error> {
+    let path = &orphan.path;
+    let failed = format!("{path} could not be removed");
+    match (orphan.kind, store.tree()) {
+        (Kind::Unfinished, Some(tree)) => {
+            tree::remove(&tree.root().join(path)).map_err(Error::disk(failed))
+        }
+        _ => {
+            let location = Path::parse(path)
+                .map_err(|error| Error::Internal(format!("{path} is no object path: {error}")))?;
+            match store.objects().delete(&location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(Error::store(failed)(error)),
+            }
+        }
+    }
 }

@@ -9,7 +9,8 @@ use schema::{ErrorKind, Position, Version, WalId};
 use serde_json::Value;
 
 use super::log::{Line, Metadata, Protocol};
-use super::{Committed, Place, columns, stats};
+use super::writers::{self, Watermarks};
+use super::{Committed, Place, columns, is_index, stats};
 use crate::{DataFile, Error, Origin, Place as Where};
 
 /// The table property that carries [`SCHEMA_VERSION`].
@@ -32,6 +33,8 @@ pub struct State {
     pub removed: BTreeSet<String>,
     /// The newest mark of the own log's rewrites that was read as an entry.
     pub operation_id: Option<String>,
+    /// Of every log, if the table is an index.
+    pub watermarks: Watermarks,
 }
 
 /// A file as an Add or a checkpoint tells of it.
@@ -57,6 +60,9 @@ impl State {
         next.version += 1;
         let mut removed = Vec::new();
         for line in entry {
+            if is_index(&place.table) {
+                writers::note(&mut next.watermarks, &line);
+            }
             let own = |id: &&str| app.as_ref().is_some_and(|app| id.starts_with(app.as_str()));
             if let Some(id) = line.operation_id().filter(own) {
                 next.operation_id = Some(id.to_owned());
@@ -113,6 +119,7 @@ impl State {
             before: self.before,
             removed: BTreeSet::new(),
             operation_id: self.operation_id.clone(),
+            watermarks: self.watermarks.clone(),
         }
     }
 
@@ -125,6 +132,7 @@ impl State {
             removed: Arc::new(
                 self.removed.iter().map(|path| format!("{}/{path}", place.prefix)).collect(),
             ),
+            watermarks: Arc::new(self.watermarks.clone()),
         }
     }
 

@@ -13,7 +13,7 @@ use super::bounds::Bounds;
 use super::object::Object;
 use super::{DeltaTable, Place, audit};
 use crate::encode::stats::less;
-use crate::store::Store;
+use crate::store::{Store, told};
 use crate::{ColumnStats, DataFile, Error, FileStats};
 
 /// Something that is not as it should be.
@@ -67,7 +67,9 @@ pub async fn leftovers(
     tenant: &Tenant,
     table: &Arc<TableDef>,
 ) -> Result<Vec<Finding>, Error> {
-    Ok(audit::leftovers(super::orphans(store, tenant, table).await?))
+    let mut left = super::orphans(store, tenant, table).await?;
+    left.extend(super::orphans::unfinished(store, tenant, table).await?);
+    Ok(audit::leftovers(left))
 }
 
 async fn check(
@@ -120,7 +122,7 @@ async fn read(
     table: &TableDef,
     file: &DataFile,
 ) -> Result<(u64, FileStats, Vec<String>), String> {
-    let broken = |error: &dyn std::fmt::Display| format!("cannot be read: {error}");
+    let broken = |error: &dyn std::error::Error| format!("cannot be read: {}", told(error));
     let object = Object::of(objects, file).map_err(|error| broken(&error))?;
     let builder =
         ParquetRecordBatchStreamBuilder::new(object).await.map_err(|error| broken(&error))?;

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::Error;
+use crate::store::told;
 
 /// How long a generation holds.
 pub const TERM: Duration = Duration::from_secs(60);
@@ -113,7 +114,7 @@ impl Lease {
             if *older < generation
                 && let Err(error) = self.objects.delete(&object.location).await
             {
-                tracing::debug!(path = %object.location, %error, "an old lease stays for now");
+                tracing::debug!(path = %object.location, error = told(&error), "an old lease stays for now");
             }
         }
         Ok(Some(Held { store_time: object.last_modified }))

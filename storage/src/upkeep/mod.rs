@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | [`lease`] | which node does it |
 //! | [`retention`] | which days have outlived their limit: a pure rule |
+//! | [`tenants`] | whose tables there are on the store |
 //! | [`vacuum`] | which unnamed objects may go: a pure rule |
 //!
 //! Deliberately not here: how an entry is written (`table`), joining files (`compact`).
 
 pub mod lease;
 pub mod retention;
+pub mod tenants;
 pub mod vacuum;
 
 use std::collections::{BTreeSet, HashMap};
@@ -22,8 +24,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use object_store::ObjectStoreExt;
 use schema::{Clock, TableDef, Tenant, Version};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +34,8 @@ use crate::compact::doomed::Doomed;
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
 use crate::store::Store;
-use crate::table::{self, Why};
-use crate::{CompactionSettings, Error, RetentionSettings};
+use crate::table::{self, DeltaTable, Why, orphans};
+use crate::{CompactionSettings, Error, RetentionSettings, failpoint};
 use lease::{Held, Lease};
 use vacuum::Vacuum;
 
@@ -43,8 +45,12 @@ const TICK: Duration = Duration::from_secs(5);
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
 /// When folders are listed again after that failed.
 const VACUUM_AGAIN: Duration = Duration::from_secs(60);
-/// Commits between checkpoints of a table's log.
+/// Commits between checkpoints of a table's log: whoever opens it reads as many
+/// entries beside the checkpoint.
 const CHECKPOINT_EVERY: u64 = 100;
+/// As many are enough when the last one is [`A_WHILE`] ago.
+const CHECKPOINT_FEW: u64 = 10;
+const A_WHILE: Duration = Duration::from_secs(60);
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// What a running storage gives to the task.
@@ -53,6 +59,8 @@ pub struct Parts {
     pub retention: RetentionSettings,
     pub store: Store,
     pub live: Arc<LiveSet>,
+    /// Told of tables that this node has no rows of.
+    pub entered: mpsc::UnboundedSender<Arc<Live>>,
     pub committers: Arc<Committers>,
     pub doomed: Arc<Doomed>,
     /// Told whether this node holds the lease.
@@ -66,9 +74,26 @@ pub struct Upkeep {
     parts: Parts,
     lease: Lease,
     vacuum: Vacuum,
-    /// Per table: the newest checkpoint, as far as it was looked up.
-    checkpoints: HashMap<(Tenant, &'static str), u64>,
+    /// Per table, as far as it was looked up.
+    checkpoints: HashMap<(Tenant, &'static str), Checkpoint>,
     vacuum_at: Instant,
+}
+
+/// The newest checkpoint of a table, and since when it is known.
+#[derive(Debug, Clone, Copy)]
+struct Checkpoint {
+    version: u64,
+    since: Instant,
+}
+
+impl Checkpoint {
+    fn is_behind(self, version: u64) -> bool {
+        let enough = match self.since.elapsed() < A_WHILE {
+            true => CHECKPOINT_EVERY,
+            false => CHECKPOINT_FEW,
+        };
+        version >= self.version + enough
+    }
 }
 
 impl Upkeep {
@@ -95,7 +120,10 @@ impl Upkeep {
                 Err(error) => {
                     // Once per outage: the committers tell of it as well.
                     if !failing {
-                        tracing::warn!(error = %described(&error), "upkeep of the tables waits; trying again");
+                        tracing::warn!(
+                            error = error.told(),
+                            "upkeep of the tables waits; trying again"
+                        );
                     }
                     failing = true;
                 }
@@ -134,6 +162,7 @@ impl Upkeep {
         if Instant::now() >= self.vacuum_at {
             // A store that fails is not listed again at every look.
             self.vacuum_at = Instant::now() + VACUUM_AGAIN;
+            self.enter().await?;
             for (live, _, table) in &tables {
                 if cancel.is_cancelled() {
                     return Ok(());
@@ -145,8 +174,27 @@ impl Upkeep {
         Ok(())
     }
 
+    /// Takes on the tables of tenants that this node has no rows of: somebody
+    /// must do their upkeep.
+    async fn enter(&self) -> Result<(), Error> {
+        let Parts { store, live, entered, .. } = &self.parts;
+        for (tenant, table) in tenants::tables(store, live.catalog()).await? {
+            // A folder of that name may be anybody's.
+            if live.get(&tenant, table.name).is_some()
+                || !DeltaTable::is_there(store, &tenant, table.clone()).await?
+            {
+                continue;
+            }
+            let (live, new) = live.enter(&tenant, &table);
+            if new && entered.send(live).is_err() {
+                tracing::debug!("the node is stopping; a table is not entered");
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a checkpoint when the log has grown by a hundred entries since the
-    /// last one, and drops the entries that it made needless long ago.
+    /// last one, or by ten and it is a while ago, and drops the entries that it made needless long ago.
     async fn checkpoint(
         &mut self,
         live: &Live,
@@ -156,22 +204,24 @@ impl Upkeep {
         let Some(Version(version)) = live.committed(output).map(|c| c.version) else {
             return Ok(());
         };
-        let key = (live.tenant.clone(), table.name);
-        let known = self.checkpoints.get(&key).copied().unwrap_or(0);
-        if version < known + CHECKPOINT_EVERY {
+        let now = |version| Checkpoint { version, since: Instant::now() };
+        let known = self.checkpoints.entry((live.tenant.clone(), table.name)).or_insert(now(0));
+        if !known.is_behind(version) {
             return Ok(());
         }
         let store = &self.parts.store;
         // The holder before may have written one.
-        let mut newest = table::newest_checkpoint(store, &live.tenant, table).await?.unwrap_or(0);
-        if version >= newest + CHECKPOINT_EVERY {
+        match table::newest_checkpoint(store, &live.tenant, table).await? {
+            Some(newest) if newest > known.version => *known = now(newest),
+            _ => {}
+        }
+        if known.is_behind(version) {
             table::checkpoint(store, &live.tenant, table, Version(version)).await?;
-            newest = version;
+            *known = now(version);
             let keep = self.parts.compaction.log_retention;
             let gone = table::clean_log(store, &live.tenant, table, keep).await?;
             tracing::debug!(table = table.name, version, gone, "wrote a checkpoint");
         }
-        self.checkpoints.insert(key, newest);
         Ok(())
     }
 
@@ -185,7 +235,9 @@ impl Upkeep {
         let today = self.parts.clock.now_unix_nano().div_euclid(NANOS_PER_DAY);
         let today = i32::try_from(today).unwrap_or(i32::MAX);
         for (live, output, table) in tables {
-            let Some(keep) = self.parts.retention.of(live.table.name) else { continue };
+            let Some(keep) = self.parts.retention.of(&live.tenant, live.table.name) else {
+                continue;
+            };
             // Of the base alone: other tables may be dated by the local clock.
             let Some(base) = live.committed(0) else { continue };
             let days: BTreeSet<i32> = base.files.iter().map(|file| file.date).collect();
@@ -222,22 +274,16 @@ impl Upkeep {
     /// Removes what lies in a table's folder and nobody can want.
     async fn sweep(&mut self, live: &Live, table: &Arc<TableDef>, held: Held) -> Result<(), Error> {
         let (store, now) = (&self.parts.store, Instant::now());
-        let orphans = table::orphans(store, &live.tenant, table).await?;
+        let mut orphans = table::orphans(store, &live.tenant, table).await?;
+        orphans.extend(orphans::unfinished(store, &live.tenant, table).await?);
         let prefix = format!("{}/{}/", live.tenant, table.name);
         let grace = self.parts.compaction.grace;
         for orphan in self.vacuum.due(&prefix, &orphans, held.store_time, now, grace) {
-            let path = object_store::path::Path::parse(&orphan.path)
-                .map_err(|error| Error::Internal(format!("{}: {error}", orphan.path)))?;
-            match store.objects().delete(&path).await {
-                Ok(()) => {
-                    tracing::info!(path = orphan.path, "removed a file that no version names");
-                    self.parts.metrics.vacuumed_files.inc();
-                }
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => {
-                    return Err(Error::store(format!("{path} could not be removed"))(error));
-                }
-            }
+            failpoint::hit("vacuum_before");
+            orphans::remove(store, &orphan).await?;
+            failpoint::hit("vacuum_after");
+            tracing::info!(path = orphan.path, "removed a file that no version names");
+            self.parts.metrics.vacuumed_files.inc();
         }
         Ok(())
     }
@@ -248,11 +294,4 @@ impl Upkeep {
 fn plain(path: &str) -> bool {
     let (_, file) = path.rsplit_once("/date=").unwrap_or_default();
     file.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./=".contains(&b))
-}
-
-fn described(error: &Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }

@@ -44,7 +44,7 @@ impl Vacuum {
             .collect();
         let mut due = Vec::new();
         for orphan in orphans {
-            if !matches!(orphan.kind, Kind::Spent | Kind::Joined) {
+            if !matches!(orphan.kind, Kind::Spent | Kind::Joined | Kind::Unfinished) {
                 continue;
             }
             let since = before.get(&orphan.path).copied().unwrap_or(now);
@@ -94,6 +94,8 @@ mod tests {
             orphan("t/spans/d", Kind::Staged(origin), old),
             orphan("t/spans/e", Kind::Foreign, old),
             orphan("t/spans/f", Kind::Doubtful, old),
+            orphan("t/spans/g#1", Kind::Unfinished, young),
+            orphan("t/spans/h#1", Kind::Unfinished, old),
         ];
         let (grace, start) = (Duration::from_secs(600), Instant::now());
         let mut vacuum = Vacuum::default();
@@ -105,7 +107,7 @@ mod tests {
         assert!(due(&all, store, 0).is_empty());
         assert!(due(&all[1..], store, 300).is_empty(), "a is named again");
         assert!(due(&all, store - TimeDelta::days(400), 601).is_empty(), "the store's clock");
-        assert_eq!(due(&all, store, 601), ["t/spans/b"]);
+        assert_eq!(due(&all, store, 601), ["t/spans/b", "t/spans/h#1"]);
         assert_eq!(due(&all[..1], store, 1300), ["t/spans/a"]);
     }
 }

@@ -99,6 +99,9 @@ pub struct Entry {
 /// Rows of a tenant's table, by door.
 pub type Counted = (Tenant, String, Vec<(Door, u64)>);
 
+/// Rows accepted of one tenant's table by one door.
+pub type AcceptedRows = (Tenant, String, Door, u64);
+
 /// A record read back. Its columns are those of `table` as it is today.
 #[derive(Debug, Clone)]
 pub struct Replayed {
@@ -129,7 +132,7 @@ pub struct Opened {
     /// The last position that may ever have been given; the next is above it.
     pub last: Position,
     /// Rows accepted since the id was minted, per tenant, table and door.
-    pub accepted: Vec<(Tenant, String, Door, u64)>,
+    pub accepted: Vec<AcceptedRows>,
     /// Rows lost, as far as earlier replays found; [`Log::losses`] after a
     /// replay adds what that one found.
     pub losses: Vec<Loss>,

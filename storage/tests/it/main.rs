@@ -19,6 +19,7 @@ mod outage_cache;
 mod outage_copies;
 mod outage_drain;
 mod outage_outbox;
+mod outage_recovered;
 mod outage_writers;
 #[path = "../../../tests/clients/programs.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest of it")]
@@ -35,7 +36,9 @@ mod table_change;
 mod table_commit;
 mod table_rewrite;
 mod table_verify;
+mod table_writers;
 mod upkeep;
+mod upkeep_tenants;
 mod wal_damage;
 mod wal_faults;
 mod wal_fuzz;

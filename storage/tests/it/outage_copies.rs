@@ -27,7 +27,7 @@ pub async fn killed(node: Node, dir: &Path) {
     until("the log is closed", || Disk::open(dir.join("wal")).is_ok()).await;
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
@@ -56,7 +56,7 @@ pub async fn committed(node: &Node) -> Vec<i64> {
 }
 
 /// Waits until the node wants to be opened anew, ends it and does so.
-async fn started_over(node: Node, store: &Store, dir: &Path) -> Node {
+pub async fn started_over(node: Node, store: &Store, dir: &Path) -> Node {
     let parted = tokio::time::timeout(Duration::from_secs(20), node.storage.parted());
     parted.await.expect("it notices");
     assert!(node.append(9000..9001).await.is_err(), "nothing is taken in meanwhile");
@@ -232,7 +232,7 @@ async fn two(store: &Store, one: &Path, two: &Path) {
 }
 
 /// Until the node has seen every table.
-async fn loaded(node: &Node) {
+pub async fn loaded(node: &Node) {
     let all = || node.storage.status().tables.iter().all(|table| table.incomplete.is_none());
     until("its tables are loaded", all).await;
 }

@@ -67,8 +67,10 @@ async fn fault_f43_a_disk_that_failed_leaves_nothing_behind() {
     let node = start_on(store.clone(), settings(dir.path())).await;
     node.append(0..10).await.unwrap();
     node.storage.flush().await.unwrap();
-    let obstacle = dir.path().join("stage/progress.json.tmp");
-    std::fs::create_dir(&obstacle).unwrap();
+    // A file that lies in a folder of its name cannot be put in its place.
+    let (booked, aside) = (dir.path().join("stage/progress.json"), dir.path().join("aside"));
+    std::fs::rename(&booked, &aside).unwrap();
+    std::fs::create_dir(&booked).unwrap();
     node.append(10..30).await.unwrap();
     node.storage.flush().await.unwrap_err();
     until("the index is committed as well", || {
@@ -76,7 +78,8 @@ async fn fault_f43_a_disk_that_failed_leaves_nothing_behind() {
     })
     .await;
     assert!(node.storage.status().stage_bytes > 0);
-    std::fs::remove_dir(&obstacle).unwrap();
+    std::fs::remove_dir(&booked).unwrap();
+    std::fs::rename(&aside, &booked).unwrap();
     node.append(30..40).await.unwrap();
     drained(&node).await;
     node.balanced(40);

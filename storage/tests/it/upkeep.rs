@@ -106,7 +106,7 @@ async fn fault_f32_retention_drops_whole_days_and_nothing_early() {
     drop(node);
 
     let mut settings = quick(dir.path());
-    settings.retention.0.insert("spans".into(), Duration::from_secs(3 * 86_400));
+    settings.retention.tables.insert("spans".into(), Duration::from_secs(3 * 86_400));
     let node = start_on(store.clone(), settings).await;
     until("old days are gone", || {
         ["spans", "trace_parts"]

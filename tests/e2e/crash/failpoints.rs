@@ -12,7 +12,7 @@ use crate::daemon::{Daemon, Launch};
 use crate::programs::skip;
 use crate::vertical::now;
 
-const STAGE: &str = "CLOUDSAIL_FAILPOINT";
+pub const STAGE: &str = "CLOUDSAIL_FAILPOINT";
 
 /// Waits for the process to kill itself at its stage.
 async fn dies_by_itself(mut daemon: Daemon, stage: &str) {
@@ -48,7 +48,7 @@ async fn killed_at(stage: &str, nth: u32) -> (u64, u64) {
 }
 
 /// The stages are there, or the test does not count.
-fn compiled_in() -> bool {
+pub fn compiled_in() -> bool {
     if !cfg!(debug_assertions) {
         skip("a release build has no stages to be killed at");
     }

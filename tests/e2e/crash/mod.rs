@@ -21,6 +21,7 @@
 //! | [`random`] | kills at random moments |
 //! | [`restored`] | a wiped folder, an older copy of it |
 //! | [`failpoints`] | kills at every named stage |
+//! | [`upkeep`] | the same while tables are looked after |
 //!
 //! `cargo test --test e2e crash` kills 20 times. The long form, as one command:
 //!
@@ -38,3 +39,4 @@ pub mod load;
 mod races;
 mod random;
 mod restored;
+pub mod upkeep;
