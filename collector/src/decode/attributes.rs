@@ -269,3 +269,45 @@ impl RecordAttributes {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use schema::Catalog;
+
+    use super::*;
+
+    fn sorted(sorted: &mut Sorted, promoted: &Promoted, source: &[KeyValue<'_>]) -> String {
+        let mut warnings = Warnings::default();
+        sorted.sort(source, Some(promoted), &Limits::default(), &mut warnings);
+        let all: Vec<_> = sorted.iter(source).collect();
+        format!("{all:?} {:?} {} {}", warnings, sorted.bytes, sorted.dropped)
+    }
+
+    proptest! {
+        /// Scenario: sets of attributes one after another, with keys that repeat
+        /// those of the set before, differ by one, come in another order or twice,
+        /// some promoted, with values that fit their columns or not.
+        /// Guarantees: what was kept of one set changes nothing about the next.
+        #[test]
+        fn otlp_d7_a_set_comes_out_as_if_it_were_the_first(
+            sets in vec(vec((0..6usize, any::<bool>()), 0..5), 1..12)
+        ) {
+            let catalog = Catalog::default();
+            let promoted = Promoted::new(catalog.of(schema::Signal::Traces), Scope::Record);
+            let keys = ["a", "http.request.method", "http.response.status_code", "http.route", "z", ""];
+            let mut reused = Sorted::default();
+            for set in sets {
+                let value = |text: &bool| if *text { Value::Text("x".into()) } else { Value::Int(7) };
+                let pair = |(key, text): &(usize, bool)| KeyValue {
+                    key: keys[*key].into(),
+                    value: value(text),
+                };
+                let source: Vec<KeyValue<'_>> = set.iter().map(pair).collect();
+                let alone = sorted(&mut Sorted::default(), &promoted, &source);
+                prop_assert_eq!(sorted(&mut reused, &promoted, &source), alone);
+            }
+        }
+    }
+}
