@@ -13,10 +13,11 @@ use super::model::{KeyValue, Value};
 use super::outcome::{Warning, Warnings};
 use super::text::{letter, render};
 
-/// The order and texts of a set, in buffers that the next set reuses.
+/// The order and texts of a set, in buffers that the next set reuses. One
+/// `Sorted` is for sets with the same promotions.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
-    order: Vec<u32>,
+    order: Order,
     entries: Vec<Entry>,
     /// Texts that the source does not hold literally.
     scratch: String,
@@ -24,6 +25,68 @@ pub(super) struct Sorted {
     pub dropped: i64,
     /// Bytes of keys and texts.
     pub bytes: usize,
+}
+
+/// The keys of a set in order. A sender's records repeat the keys that the
+/// code at one place gives them, so most sets need no more than a look whether
+/// their keys are those of the set before.
+#[derive(Debug, Default)]
+struct Order {
+    slots: Vec<Slot>,
+    /// The keys, one after the other.
+    keys: String,
+    /// Attributes that were left out for a later one with the same key.
+    duplicates: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    /// Index in the source.
+    source: u32,
+    /// Where its key ends in `keys`.
+    end: usize,
+    /// The column that its key is promoted to.
+    promoted: Option<u32>,
+}
+
+impl Order {
+    fn of(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) {
+        if self.fits(source) {
+            return;
+        }
+        self.slots.clear();
+        self.keys.clear();
+        let slot = |source| Slot { source, end: 0, promoted: None };
+        self.slots.extend((0..source.len() as u32).map(slot));
+        let key = |slot: &Slot| source[slot.source as usize].key.as_ref();
+        // The last of equal keys comes first, and stays.
+        self.slots.sort_unstable_by(|a, b| key(a).cmp(key(b)).then(b.source.cmp(&a.source)));
+        self.slots.dedup_by(|later, first| key(later) == key(first));
+        self.duplicates = source.len() - self.slots.len();
+        let promotions = promoted.map(Promoted::keys).unwrap_or_default();
+        let mut next = 0;
+        for slot in &mut self.slots {
+            let key = source[slot.source as usize].key.as_ref();
+            while promotions.get(next).is_some_and(|promoted| promoted.as_str() < key) {
+                next += 1;
+            }
+            let held = promotions.get(next).is_some_and(|promoted| promoted == key);
+            self.keys.push_str(key);
+            (slot.end, slot.promoted) = (self.keys.len(), held.then_some(next as u32));
+        }
+    }
+
+    /// Whether the keys are the same, at the same places.
+    fn fits(&self, source: &[KeyValue<'_>]) -> bool {
+        let mut start = 0;
+        self.duplicates == 0
+            && self.slots.len() == source.len()
+            && self.slots.iter().all(|slot| {
+                let known = &self.keys.as_bytes()[start..slot.end];
+                start = slot.end;
+                source[slot.source as usize].key.as_bytes() == known
+            })
+    }
 }
 
 #[derive(Debug)]
@@ -67,30 +130,18 @@ impl Sorted {
         self.entries.clear();
         self.scratch.clear();
         (self.dropped, self.bytes) = (0, 0);
-        self.order.clear();
-        self.order.extend(0..source.len() as u32);
-        let key = |at: u32| source[at as usize].key.as_ref();
-        self.order.sort_unstable_by(|a, b| key(*a).cmp(key(*b)).then(a.cmp(b)));
-
-        let keys = promoted.map(Promoted::keys).unwrap_or_default();
-        let mut next_promoted = 0;
-        for (index, at) in self.order.iter().enumerate() {
-            let KeyValue { key, value } = &source[*at as usize];
-            if self.order.get(index + 1).is_some_and(|next| source[*next as usize].key == *key) {
-                warnings.add(Warning::DuplicateKey);
-                continue;
-            }
-            while keys.get(next_promoted).is_some_and(|promoted| promoted.as_str() < key.as_ref()) {
-                next_promoted += 1;
-            }
-            let held = keys.get(next_promoted).is_some_and(|promoted| *promoted == *key);
-            let fits = held && promoted.is_some_and(|p| p.fits(next_promoted, value));
-            if !fits && self.entries.len() >= limits.max_attributes {
+        self.order.of(source, promoted);
+        warnings.add_n(Warning::DuplicateKey, self.order.duplicates as u64);
+        for slot in &self.order.slots {
+            let KeyValue { key, value } = &source[slot.source as usize];
+            let fits = |column: &u32| promoted.is_some_and(|p| p.fits(*column as usize, value));
+            let column = slot.promoted.filter(fits);
+            if column.is_none() && self.entries.len() >= limits.max_attributes {
                 self.dropped += 1;
                 warnings.add(Warning::DroppedAttribute);
                 continue;
             }
-            let (text, letter) = if fits && !matches!(value, Value::Text(_)) {
+            let (text, letter) = if column.is_some() && !matches!(value, Value::Text(_)) {
                 (Text::Null, letter(value))
             } else {
                 let (text, cut) = write(value, limits.max_value_bytes, &mut self.scratch);
@@ -108,8 +159,7 @@ impl Sorted {
                     Text::Source(len) => *len,
                     Text::Scratch(range) => range.len(),
                 };
-            let column = fits.then_some(next_promoted as u32);
-            self.entries.push(Entry { source: *at, column, letter, text });
+            self.entries.push(Entry { source: slot.source, column, letter, text });
         }
     }
 
@@ -217,5 +267,47 @@ impl RecordAttributes {
             finished.add(&name, column);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use schema::Catalog;
+
+    use super::*;
+
+    fn sorted(sorted: &mut Sorted, promoted: &Promoted, source: &[KeyValue<'_>]) -> String {
+        let mut warnings = Warnings::default();
+        sorted.sort(source, Some(promoted), &Limits::default(), &mut warnings);
+        let all: Vec<_> = sorted.iter(source).collect();
+        format!("{all:?} {:?} {} {}", warnings, sorted.bytes, sorted.dropped)
+    }
+
+    proptest! {
+        /// Scenario: sets of attributes one after another, with keys that repeat
+        /// those of the set before, differ by one, come in another order or twice,
+        /// some promoted, with values that fit their columns or not.
+        /// Guarantees: what was kept of one set changes nothing about the next.
+        #[test]
+        fn otlp_d7_a_set_comes_out_as_if_it_were_the_first(
+            sets in vec(vec((0..6usize, any::<bool>()), 0..5), 1..12)
+        ) {
+            let catalog = Catalog::default();
+            let promoted = Promoted::new(catalog.of(schema::Signal::Traces), Scope::Record);
+            let keys = ["a", "http.request.method", "http.response.status_code", "http.route", "z", ""];
+            let mut reused = Sorted::default();
+            for set in sets {
+                let value = |text: &bool| if *text { Value::Text("x".into()) } else { Value::Int(7) };
+                let pair = |(key, text): &(usize, bool)| KeyValue {
+                    key: keys[*key].into(),
+                    value: value(text),
+                };
+                let source: Vec<KeyValue<'_>> = set.iter().map(pair).collect();
+                let alone = sorted(&mut Sorted::default(), &promoted, &source);
+                prop_assert_eq!(sorted(&mut reused, &promoted, &source), alone);
+            }
+        }
     }
 }

@@ -207,7 +207,11 @@ pub struct Warnings {
 
 impl Warnings {
     pub(crate) fn add(&mut self, warning: Warning) {
-        self.counts[warning as usize] += 1;
+        self.add_n(warning, 1);
+    }
+
+    pub(crate) fn add_n(&mut self, warning: Warning, count: u64) {
+        self.counts[warning as usize] += count;
     }
 
     pub fn get(&self, warning: Warning) -> u64 {

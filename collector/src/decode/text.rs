@@ -118,11 +118,12 @@ fn quote(text: &str, into: &mut String) {
 /// Lower-case hex of an id, in a buffer that can be borrowed as text.
 pub(super) fn hex<'b, const N: usize>(id: &[u8; N], buffer: &'b mut String) -> &'b str {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    buffer.clear();
-    for byte in id {
-        buffer.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        buffer.push(char::from(DIGITS[usize::from(byte & 15)]));
+    let mut digits = [[0; 2]; N];
+    for (pair, byte) in digits.iter_mut().zip(id) {
+        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
     }
+    buffer.clear();
+    buffer.push_str(std::str::from_utf8(digits.as_flattened()).unwrap_or_default());
     buffer
 }
 

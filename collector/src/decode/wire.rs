@@ -28,6 +28,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// The next field, or None at the end.
+    #[inline]
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Error> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -42,12 +43,20 @@ impl<'a> Chunk<'a> {
                 self.skip_group(tag)?;
                 Payload::Group
             }
-            4 => return Err(self.fault("a group ends that has not begun")),
-            other => return Err(self.fault(format!("wire type {other} does not exist"))),
+            other => return Err(self.stray(other)),
         };
         Ok(Some((tag, Field { tag, offset: self.offset, payload })))
     }
 
+    #[cold]
+    fn stray(&self, wire_type: u8) -> Error {
+        match wire_type {
+            4 => self.fault("a group ends that has not begun"),
+            other => self.fault(format!("wire type {other} does not exist")),
+        }
+    }
+
+    #[inline]
     fn key(&mut self) -> Result<(u32, u8), Error> {
         let key = self.varint()?;
         let tag = u32::try_from(key >> 3).unwrap_or(0);
@@ -58,7 +67,21 @@ impl<'a> Chunk<'a> {
         Ok((tag, (key & 7) as u8))
     }
 
+    /// Nearly all keys and lengths have one byte.
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Error> {
+        match self.bytes.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.bytes = rest;
+                self.offset += 1;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_varint(&mut self) -> Result<u64, Error> {
         let mut value = 0u64;
         for (index, byte) in self.bytes.iter().take(10).enumerate() {
             // The tenth byte holds the one bit that is left of 64.
@@ -75,6 +98,7 @@ impl<'a> Chunk<'a> {
         Err(self.fault(if cut { "a varint is cut off" } else { "a varint is too long" }))
     }
 
+    #[inline]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         match self.bytes.first_chunk::<N>() {
             Some(array) => {
@@ -85,16 +109,21 @@ impl<'a> Chunk<'a> {
         }
     }
 
+    #[inline]
     fn block(&mut self) -> Result<Chunk<'a>, Error> {
         let length = self.varint()?;
-        let bytes = usize::try_from(length).ok().and_then(|length| self.bytes.get(..length));
-        let Some(bytes) = bytes else {
-            let left = self.bytes.len();
-            return Err(self.fault(format!("a field of {length} bytes has {left} bytes left")));
-        };
+        let parts = usize::try_from(length).ok().and_then(|at| self.bytes.split_at_checked(at));
+        let Some((bytes, rest)) = parts else { return Err(self.too_short(length)) };
         let block = Chunk { bytes, offset: self.offset };
-        self.advance(bytes.len());
+        self.bytes = rest;
+        self.offset += bytes.len();
         Ok(block)
+    }
+
+    #[cold]
+    fn too_short(&self, length: u64) -> Error {
+        let left = self.bytes.len();
+        self.fault(format!("a field of {length} bytes has {left} bytes left"))
     }
 
     fn skip_group(&mut self, tag: u32) -> Result<(), Error> {
@@ -111,8 +140,7 @@ impl<'a> Chunk<'a> {
                 }
                 3 => open.push(tag),
                 4 if tag == *innermost => drop(open.pop()),
-                4 => return Err(self.fault("a group ends that has not begun")),
-                other => return Err(self.fault(format!("wire type {other} does not exist"))),
+                other => return Err(self.stray(other)),
             }
         }
         Ok(())
@@ -193,6 +221,7 @@ impl<'a> Field<'a> {
     }
 
     /// A string, bytes or message.
+    #[inline]
     pub fn chunk(self) -> Result<Chunk<'a>, Error> {
         match self.payload {
             Payload::Bytes(chunk) => Ok(chunk),
@@ -202,12 +231,13 @@ impl<'a> Field<'a> {
 
     /// Bytes that are not UTF-8 become U+FFFD: one bad name must not cost a
     /// peer its whole batch (G26).
+    #[inline]
     pub fn text(self, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
-        let text = String::from_utf8_lossy(self.chunk()?.bytes);
-        if let Cow::Owned(_) = text {
-            notes.warnings.add(Warning::InvalidUtf8);
+        let bytes = self.chunk()?.bytes;
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Cow::Borrowed(text)),
+            Err(_) => Ok(mended(bytes, notes)),
         }
-        Ok(text)
     }
 
     /// Appends 64-bit numbers, packed or not.
@@ -235,4 +265,10 @@ impl<'a> Field<'a> {
         }
         Ok(())
     }
+}
+
+#[cold]
+fn mended<'a>(bytes: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
+    notes.warnings.add(Warning::InvalidUtf8);
+    String::from_utf8_lossy(bytes)
 }

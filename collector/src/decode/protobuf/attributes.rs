@@ -46,12 +46,44 @@ pub(super) fn key_value<'a>(
     into: &mut Vec<KeyValue<'a>>,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    into.push(at("attributes", pair(chunk, 0, notes))?);
-    Ok(())
+    match plain(chunk.bytes) {
+        Some(pair) => {
+            into.push(pair);
+            Ok(())
+        }
+        None => at("attributes", pair(chunk, into, 0, notes)),
+    }
 }
 
-fn pair<'a>(mut fields: Chunk<'a>, depth: usize, notes: &mut Notes) -> Result<KeyValue<'a>, Error> {
-    let mut pair = KeyValue::default();
+/// A pair as most are: a key, then a text, each length in one byte. Every other
+/// shape is for [`pair`] to read.
+#[inline]
+fn plain(bytes: &[u8]) -> Option<KeyValue<'_>> {
+    let (key, rest) = block(0x0a, bytes)?;
+    let (value, end) = block(0x12, rest)?;
+    let (text, rest) = block(0x0a, value)?;
+    if !end.is_empty() || !rest.is_empty() {
+        return None;
+    }
+    let key = Cow::Borrowed(std::str::from_utf8(key).ok()?);
+    Some(KeyValue { key, value: Value::Text(Cow::Borrowed(std::str::from_utf8(text).ok()?)) })
+}
+
+/// A block under this field key, and what follows it.
+#[inline]
+fn block(key: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [found, length, rest @ ..] = bytes else { return None };
+    let plain = *found == key && *length < 0x80;
+    plain.then(|| rest.split_at_checked(usize::from(*length))).flatten()
+}
+
+fn pair<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Vec<KeyValue<'a>>,
+    depth: usize,
+    notes: &mut Notes,
+) -> Result<(), Error> {
+    let pair = into.push_mut(KeyValue::default());
     while let Some((tag, field)) = fields.next()? {
         match tag {
             1 => pair.key = at("key", field.text(notes))?,
@@ -61,7 +93,7 @@ fn pair<'a>(mut fields: Chunk<'a>, depth: usize, notes: &mut Notes) -> Result<Ke
             _ => {}
         }
     }
-    Ok(pair)
+    Ok(())
 }
 
 /// Merges an `AnyValue` into what was read of it before. `depth` counts the
@@ -141,7 +173,7 @@ fn map<'a>(
     }
     while let Some((tag, field)) = fields.next()? {
         if tag == 1 {
-            into.push(pair(field.chunk()?, depth, notes)?);
+            pair(field.chunk()?, into, depth, notes)?;
         }
     }
     Ok(())
