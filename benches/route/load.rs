@@ -22,7 +22,7 @@ use serde::Serialize;
 
 /// Items per request.
 pub const ITEMS: usize = 512;
-const SERVICES: usize = 25;
+pub const SERVICES: usize = 25;
 /// 2026-01-01; within the day, so that every row goes to one partition.
 pub const BASE: u64 = 1_767_225_600_000_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -35,7 +35,7 @@ fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
 }
 
-fn resource(service: usize) -> Option<Resource> {
+pub fn resource(service: usize) -> Option<Resource> {
     let mut attributes = vec![
         text("service.name", format!("service-{service:02}")),
         text("service.namespace", format!("team-{}", service % 5)),
@@ -57,12 +57,12 @@ fn resource(service: usize) -> Option<Resource> {
     Some(Resource { attributes, ..Default::default() })
 }
 
-fn scope() -> Option<InstrumentationScope> {
+pub fn scope() -> Option<InstrumentationScope> {
     let version = "0.60.0".into();
     Some(InstrumentationScope { name: "otelhttp".into(), version, ..Default::default() })
 }
 
-fn record(chance: &mut StdRng) -> Vec<KeyValue> {
+pub fn record(chance: &mut StdRng) -> Vec<KeyValue> {
     let mut attributes = vec![
         text("http.request.method", ["GET", "POST"][chance.random_range(0..2)]),
         text("http.route", format!("/api/v1/items/{}", chance.random_range(0..40))),
@@ -80,7 +80,7 @@ fn record(chance: &mut StdRng) -> Vec<KeyValue> {
     attributes
 }
 
-fn id(chance: &mut StdRng, bytes: usize) -> Vec<u8> {
+pub fn id(chance: &mut StdRng, bytes: usize) -> Vec<u8> {
     let mut id = vec![0; bytes];
     chance.fill_bytes(&mut id);
     id[0] |= 1;

@@ -11,6 +11,7 @@ use storage::table::DeltaTable;
 use storage::{DataFile, Place, StageSettings};
 use tokio::task::JoinSet;
 
+use crate::programs::{BUCKET, s3};
 use crate::stage_world::{World, row_count};
 use crate::store_away::Away;
 
@@ -125,4 +126,10 @@ async fn fault_f28_sixteen_writers_commit_a_thousand_times() {
         println!("{}: {}", if local { "file://" } else { "memory://" }, race.told());
         assert!(race.attempts < 20 * race.commits as u64, "{}", race.told());
     }
+    let Some(server) = s3().await else { return };
+    let options = server.s3_options().map(|(key, value)| (key.to_owned(), value)).into();
+    let store = Store::open(&format!("s3://{BUCKET}/race"), &options).unwrap();
+    let race = race(&Arc::new(World { store, ..World::new(false) }), 16, 63).await;
+    println!("s3:// (moto): {}", race.told());
+    assert!(race.attempts < 20 * race.commits as u64, "{}", race.told());
 }
