@@ -1,8 +1,12 @@
-//! The HTTP door: a router served with limits on headers, bodies, time and
-//! connections (S14, S15), and drained when it is cancelled. HTTP/1.1 alone:
-//! without TLS nothing that asks here speaks anything else.
+//! The doors that answer: a router served with limits on headers, bodies, time
+//! and connections (S14, S15), and drained when it is cancelled. The HTTP API is
+//! spoken to in HTTP/1.1 alone: without TLS nothing that asks there speaks
+//! anything else; Flight SQL, which is gRPC, in HTTP/2 alone.
 
 use std::convert::Infallible;
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -13,8 +17,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
+use futures::future::Either;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::rt::Executor;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -24,6 +30,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Largest request body. Statements are limited to 64 KiB by the engine; the
 /// rest is room for parameters.
@@ -34,6 +41,17 @@ const MAX_HEADERS: usize = 16 << 10;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(20);
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CONNECTIONS: usize = 1024;
+/// Calls at once on one HTTP/2 connection; what runs of them the engine bounds.
+const MAX_STREAMS: u32 = 128;
+/// Dead peers are found by asking them: an HTTP/2 connection may be long silent.
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
 
 /// Serves whatever router `routers` holds at the moment of a request, so that
 /// the door can answer probes before there is anything else to answer.
@@ -41,15 +59,24 @@ const MAX_CONNECTIONS: usize = 1024;
 pub async fn serve(
     listener: TcpListener,
     routers: watch::Receiver<Router>,
+    protocol: Protocol,
     cancel: CancellationToken,
     grace: Duration,
 ) -> Result<usize> {
-    let mut builder = http1::Builder::new();
-    builder
+    let mut http1 = http1::Builder::new();
+    http1
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADERS)
         .half_close(false);
+    let streams = TaskTracker::new();
+    let mut http2 = http2::Builder::new(Owned(streams.clone()));
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADERS as u32)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIMEOUT);
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     loop {
@@ -65,7 +92,7 @@ pub async fn serve(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors, say: it passes, and a busy loop would not help.
-                tracing::warn!(%error, "the HTTP door could not accept a connection");
+                tracing::warn!(%error, ?protocol, "a door could not accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
@@ -74,12 +101,24 @@ pub async fn serve(
             tracing::debug!(%error, "no TCP_NODELAY on a connection");
         }
         let routers = routers.clone();
+        let asked = Arc::new(AtomicBool::new(false));
+        let first = asked.clone();
         let answer = service_fn(move |request: hyper::Request<Incoming>| {
+            first.store(true, Ordering::Relaxed);
             let router = routers.borrow().clone();
             async move { TowerToHyperService::new(router).call(request).await }
         });
-        let connection = builder.serve_connection(TokioIo::new(stream), answer);
-        connections.spawn(graceful.watch(connection));
+        let io = TokioIo::new(stream);
+        let connection = match protocol {
+            Protocol::Http1 => Either::Left(graceful.watch(http1.serve_connection(io, answer))),
+            Protocol::Http2 => Either::Right(graceful.watch(http2.serve_connection(io, answer))),
+        };
+        connections.spawn(async move {
+            tokio::select! {
+                ended = connection => ended,
+                () = silence(asked) => Ok(()),
+            }
+        });
     }
     drop(listener);
     let left = tokio::time::timeout(grace, graceful.shutdown()).await;
@@ -94,7 +133,32 @@ pub async fn serve(
     while let Some(ended) = connections.join_next().await {
         report(ended);
     }
+    streams.close();
+    streams.wait().await;
     Ok(busy)
+}
+
+/// Ends when a connection has asked nothing for as long as a head may take: of
+/// an HTTP/2 connection nothing else bounds how long it takes to begin.
+async fn silence(asked: Arc<AtomicBool>) {
+    tokio::time::sleep(HEADER_TIMEOUT).await;
+    if asked.load(Ordering::Relaxed) {
+        pending().await
+    }
+}
+
+/// Runs the streams of HTTP/2 connections as tasks that the door owns and joins.
+#[derive(Debug, Clone)]
+struct Owned(TaskTracker);
+
+impl<F> Executor<F> for Owned
+where
+    F: Future + Send + 'static,
+    F::Output: Send,
+{
+    fn execute(&self, stream: F) {
+        self.0.spawn(stream);
+    }
 }
 
 type Ended = Result<Result<(), hyper::Error>, tokio::task::JoinError>;
@@ -103,9 +167,9 @@ type Ended = Result<Result<(), hyper::Error>, tokio::task::JoinError>;
 fn report(ended: Ended) {
     match ended {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "an HTTP connection ended early"),
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
         Err(error) if error.is_panic() => {
-            tracing::error!(%error, "answering an HTTP request panicked; please report it");
+            tracing::error!(%error, "answering a request panicked; please report it");
         }
         Err(_) => {}
     }
@@ -213,7 +277,8 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let cancel = CancellationToken::new();
         let mut owner = JoinSet::new();
-        owner.spawn(serve(listener, routers, cancel.clone(), Duration::from_millis(300)));
+        let grace = Duration::from_millis(300);
+        owner.spawn(serve(listener, routers, Protocol::Http1, cancel.clone(), grace));
         Served { client: Client::new(&url, "--server").unwrap(), cancel, owner }
     }
 

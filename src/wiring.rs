@@ -11,6 +11,7 @@ use axum::Router;
 use collector::Collector;
 use prometheus_client::registry::Registry;
 use query::Engine;
+use query::doors::{Caller, flight};
 use schema::{Budget, Clock, Meter};
 use storage::Storage;
 use storage::store::Store;
@@ -48,7 +49,7 @@ pub struct Daemon {
     /// The OTLP doors.
     ingest: JoinSet<Ended>,
     ingest_cancel: CancellationToken,
-    /// The HTTP door; `None` inside when it is turned off.
+    /// The doors that answer: HTTP, Flight SQL; those that are turned on.
     http: JoinSet<Ended>,
     http_cancel: CancellationToken,
     usage: usage::Writer,
@@ -66,7 +67,7 @@ impl Daemon {
         let (routes, routers) = watch::channel(admin::starting());
         let mut http = JoinSet::new();
         if let Some(listener) = listeners.http {
-            let serving = serve_http(listener, routers, http_cancel.clone());
+            let serving = answer(listener, routers, door::Protocol::Http1, http_cancel.clone());
             http.spawn(named("the HTTP door", serving));
         }
 
@@ -97,6 +98,14 @@ impl Daemon {
         };
         let collector = Collector::new(config.collector(), components, &mut registry)?;
         let engine = Engine::new(storage.clone(), config.query(), clock, meter, &mut registry)?;
+
+        if let Some(listener) = listeners.flight {
+            // Nobody is asked who they are yet.
+            let anybody = Arc::new(|_: flight::Credentials<'_>| Ok(Caller::default()));
+            let (_, router) = watch::channel(flight::router(engine.clone(), anybody));
+            let serving = answer(listener, router, door::Protocol::Http2, http_cancel.clone());
+            http.spawn(named("Flight SQL", serving));
+        }
 
         let mut ingest = JoinSet::new();
         if let Some(listener) = listeners.otlp_grpc {
@@ -281,14 +290,15 @@ fn create_private(dir: &Path) -> Result<()> {
     })
 }
 
-async fn serve_http(
+async fn answer(
     listener: TcpListener,
     routers: watch::Receiver<Router>,
+    protocol: door::Protocol,
     cancel: CancellationToken,
 ) -> Result<()> {
-    let busy = door::serve(listener, routers, cancel, shutdown::QUERIES).await?;
+    let busy = door::serve(listener, routers, protocol, cancel, shutdown::QUERIES).await?;
     if busy > 0 {
-        tracing::warn!(busy, "HTTP requests were still running at shutdown, given up");
+        tracing::warn!(busy, ?protocol, "answers were still running at shutdown, given up");
     }
     Ok(())
 }

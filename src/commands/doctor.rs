@@ -58,7 +58,7 @@ pub async fn run(given: &Configuration) -> Result<ExitCode> {
     report.say("fsync", fsync(&wal))?;
     report.say("memory", memory(config))?;
     let running = running(config).await;
-    for (key, listen) in config.listens().into_iter().take(3) {
+    for (key, listen) in config.listens().into_iter().take(4) {
         report.say(key, port(key, listen, config.insecure.0, running).await)?;
     }
     Ok(if report.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

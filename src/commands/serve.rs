@@ -144,9 +144,7 @@ async fn start_over(config: &Config, signals: &mut Signals) -> Result<Option<Dae
 }
 
 fn say_what_is_not_built(config: &Config) {
-    for (key, listen) in
-        [("flight.listen", &config.flight.listen), ("postgres.listen", &config.postgres.listen)]
-    {
+    for (key, listen) in [("postgres.listen", &config.postgres.listen)] {
         if !listen.is_empty() {
             tracing::info!("{key} is not available in this version: nothing listens on {listen}");
         }
@@ -205,6 +203,9 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
     if let Some(address) = addresses.http {
         line("HTTP API", format!("http://{address}"));
     }
+    if let Some(address) = addresses.flight {
+        line("Flight SQL", format!("grpc://{address}"));
+    }
     line("store", shown(&config.store.url));
     line("log", config.wal.dir.clone());
     let door = match (addresses.otlp_http, addresses.otlp_grpc) {
@@ -255,6 +256,7 @@ mod tests {
             otlp_grpc: None,
             otlp_http: Some("127.0.0.1:1".parse().unwrap()),
             http: Some("[::1]:2".parse().unwrap()),
+            ..Addresses::default()
         };
         write_ports(&path, &addresses).unwrap();
         let read: serde_json::Value =
@@ -271,7 +273,7 @@ mod tests {
         let both = Addresses {
             otlp_grpc: Some("0.0.0.0:4317".parse().unwrap()),
             otlp_http: Some("0.0.0.0:4318".parse().unwrap()),
-            http: None,
+            ..Addresses::default()
         };
         let text = banner(&config, &both);
         assert!(

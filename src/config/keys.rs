@@ -17,7 +17,7 @@ pub struct Config {
     pub otlp: Otlp,
     /// HTTP API, /healthz, /readyz and /metrics.
     pub http: Http,
-    /// Arrow Flight SQL (not built yet).
+    /// Arrow Flight SQL.
     pub flight: Flight,
     /// Postgres wire protocol (not built yet).
     pub postgres: Postgres,
@@ -83,7 +83,11 @@ door!(
     "Address for OTLP/HTTP; port 0 picks a free one, empty turns the door off."
 );
 door!(Http, "4320", "Address for the HTTP API; port 0 picks a free one, empty turns the door off.");
-door!(Flight, "4321", "Address for Arrow Flight SQL; empty turns the door off.");
+door!(
+    Flight,
+    "4321",
+    "Address for Arrow Flight SQL; port 0 picks a free one, empty turns the door off."
+);
 door!(Postgres, "4322", "Address for the Postgres wire protocol; empty turns the door off.");
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

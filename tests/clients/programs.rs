@@ -43,6 +43,16 @@ pub async fn python() -> Option<PathBuf> {
     .await
 }
 
+/// One with ADBC's driver for Flight SQL.
+pub async fn adbc() -> Option<PathBuf> {
+    python_with("adbc_driver_flightsql.dbapi, pandas, polars, pyarrow").await
+}
+
+/// One that needs no packages, but a Unix terminal.
+pub async fn plain_python() -> Option<PathBuf> {
+    python_with("pty, termios, fcntl").await
+}
+
 async fn python_with(modules: &str) -> Option<PathBuf> {
     let named = std::env::var_os("CLOUDSAIL_TEST_PYTHON").map(PathBuf::from);
     let installed = checkout().join("target/ci/venv/bin/python");

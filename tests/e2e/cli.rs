@@ -7,16 +7,19 @@ use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, Launch, run};
 use crate::otlp::Encoding;
+use crate::programs::{plain_python, script};
 use crate::vertical::fixtures;
 
 /// Doors that no other daemon of this machine can be in the way of.
-const FREE_PORTS: [&str; 6] = [
+const FREE_PORTS: [&str; 8] = [
     "--set",
     "otlp.grpc.listen=127.0.0.1:0",
     "--set",
     "otlp.http.listen=127.0.0.1:0",
     "--set",
     "http.listen=127.0.0.1:0",
+    "--set",
+    "flight.listen=127.0.0.1:0",
 ];
 
 /// What a command printed; it must have succeeded.
@@ -83,6 +86,22 @@ async fn sql_answers_alike_from_a_daemon_and_from_its_store() {
     let line: Value = serde_json::from_str(printed(&answers[2]).lines().next().unwrap()).unwrap();
     assert_eq!(line, json!({"kind": "9", "spans": 1, "longest": 1}));
     assert!(printed(&answers[0]).contains("SERVER"));
+    daemon.stop().await;
+}
+
+/// Scenario: a person at a terminal uses the shell, on a daemon and on its store:
+/// statements, completion, every command, files, Ctrl-C, history; then the
+/// daemon goes away, under a statement and between two, and comes back.
+/// Guarantees: issue 4.6: each does what it says, and the shell lives on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_is_used_on_a_terminal() {
+    let Some(python) = plain_python().await else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (launch, daemon) = filled(dir.path()).await;
+    daemon.flush().await;
+    let (server, store) = (daemon.url(""), launch.store_url());
+    let args = [env!("CARGO_BIN_EXE_cloudsail"), &server, &store];
+    assert_eq!(script(&python, "python/shell.py", &args).await.trim(), "used");
     daemon.stop().await;
 }
 

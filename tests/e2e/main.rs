@@ -16,6 +16,7 @@
 //! | [`sdk`] | the Python and JavaScript SDKs as senders |
 //! | [`nezha`] | recorded telemetry through `cloudsail replay` |
 //! | [`crash`] | SIGKILL at random moments and at every named stage |
+//! | [`flight`] | ADBC on the Flight SQL door |
 //! | [`full`] | a full disk |
 //! | [`outage`] | draining a node, adopting a dead one's folder |
 //! | [`pressure`] | memory and log at their bounds |
@@ -37,6 +38,7 @@ mod programs;
 mod cli;
 mod crash;
 mod examples;
+mod flight;
 mod full;
 mod nezha;
 mod outage;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, SchemaRef};
 use schema::Tenant;
 
 use super::{PUBLIC, SYSTEM, View, public, system, views};
@@ -116,22 +116,10 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
         incomplete: None,
         columns: Vec::new(),
     };
-    let computed = public::computed(name);
-    let def = view.pins.def(name);
-    let doc_of = |column: &str| match &def {
-        Some(def) => {
-            let own = def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone());
-            let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
-            own.or_else(added).unwrap_or_default()
-        }
-        None => {
-            let merged = views::merged(name);
-            merged.map(|merged| merged.column_doc(view, column)).unwrap_or_default()
-        }
-    };
+    let doc = |column: &str| column_doc(view, name, column);
     info.columns =
-        schema.fields().iter().map(|f| column(f.name(), f.data_type(), doc_of(f.name()))).collect();
-    if let Some(def) = &def {
+        schema.fields().iter().map(|f| column(f.name(), f.data_type(), doc(f.name()))).collect();
+    if let Some(def) = &view.pins.def(name) {
         info.kind = "table";
         info.doc = def.doc.into();
     }
@@ -145,6 +133,44 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
     info.complete = snapshot.incomplete.is_none();
     info.incomplete = snapshot.incomplete.clone();
     Ok(info)
+}
+
+fn column_doc(view: &View, table: &str, column: &str) -> String {
+    let Some(def) = view.pins.def(table) else {
+        let merged = views::merged(table);
+        return merged.map(|merged| merged.column_doc(view, column)).unwrap_or_default();
+    };
+    let own = def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone());
+    let computed = public::computed(table);
+    let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
+    own.or_else(added).unwrap_or_default()
+}
+
+/// A table without its rows: nothing is pinned to tell of it.
+pub(crate) struct Shape {
+    pub schema: &'static str,
+    pub name: String,
+    pub view: bool,
+    pub columns: SchemaRef,
+    /// What each column means; empty where nothing is said.
+    pub docs: Vec<String>,
+}
+
+/// Every table of a tenant.
+pub(crate) fn shapes(core: &Arc<Core>, tenant: &Tenant) -> Vec<Shape> {
+    let view = View::aside(core, tenant);
+    let public = public::names(&view).into_iter().filter_map(|name| {
+        let columns = public::schema(&view, &name)?;
+        let docs = columns.fields().iter().map(|f| column_doc(&view, &name, f.name())).collect();
+        let merged = views::merged(&name).is_some();
+        Some(Shape { schema: PUBLIC, name, view: merged, columns, docs })
+    });
+    let system = system::NAMES.iter().filter_map(|name| {
+        let columns = system::schema(name)?;
+        let docs = vec![String::new(); columns.fields().len()];
+        Some(Shape { schema: SYSTEM, name: (*name).to_owned(), view: true, columns, docs })
+    });
+    public.chain(system).collect()
 }
 
 fn in_system(name: &str) -> TableInfo {

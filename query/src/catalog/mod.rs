@@ -44,6 +44,7 @@ pub(crate) const CATALOG: &str = "cloudsail";
 pub(crate) const PUBLIC: &str = "public";
 const SYSTEM: &str = "system";
 const INFORMATION: &str = "information_schema";
+pub(crate) const SCHEMAS: [&str; 3] = [PUBLIC, SYSTEM, INFORMATION];
 const SETTINGS: &str = "df_settings";
 
 /// Everything one statement can see.

@@ -4,13 +4,15 @@
 //! | folder | protocol |
 //! | --- | --- |
 //! | [`http`] | the HTTP API of interfaces.md |
+//! | [`flight`] | Arrow Flight SQL |
 
+pub mod flight;
 pub mod http;
 
 use schema::Tenant;
 
 /// Who asks, as far as a door was told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Caller {
     pub tenant: Tenant,
     pub principal: Option<String>,

@@ -206,8 +206,8 @@ impl Engine {
         Ok(Answer { id: activity.id, schema, rows: Rows::new(incoming, task), stats })
     }
 
-    /// Plans a statement without running it. Its parameters' values are not
-    /// looked at.
+    /// Plans a statement without running it. Values of its parameters may be
+    /// missing; those that are given can settle the types of columns.
     pub async fn describe(&self, query: Query) -> Result<Description, Error> {
         let core = self.core.clone();
         let limit = self.limit(&query);

@@ -26,6 +26,10 @@ impl Params {
         Ok(Params(values.iter().map(scalar).collect::<Result<_, _>>()?))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Puts the values in the place of the parameters.
     pub(super) fn bind(self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
         let wanted = wanted(&plan)?.len();

@@ -190,6 +190,7 @@ pub(super) async fn describe(core: Arc<Core>, query: Query) -> Result<Descriptio
     let now = core.clock.now_unix_nano();
     let Prepared { plan, state, .. } = prepare(&core, &query, &Stats::begin(), &share, now).await?;
     let params = params::wanted(&plan)?;
+    let plan = if query.params.is_empty() { plan } else { query.params.bind(plan)? };
     // Types are settled by the rules that run before the optimizer's.
     let settled = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     Ok(Description { schema: settled.schema().inner().clone(), params })

@@ -68,6 +68,18 @@ impl FromStr for Format {
 pub struct Options {
     /// 64-bit integers as JSON strings, for readers whose numbers are doubles.
     pub int64_as_text: bool,
+    /// How a table shows its rows.
+    pub expanded: Expanded,
+}
+
+/// When a row of a table takes a line per column.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Expanded {
+    #[default]
+    Never,
+    Always,
+    /// When lines would be wider than this many cells of a terminal.
+    Beyond(usize),
 }
 
 /// Turns batches of one schema into bytes of one format. Call
@@ -90,7 +102,7 @@ enum Kind {
 impl Encoder {
     pub fn new(format: Format, schema: SchemaRef, options: Options) -> Result<Encoder, Error> {
         let kind = match format {
-            Format::Table => Kind::Table(table::Table::new(&schema)),
+            Format::Table => Kind::Table(table::Table::new(&schema, options.expanded)),
             Format::Json => Kind::Json { first: true },
             Format::Ndjson => Kind::Ndjson,
             Format::Csv => Kind::Csv,

@@ -1,11 +1,12 @@
-//! Columns for a terminal. The widths follow the first rows; later cells that
-//! are wider push their line out rather than being cut.
+//! Columns for a terminal, or a line per column. The widths follow the first
+//! rows; later cells that are wider push their line out rather than being cut.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use unicode_width::UnicodeWidthStr;
 
-use super::value;
+use super::{Expanded, value};
 use crate::Summary;
 
 /// Rows that decide the widths.
@@ -16,17 +17,22 @@ pub(super) struct Table {
     /// Numbers lean right.
     right: Vec<bool>,
     widths: Vec<usize>,
+    expanded: Expanded,
+    /// Rows shown.
+    shown: usize,
     /// Rows held until the widths are known.
     held: Option<Vec<Vec<String>>>,
 }
 
 impl Table {
-    pub fn new(schema: &SchemaRef) -> Table {
+    pub fn new(schema: &SchemaRef, expanded: Expanded) -> Table {
         let names: Vec<String> = schema.fields().iter().map(|f| printable(f.name())).collect();
         Table {
             right: schema.fields().iter().map(|f| f.data_type().is_numeric()).collect(),
-            widths: names.iter().map(|name| name.chars().count()).collect(),
+            widths: names.iter().map(|name| name.width()).collect(),
             names,
+            expanded,
+            shown: 0,
             held: Some(Vec::new()),
         }
     }
@@ -43,14 +49,14 @@ impl Table {
             match &mut self.held {
                 Some(held) => {
                     for (width, cell) in self.widths.iter_mut().zip(&cells) {
-                        *width = (*width).max(cell.chars().count());
+                        *width = (*width).max(cell.width());
                     }
                     held.push(cells);
                     if held.len() == MEASURED {
                         self.release(out);
                     }
                 }
-                None => self.line(&cells, out),
+                None => self.show(&cells, out),
             }
         }
         Ok(())
@@ -71,12 +77,38 @@ impl Table {
 
     fn release(&mut self, out: &mut Vec<u8>) {
         let Some(held) = self.held.take() else { return };
-        self.line(&self.names, out);
-        let rules: Vec<String> = self.widths.iter().map(|width| "-".repeat(width + 2)).collect();
-        out.extend_from_slice(rules.join("+").as_bytes());
-        out.push(b'\n');
+        if let Expanded::Beyond(cells) = self.expanded {
+            let line = self.widths.iter().map(|width| width + 3).sum::<usize>().saturating_sub(1);
+            self.expanded = if line > cells { Expanded::Always } else { Expanded::Never };
+        }
+        if self.expanded == Expanded::Never {
+            self.line(&self.names, out);
+            let rules: Vec<String> =
+                self.widths.iter().map(|width| "-".repeat(width + 2)).collect();
+            out.extend_from_slice(rules.join("+").as_bytes());
+            out.push(b'\n');
+        }
         for cells in &held {
-            self.line(cells, out);
+            self.show(cells, out);
+        }
+    }
+
+    fn show(&mut self, cells: &[String], out: &mut Vec<u8>) {
+        self.shown += 1;
+        match self.expanded {
+            Expanded::Always => self.record(cells, out),
+            _ => self.line(cells, out),
+        }
+    }
+
+    fn record(&self, cells: &[String], out: &mut Vec<u8>) {
+        let widest = self.names.iter().map(|name| name.width()).max().unwrap_or(0);
+        out.extend_from_slice(
+            format!("-[ row {} ]{}\n", self.shown, "-".repeat(widest)).as_bytes(),
+        );
+        for (name, cell) in self.names.iter().zip(cells) {
+            let pad = " ".repeat(widest - name.width());
+            out.extend_from_slice(format!("{name}{pad} | {cell}\n").as_bytes());
         }
     }
 
@@ -84,7 +116,7 @@ impl Table {
         let mut line = String::new();
         for (index, cell) in cells.iter().enumerate() {
             line.push_str(if index > 0 { " | " } else { " " });
-            let pad = " ".repeat(self.widths[index].saturating_sub(cell.chars().count()));
+            let pad = " ".repeat(self.widths[index].saturating_sub(cell.width()));
             match self.right[index] {
                 true => line.extend([pad.as_str(), cell]),
                 false => line.extend([cell, pad.as_str()]),

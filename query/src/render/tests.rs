@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampNanosecondArray,
 };
 
-use super::{Encoder, Format, Options, transcode};
+use super::{Encoder, Expanded, Format, Options, transcode};
 use crate::Summary;
 
 fn rows() -> RecordBatch {
@@ -63,7 +63,7 @@ fn json_is_exact() {
     assert_eq!(answer["truncated"], true);
     assert_eq!(answer["complete"], false);
     assert_eq!(answer["incomplete"]["logs"], "away");
-    let text = encoded(Format::Json, Options { int64_as_text: true });
+    let text = encoded(Format::Json, Options { int64_as_text: true, ..Options::default() });
     assert!(text.contains("\"9223372036854775807\""));
 }
 
@@ -83,6 +83,37 @@ fn text_formats_keep_apart_what_differs() {
     assert!(table.contains("a\"b,\\r\\n") && !table.contains('\r'), "{table}");
     assert!(table.contains("NULL") && table.contains("(3 rows, cut at the row limit"), "{table}");
     assert!(table.contains("incomplete: logs: away"), "{table}");
+}
+
+/// Scenario: letters of two cells and of none, in a table as wide as the
+/// terminal, in one too wide, and in one that is always expanded.
+/// Guarantees: columns stay aligned by what is seen, and no line of the table
+/// passes the terminal's edge unless a single value does.
+#[test]
+fn tables_are_aligned_and_fit() {
+    let texts = StringArray::from(vec!["日本", "e\u{301}t", "abcd"]);
+    let rows = RecordBatch::try_from_iter([
+        ("naïve", Arc::new(texts) as ArrayRef),
+        ("n", Arc::new(Int64Array::from(vec![1, 22, 333])) as _),
+    ])
+    .unwrap();
+    let table = |expanded| {
+        let options = Options { expanded, ..Options::default() };
+        let mut encoder = Encoder::new(Format::Table, rows.schema(), options).unwrap();
+        let mut out = Vec::new();
+        encoder.rows(&rows, &mut out).unwrap();
+        encoder.tail(&summary(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let flat = " naïve |   n\n-------+-----\n 日本  |   1\n e\u{301}t    |  22\n abcd  | 333\n";
+    for fits in [Expanded::Never, Expanded::Beyond(13)] {
+        assert!(table(fits).starts_with(flat), "{}", table(fits));
+    }
+    let long = "-[ row 1 ]-----\nnaïve | 日本\nn     | 1\n-[ row 2 ]-----\nnaïve | e\u{301}t\n";
+    for wide in [Expanded::Always, Expanded::Beyond(12)] {
+        assert!(table(wide).starts_with(long), "{}", table(wide));
+        assert!(table(wide).contains("(3 rows"));
+    }
 }
 
 /// Scenario: an Arrow stream is turned into CSV.

@@ -22,7 +22,7 @@ use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use crate::Error;
-pub(crate) use text::split;
+pub(crate) use text::{MAX_BYTES, split};
 
 /// The generic dialect reads `a->>'k' = 'v'` as `a->>('k' = 'v')`.
 const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};

@@ -15,6 +15,7 @@
 //! | [`bounds`] | deadline, rows, memory, permits, cancellation |
 //! | [`system`] | system tables, `information_schema`, descriptions |
 //! | [`http`] | the HTTP door over loopback |
+//! | [`flight`] | the Flight SQL door over loopback |
 //! | [`slt`] | the `.slt` files |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -23,6 +24,7 @@ mod alike;
 mod ask;
 mod attributes;
 mod bounds;
+mod flight;
 mod http;
 mod pruning;
 mod sandbox;

@@ -6,15 +6,15 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::Result;
 
 use crate::cli::Format;
-use crate::commands::sql::{Asked, Target};
+use crate::commands::sql::{Asked, Target, Wish};
 
 /// Asks them all and prints question, statement and answer.
 pub async fn ask(server: &str, fault: Range<i64>) -> Result<()> {
     let target = Target::server(server, "the demo's HTTP door")?;
     for (question, statement) in statements(&fault) {
         super::say(&format!("\n-- {question}\n{statement};\n\n"))?;
-        match target.ask(&statement, Format::Table).await? {
-            Asked::Answered => {}
+        match target.ask(&statement, &Wish::new(Format::Table)).await? {
+            Asked::Answered(_) => {}
             Asked::Cancelled | Asked::Unread => break,
         }
     }

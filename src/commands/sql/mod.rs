@@ -4,11 +4,13 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`target`] | who is asked: a daemon over HTTP, or an engine in this process |
-//! | [`output`] | rows to standard output in the chosen format |
+//! | [`output`] | rows to standard output or a file, in the chosen format |
+//! | [`progress`] | what a long statement is at |
 //! | [`split`] | where one statement ends and the next begins |
 //! | [`shell`] | the prompt, its commands, history and completion |
 
 mod output;
+mod progress;
 mod shell;
 mod split;
 mod target;
@@ -19,6 +21,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::cli::{Configuration, Format, Sql, Usage};
+pub use output::Wish;
 pub use target::{Asked, Target};
 
 pub async fn run(given: &Configuration, sql: Sql) -> Result<ExitCode> {
@@ -52,9 +55,10 @@ pub async fn run(given: &Configuration, sql: Sql) -> Result<ExitCode> {
             "this format holds one answer: give one statement, or use table, csv or ndjson";
         return Err(Usage(message.into()).into());
     }
+    let wish = Wish::new(sql.format);
     for statement in statements {
-        match target.ask(statement, sql.format).await? {
-            Asked::Answered => {}
+        match target.ask(statement, &wish).await? {
+            Asked::Answered(_) => {}
             // Whoever reads has had enough (`| head`): so have we.
             Asked::Unread => return Ok(ExitCode::SUCCESS),
             Asked::Cancelled => {

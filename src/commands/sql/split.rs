@@ -50,6 +50,13 @@ fn scan<T>(text: &str, mut found: impl FnMut(usize, char) -> Option<T>) -> Optio
                 // A doubled quote ends one string and begins the next: the same.
                 rest[1..].find(c).map(|end| end + 2)
             }
+            '$' if dollars(rest).is_some() => {
+                if let Some(answer) = found(at, c) {
+                    return Some(answer);
+                }
+                let quote = dollars(rest).unwrap_or_default();
+                rest[quote.len()..].find(quote).map(|end| end + 2 * quote.len())
+            }
             '-' if rest.starts_with("--") => rest.find('\n'),
             '/' if rest.starts_with("/*") => rest.find("*/").map(|end| end + 2),
             _ => {
@@ -64,6 +71,15 @@ fn scan<T>(text: &str, mut found: impl FnMut(usize, char) -> Option<T>) -> Optio
     None
 }
 
+/// The `$$` or `$tag$` that opens a text here.
+fn dollars(rest: &str) -> Option<&str> {
+    let end = rest[1..].find('$')? + 1;
+    let tag = &rest[1..end];
+    let named = tag.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let number = tag.starts_with(|c: char| c.is_ascii_digit());
+    (named && !number).then_some(&rest[..=end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +92,9 @@ mod tests {
             "SELECT ';', \"a;b\" -- no; end\n; /* ; */ ;; SELECT 'it''s;' ;\n SELECT 3 -- end";
         let expected = ["SELECT ';', \"a;b\" -- no; end", "SELECT 'it''s;'", "SELECT 3 -- end"];
         assert_eq!(statements(text), expected);
+        let dollars = "SELECT $$;$$, $a$ $$;$a$; SELECT $1, $2; SELECT '$$'";
+        let expected = ["SELECT $$;$$, $a$ $$;$a$", "SELECT $1, $2", "SELECT '$$'"];
+        assert_eq!(statements(dollars), expected);
         assert!(statements(" ;; -- nothing").is_empty());
     }
 
@@ -83,7 +102,7 @@ mod tests {
     /// Guarantees: it is complete only where a semicolon ends it.
     #[test]
     fn a_statement_is_complete_at_its_semicolon() {
-        for open in ["SELECT 1", "SELECT ';", "SELECT 1; SELECT", "SELECT /* ;"] {
+        for open in ["SELECT 1", "SELECT $$;", "SELECT ';", "SELECT 1; SELECT", "SELECT /* ;"] {
             assert!(!complete(open), "{open}");
         }
         for done in ["SELECT 1;", "SELECT ';';  ", "SELECT 1; -- done", "", "  "] {

@@ -3,6 +3,7 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +21,8 @@ use schema::Tenant;
 use storage::Reader;
 use tokio::sync::mpsc;
 
-use super::output::{self, Output, Unread};
+use super::output::{Copy, Output, Unread, Wish};
+use super::progress::Progress;
 use crate::cli::{Format, Usage};
 use crate::client::{Client, accepted, said};
 use crate::clock::SystemClock;
@@ -41,7 +43,8 @@ pub enum Target {
 
 /// How a question ended, if not in an error.
 pub enum Asked {
-    Answered,
+    /// With this many rows, where they were counted.
+    Answered(Option<u64>),
     Cancelled,
     Unread,
 }
@@ -65,18 +68,20 @@ impl Target {
     }
 
     /// Asks and prints the answer. Ctrl-C cancels the question, here and there.
-    pub async fn ask(&self, sql: &str, format: Format) -> Result<Asked> {
+    pub async fn ask(&self, sql: &str, wish: &Wish) -> Result<Asked> {
+        let progress = Progress::new();
         let asked = match self {
-            Target::Server(client) => ask_server(client, sql, format).await,
+            Target::Server(client) => ask_server(client, sql, wish, &progress).await,
             Target::Store { engine, tenant, .. } => {
                 tokio::select! {
-                    answered = ask_engine(engine, tenant, sql, format) => answered,
+                    answered = ask_engine(engine, tenant, sql, wish, &progress) => answered,
                     interrupted = tokio::signal::ctrl_c() => {
                         interrupted.map(|()| Asked::Cancelled).map_err(Into::into)
                     }
                 }
             }
         };
+        progress.over();
         match asked {
             Err(error) if error.is::<Unread>() => Ok(Asked::Unread),
             other => other,
@@ -96,6 +101,27 @@ impl Target {
         }
     }
 
+    /// The first column of a statement's rows, as text.
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        let document = match self {
+            Target::Server(client) => {
+                let body = Bytes::from(serde_json::json!({ "query": sql }).to_string());
+                client.json(Method::POST, "/api/v1/sql", body).await?
+            }
+            Target::Store { engine, tenant, .. } => {
+                let query = Query { tenant: tenant.clone(), ..Query::new(sql, "cli") };
+                let answer = engine.run(query).await.map_err(in_words)?;
+                let (mut out, options) = (Vec::new(), render::Options::default());
+                let written = render::write(answer, render::Format::Json, options, &mut out).await;
+                written.map_err(in_words)?;
+                serde_json::from_slice(&out).context("the answer is not JSON")?
+            }
+        };
+        let rows = document.get("rows").and_then(|rows| rows.as_array());
+        let first = |row: &serde_json::Value| Some(row.get(0)?.as_str()?.to_owned());
+        Ok(rows.into_iter().flatten().filter_map(first).collect())
+    }
+
     pub fn name(&self) -> String {
         match self {
             Target::Server(client) => client.base().to_owned(),
@@ -110,26 +136,40 @@ fn in_words(error: query::Error) -> anyhow::Error {
     anyhow!(said(StatusCode::INTERNAL_SERVER_ERROR, document.as_bytes()))
 }
 
-async fn ask_engine(engine: &Engine, tenant: &Tenant, sql: &str, format: Format) -> Result<Asked> {
+async fn ask_engine(
+    engine: &Engine,
+    tenant: &Tenant,
+    sql: &str,
+    wish: &Wish,
+    progress: &Progress,
+) -> Result<Asked> {
     let query = Query { tenant: tenant.clone(), ..Query::new(sql, "cli") };
     let mut answer = engine.run(query).await.map_err(in_words)?;
-    let mut output = Output::new(format, answer.schema.clone(), Instant::now())?;
-    while let Some(batch) = answer.rows.next().await {
+    let mut output = Output::new(wish, answer.schema.clone(), Instant::now(), progress)?;
+    let stats = answer.stats.clone();
+    let mut showing = pin!(progress.of(&stats));
+    loop {
+        let batch = tokio::select! {
+            batch = answer.rows.next() => batch,
+            never = &mut showing => match never {},
+        };
+        let Some(batch) = batch else { break };
         output.rows(&batch.map_err(in_words)?)?;
     }
-    output.finish(Some(answer.stats.summary()), true)?;
-    Ok(Asked::Answered)
+    Ok(Asked::Answered(Some(output.finish(Some(stats.summary()), true)?)))
 }
 
-async fn ask_server(client: &Client, sql: &str, format: Format) -> Result<Asked> {
+async fn ask_server(client: &Client, sql: &str, wish: &Wish, progress: &Progress) -> Result<Asked> {
+    let mut showing = pin!(progress.at(client, sql));
     let started = Instant::now();
     let body = Bytes::from(serde_json::json!({ "query": sql }).to_string());
     // JSON carries the engine's statistics; the other forms are made here.
-    let accept = if format == Format::Json { "application/json" } else { ARROW };
+    let accept = if wish.format == Format::Json { "application/json" } else { ARROW };
     let headers = [(CONTENT_TYPE, "application/json"), (ACCEPT, accept)];
     let sent = client.send(Method::POST, "/api/v1/sql", &headers, body);
     let answer = tokio::select! {
         answer = sent => accepted(answer?).await?,
+        never = &mut showing => match never {},
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
             return Ok(Asked::Cancelled);
@@ -137,12 +177,14 @@ async fn ask_server(client: &Client, sql: &str, format: Format) -> Result<Asked>
     };
     let complete = answer.headers().get(COMPLETE).is_none_or(|value| value != "false");
     let (chunks, received) = mpsc::channel(4);
-    let printing = tokio::task::spawn_blocking(move || match format {
-        Format::Json => pass_on(received),
-        _ => decode(Received::new(received), format, started, complete),
+    let (asked, line) = (wish.clone(), progress.clone());
+    let printing = tokio::task::spawn_blocking(move || match asked.format {
+        Format::Json => pass_on(received, Copy::new(&asked, &line)?).map(|()| None),
+        _ => decode(Received::new(received), &asked, started, complete, &line).map(Some),
     });
     let cancelled = tokio::select! {
         () = forward(answer, chunks) => false,
+        never = &mut showing => match never {},
         interrupted = tokio::signal::ctrl_c() => {
             interrupted?;
             true
@@ -153,7 +195,7 @@ async fn ask_server(client: &Client, sql: &str, format: Format) -> Result<Asked>
     if cancelled {
         return Ok(Asked::Cancelled);
     }
-    printed.map(|()| Asked::Answered)
+    printed.map(Asked::Answered)
 }
 
 type Chunk = io::Result<Bytes>;
@@ -179,11 +221,11 @@ fn broke_off() -> anyhow::Error {
     anyhow!("the answer broke off; the daemon's log and system.queries say why")
 }
 
-fn pass_on(mut received: mpsc::Receiver<Chunk>) -> Result<()> {
+fn pass_on(mut received: mpsc::Receiver<Chunk>, mut out: Copy) -> Result<()> {
     let mut end: Vec<u8> = Vec::new();
     while let Some(chunk) = received.blocking_recv() {
         let chunk = chunk.map_err(|_| broke_off())?;
-        output::copy(&chunk)?;
+        out.bytes(&chunk)?;
         end.extend_from_slice(&chunk);
         let surplus = end.len().saturating_sub(16 << 10);
         end.drain(..surplus);
@@ -194,10 +236,16 @@ fn pass_on(mut received: mpsc::Receiver<Chunk>) -> Result<()> {
     Ok(())
 }
 
-fn decode(received: Received, format: Format, started: Instant, complete: bool) -> Result<()> {
+fn decode(
+    received: Received,
+    wish: &Wish,
+    started: Instant,
+    complete: bool,
+    progress: &Progress,
+) -> Result<u64> {
     let reader =
         StreamReader::try_new(received, None).context("the server did not answer Arrow")?;
-    let mut output = Output::new(format, reader.schema(), started)?;
+    let mut output = Output::new(wish, reader.schema(), started, progress)?;
     for batch in reader {
         output.rows(&batch.map_err(|_| broke_off())?)?;
     }

@@ -46,7 +46,7 @@ pub(super) async fn ask(
     };
     let options = match wishes.int64.as_deref() {
         None | Some("number") => Options::default(),
-        Some("string") => Options { int64_as_text: true },
+        Some("string") => Options { int64_as_text: true, ..Options::default() },
         Some(_) => return status::refusal(&Error::invalid("int64 is neither string nor number")),
     };
     let params = match Params::from_json(&asked.params) {
