@@ -8,6 +8,8 @@
 //! | [`union`] | S1, S2: each row once, one moment per statement |
 //! | [`pruning`] | files left unopened by statistics, dates and limits |
 //! | [`traces`] | the index of traces: prunes, and never loses a row |
+//! | [`functions`] | `metric_rate`, `metric_quantile`, `red`, `service_graph`, `trace_tree`, `changes` |
+//! | [`cookbook`] | what the README says, word for word |
 //! | [`alike`] | promoted or not, pruned or not: the same answer |
 //! | [`attributes`] | plans behind `attributes['k']` |
 //! | [`sandbox`] | S19 to S23: what is refused |
@@ -22,6 +24,8 @@ mod alike;
 mod ask;
 mod attributes;
 mod bounds;
+mod cookbook;
+mod functions;
 mod http;
 mod pruning;
 mod sandbox;
