@@ -184,8 +184,23 @@ fn column(error: &SchemaError) -> Error {
         return Error::invalid(error.to_string());
     };
     let missing = Error::invalid(format!("there is no column {}", field.quoted_flat_name()));
-    let names = valid_fields.iter().map(|valid| valid.name.as_str());
-    match crate::sandbox::nearest(&field.name, names) {
+    let names = || valid_fields.iter().map(|valid| valid.name.as_str());
+    // `http.route` without quotes reads as a column of a table `http`.
+    let owner = field.relation.as_ref();
+    let is_key = owner.is_some_and(|owner| {
+        !valid_fields.iter().any(|valid| valid.relation.as_ref() == Some(owner))
+    });
+    if is_key && !valid_fields.is_empty() {
+        let key = field.flat_name();
+        return match names().find(|name| *name == key) {
+            Some(name) => missing.with_hint(format!("did you mean {}?", quoted(name))),
+            None => missing.with_hint(format!(
+                "a key that is no column is attributes['{}']",
+                key.replace('\'', "''")
+            )),
+        };
+    }
+    match crate::sandbox::nearest(&field.name, names()) {
         Some(near) => missing.with_hint(format!("did you mean {}?", quoted(near))),
         None if valid_fields.is_empty() => missing,
         None => missing.with_hint(

@@ -14,6 +14,7 @@
 //! | [`prune`] | files that cannot match, left unopened |
 //! | [`attributes`] | `attributes['k']`, whether `k` has a column or not |
 //! | [`functions`] | functions of our own |
+//! | [`series`] | rates and quantiles out of a metric's points |
 //! | [`render`] | rows as text, JSON, CSV, Arrow |
 //! | [`doors`] | HTTP, Arrow Flight SQL |
 //!
@@ -32,6 +33,7 @@ mod redact;
 pub mod render;
 mod sandbox;
 mod scan;
+mod series;
 mod settings;
 
 pub use catalog::describe::{ColumnInfo, TableInfo};

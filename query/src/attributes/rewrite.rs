@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DataFusionError, ScalarValue, plan_err};
 use datafusion::config::ConfigOptions;
-use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::functions::core::expr_fn::{coalesce, get_field};
 use datafusion::logical_expr::expr::{GroupingSet, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
@@ -236,8 +237,13 @@ impl InScope<'_> {
                     "attr('{key}') is ambiguous over a join; write t.{name}['{key}'] instead"
                 );
             }
-            if let Some(access) = self.access(&Column::from(owner), key)? {
-                found.push(access.text());
+            let map = matches!(owner.1.data_type(), DataType::Map(..));
+            let column = Column::from(owner);
+            match self.access(&column, key)? {
+                Some(access) => found.push(access.text()),
+                // No table's, but whole: what `metric_rate` answers.
+                None if map => found.push(get_field(Expr::Column(column), key)),
+                None => {}
             }
         }
         match found.is_empty() {

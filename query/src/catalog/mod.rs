@@ -9,7 +9,7 @@
 //! | this | [`View`], and the three schemas as DataFusion wants them |
 //! | [`pins`] | [`Pins`](pins::Pins): snapshots, each taken once |
 //! | [`public`] | the tables, the columns computed on `spans` |
-//! | [`views`] | `traces` and `usage`, merged from their parts |
+//! | [`views`] | `traces` and `usage`, merged from their parts; `changes` |
 //! | [`system`] | `system.ledger`, `files`, `wal`, `queries` |
 //! | [`attributes`] | `system.attributes`, by a scan |
 //! | [`describe`] | tables with their meaning and counts, for `/api/v1/tables` |
@@ -28,16 +28,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datafusion::catalog::information_schema::InformationSchemaProvider;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
-use datafusion::common::DataFusionError;
+use datafusion::common::{DataFusionError, internal_err};
 use datafusion::datasource::TableType;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
+use futures::FutureExt;
 use schema::Tenant;
 
 use crate::Error;
 use crate::attributes::Rewrite;
 use crate::engine::{Core, Stats, share::Share};
+use crate::functions;
 use pins::Pins;
 
 pub(crate) const CATALOG: &str = "cloudsail";
@@ -86,7 +88,10 @@ impl View {
         let promoted = core.base.promoted.clone();
         let tenant = self.tenant.clone();
         let rewrite = Rewrite::new(core.uses.clone(), tenant, self.now_unix_nano, promoted);
-        core.base.session(list, self.env.clone(), rewrite, self.now_unix_nano, self.zone.as_deref())
+        let (env, zone) = (self.env.clone(), self.zone.as_deref());
+        let mut state = core.base.session(list, env, rewrite, self.now_unix_nano, zone);
+        functions::table::register(&mut state, self);
+        state
     }
 
     fn schema(self: &Arc<Self>, name: &str, columns_only: bool) -> Option<Arc<dyn SchemaProvider>> {
@@ -104,16 +109,20 @@ impl View {
     pub fn suggest(&self, error: DataFusionError) -> Error {
         let error = Error::from(error);
         let text = error.to_string();
-        let Some(missing) =
-            text.strip_prefix("table '").and_then(|t| t.strip_suffix("' not found"))
-        else {
-            return error;
-        };
+        let missing =
+            |what: &str| text.strip_prefix(what).and_then(|rest| rest.strip_suffix("' not found"));
+        if let Some(name) = missing("table function '") {
+            return functions::table::unknown(name).at(error.position());
+        }
+        let Some(missing) = missing("table '") else { return error };
         let name = missing.trim_start_matches("cloudsail.");
         let (schema, bare) = name.rsplit_once('.').unwrap_or((PUBLIC, name));
         let said =
             Error::invalid(format!("there is no table {}", name.trim_start_matches("public.")))
                 .at(error.position());
+        if let Some(form) = functions::table::named(bare) {
+            return said.with_hint(format!("it is a function: SELECT * FROM {form}"));
+        }
         let system = system::NAMES.map(|table| format!("{SYSTEM}.{table}"));
         let public = public::names(self);
         // Someone who asks for `ledger` means `system.ledger`.
@@ -281,4 +290,15 @@ async fn planned(
     let state = view.session();
     debug_assert_eq!(state.config().target_partitions(), view.core.settings.threads);
     state.create_logical_plan(sql).await
+}
+
+/// The same for who cannot wait: nothing that a plan is made of does.
+pub(crate) fn planned_at_once(
+    view: &Arc<View>,
+    sql: &str,
+) -> Result<datafusion::logical_expr::LogicalPlan, DataFusionError> {
+    match planned(view, sql).now_or_never() {
+        Some(plan) => plan,
+        None => internal_err!("the planning of a view waited for something"),
+    }
 }

@@ -1,4 +1,5 @@
-//! The views over stored tables: what was written in parts, in one piece.
+//! The views over stored tables: what was written in parts, in one piece, and
+//! what changed.
 
 use std::sync::Arc;
 
@@ -12,20 +13,21 @@ use super::View;
 pub(super) struct Merged {
     pub name: &'static str,
     pub doc: &'static str,
-    /// The table whose rows it merges.
-    parts: &'static str,
+    /// The table whose rows it merges; `None` for one with `docs` of its own.
+    parts: Option<&'static str>,
     pub sql: &'static str,
     columns: fn() -> Vec<(&'static str, DataType)>,
     /// What the documentation of a part calls itself, and what a merged row is.
     words: &'static [(&'static str, &'static str)],
+    docs: &'static [(&'static str, &'static str)],
 }
 
-const MERGED: [Merged; 2] = [
+const MERGED: [Merged; 3] = [
     // The root's fields come from one part: the earliest that has a root.
     Merged {
         name: "traces",
         doc: "One row per trace, merged from `trace_parts`.",
-        parts: trace_parts::NAME,
+        parts: Some(trace_parts::NAME),
         sql: "\
 SELECT trace_id, min(min_time) AS min_time, max(max_time) AS max_time, \
  first_value(root_service ORDER BY min_time, root_name, root_service) FILTER (WHERE root_duration_ns IS NOT NULL) AS root_service, \
@@ -48,11 +50,12 @@ FROM trace_parts GROUP BY trace_id",
             ]
         },
         words: &[(" in this part", ""), ("this part", "the trace")],
+        docs: &[],
     },
     Merged {
         name: "usage",
         doc: "What each service costs by day, added up from `usage_parts`, which is written every minute and at a flush.",
-        parts: usage_parts::NAME,
+        parts: Some(usage_parts::NAME),
         sql: "\
 SELECT date, tenant, service_name, signal, sum(rows) AS rows, sum(bytes_in) AS bytes_in, \
  sum(bytes_stored) AS bytes_stored, sum(bytes_scanned) AS bytes_scanned \
@@ -70,6 +73,43 @@ FROM usage_parts GROUP BY date, tenant, service_name, signal",
             ]
         },
         words: &[],
+        docs: &[],
+    },
+    // Each table is read once: three sights out of one row by `unnest`.
+    Merged {
+        name: "changes",
+        doc: "When each service, version and environment was first seen in what is kept, and `deployment.*` and `cicd.*` events.",
+        parts: None,
+        sql: "\
+SELECT min(time) AS time, change, service_name, value, CAST(NULL AS VARCHAR) AS body \
+FROM (SELECT time, service_name, unnest(make_array('service', 'version', 'environment')) AS change, \
+ unnest(make_array(service_name, service_version, deployment_environment)) AS value FROM (\
+ SELECT service_name, service_version, deployment_environment, min(time) AS time FROM spans GROUP BY 1, 2, 3 \
+ UNION ALL \
+ SELECT service_name, service_version, deployment_environment, min(time) AS time FROM logs GROUP BY 1, 2, 3 \
+ UNION ALL \
+ SELECT service_name, service_version, deployment_environment, min(time) AS time FROM metrics GROUP BY 1, 2, 3)) \
+WHERE value IS NOT NULL GROUP BY change, service_name, value \
+UNION ALL \
+SELECT time, 'event' AS change, service_name, event_name AS value, body FROM logs \
+WHERE event_name LIKE 'deployment.%' OR event_name LIKE 'cicd.%'",
+        columns: || {
+            vec![
+                ("time", timestamp()),
+                ("change", DataType::Utf8),
+                ("service_name", DataType::Utf8),
+                ("value", DataType::Utf8),
+                ("body", DataType::Utf8),
+            ]
+        },
+        words: &[],
+        docs: &[
+            ("time", "When it happened, or was first seen (UTC, microseconds)."),
+            ("change", "`service`, `version` or `environment`, at first sight; `event`."),
+            ("service_name", "The service that changed, or that told of the event."),
+            ("value", "What is new: the service, its version, its environment; the event's name."),
+            ("body", "What the event says; NULL for a first sight."),
+        ],
     },
 ];
 
@@ -90,7 +130,10 @@ impl Merged {
 
     /// What `/api/v1/tables` says of a column: what the parts' table says.
     pub fn column_doc(&self, view: &View, column: &str) -> String {
-        let parts = view.pins.def(self.parts);
+        if let Some((_, doc)) = self.docs.iter().find(|(name, _)| *name == column) {
+            return (*doc).to_owned();
+        }
+        let parts = self.parts.and_then(|parts| view.pins.def(parts));
         let known = parts.iter().flat_map(|def| &def.columns).find(|c| c.name == column);
         let doc = known.map(|column| column.doc.clone()).unwrap_or_default();
         self.words.iter().fold(doc, |doc, (from, to)| doc.replace(from, to))

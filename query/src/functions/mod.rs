@@ -5,8 +5,10 @@
 //! | --- | --- |
 //! | this | `attr`, which [`crate::attributes`] rewrites before it could run; `time_bucket`, which is `date_bin` |
 //! | [`aggregate`] | `p50` `p90` `p95` `p99` `quantile` `error_ratio` |
+//! | [`table`] | `metric_rate` `metric_quantile` `red` `service_graph` `trace_tree`, which stand in FROM |
 
 mod aggregate;
+pub(crate) mod table;
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,6 +30,7 @@ pub(crate) fn scalar(all: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     allowed.push(Arc::new(bin.as_ref().clone().with_aliases(["time_bucket"])));
     allowed.push(map_text());
     allowed.push(Arc::new(ScalarUDF::new_from_impl(Attr::default())));
+    allowed.extend(table::listed());
     allowed
 }
 

@@ -4,6 +4,7 @@
 //!
 //! | file | fence |
 //! | --- | --- |
+//! | [`dialect`] | the SQL that is read at all |
 //! | [`text`] | size, tokens and nesting of the text, without recursion, before the parser sees it |
 //! | [`statement`] | exactly one statement, of a kind that reads, of bounded depth and size |
 //! | [`stores`] | the object stores a plan can reach: the table's own two, nothing by URL |
@@ -13,19 +14,17 @@
 //! fence (in [`crate::engine`]). Who may see which tenant's tables is not here:
 //! the catalog given to the session holds no others (S11).
 
+pub(crate) mod dialect;
 pub(crate) mod functions;
 pub(crate) mod statement;
 pub(crate) mod stores;
 pub(crate) mod text;
 
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 
 use crate::Error;
+use dialect::Ours as DIALECT;
 pub(crate) use text::{MAX_BYTES, split};
-
-/// The generic dialect reads `a->>'k' = 'v'` as `a->>('k' = 'v')`.
-const DIALECT: PostgreSqlDialect = PostgreSqlDialect {};
 
 /// What was asked for, in so far as it changes how the answer is treated.
 #[derive(Debug)]
@@ -45,7 +44,7 @@ pub(crate) fn admit(sql: &str) -> Result<Admitted, Error> {
         .with_recursion_limit(statement::MAX_DEPTH * 4)
         .build()
         .and_then(|mut parser| parser.parse_statements())?;
-    let only = statements.pop_front().ok_or_else(|| {
+    let mut statement = statements.pop_front().ok_or_else(|| {
         Error::invalid("there is no statement in the text")
             .with_hint("try SELECT * FROM spans LIMIT 10")
     })?;
@@ -53,8 +52,9 @@ pub(crate) fn admit(sql: &str) -> Result<Admitted, Error> {
         return Err(Error::invalid("there is more than one statement in the text")
             .with_hint("send one statement at a time"));
     }
-    let explains = statement::check(&only)?;
-    Ok(Admitted { statement: only, explains })
+    let explains = statement::check(&statement)?;
+    dialect::write_out(&mut statement);
+    Ok(Admitted { statement, explains })
 }
 
 /// The name most like `name`, if any is like it.

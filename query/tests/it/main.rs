@@ -9,6 +9,8 @@
 //! | [`pruning`] | files left unopened by statistics, dates and limits |
 //! | [`traces`] | the index of traces: prunes, and never loses a row |
 //! | [`traces_joined`] | the same on a real store, joined over many logs |
+//! | [`functions`] | `metric_rate`, `metric_quantile`, `red`, `service_graph`, `trace_tree`, `changes` |
+//! | [`cookbook`] | what the README says, word for word |
 //! | [`alike`] | promoted or not, pruned or not: the same answer |
 //! | [`attributes`] | plans behind `attributes['k']` |
 //! | [`sandbox`] | S19 to S23: what is refused |
@@ -25,6 +27,8 @@ mod ask;
 mod attributes;
 mod bounds;
 mod flight;
+mod cookbook;
+mod functions;
 mod http;
 mod pruning;
 mod sandbox;

@@ -157,6 +157,23 @@ async fn mistakes_are_explained() {
     let error = asker.error("SELECT 1,\n  servicename FROM spans").await;
     assert_eq!(error.hint(), Some("did you mean service_name?"), "{error:?}");
     assert_eq!(error.position().map(|at| (at.line, at.column)), Some((2, 3)));
+    for (sql, hint) in [
+        ("SELECT * FROM public.spanz", "did you mean spans?"),
+        ("SELECT * FROM cloudsail.public.spanz", "did you mean spans?"),
+        ("SELECT * FROM trace", "did you mean traces?"),
+        ("SELECT * FROM change", "did you mean changes?"),
+        ("SELECT * FROM system.ledgr", "did you mean system.ledger?"),
+        ("SELECT * FROM sys.files", "did you mean system.files?"),
+        ("SELECT * FROM red", "it is a function: SELECT * FROM red(step, from, to)"),
+        ("SELECT * FROM metric_rates('x')", "did you mean metric_rate(name, step, from, to)?"),
+        ("SELECT * FROM generate_serie(1, 2)", "did you mean generate_series?"),
+        ("SELECT countt(name) FROM spans", "did you mean 'count'?"),
+        ("SELECT http.route FROM spans", "did you mean \"http.route\"?"),
+        ("SELECT s.nmae FROM spans s", "did you mean name?"),
+    ] {
+        let error = asker.error(sql).await;
+        assert_eq!(error.hint(), Some(hint), "{sql}: {error:?}");
+    }
     let error = asker.error("SELECT * FORM spans").await;
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.position().is_some(), "{error:?}");

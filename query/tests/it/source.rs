@@ -253,6 +253,19 @@ pub fn log(seconds: i64, fields: Value) -> Value {
     row
 }
 
+/// A point of a metric `seconds` after [`START`].
+pub fn point(seconds: i64, name: &str, series: i64, fields: Value) -> Value {
+    let at = START + seconds;
+    let mut row = json!({
+        "time": at * 1_000_000, "time_unix_nano": at * 1_000_000_000, "date": at / 86_400,
+        "service_name": "shop", "metric_name": name, "series_id": series, "metric_kind": "SUM",
+        "temporality": "CUMULATIVE", "is_monotonic": true, "flags": 0,
+        "attributes": {}, "resource_attributes": {}, "scope_attributes": {},
+    });
+    overlay(row.as_object_mut().unwrap(), fields);
+    row
+}
+
 fn overlay(row: &mut Map<String, Value>, fields: Value) {
     for (name, value) in fields.as_object().unwrap() {
         row.insert(name.clone(), value.clone());
