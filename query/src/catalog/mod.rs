@@ -34,10 +34,11 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use schema::Tenant;
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::attributes::Rewrite;
-use crate::engine::{Core, Stats, share::Share};
+use crate::engine::{Core, Stats, share::Share, stop::Stop};
 use pins::Pins;
 
 pub(crate) const CATALOG: &str = "cloudsail";
@@ -52,6 +53,7 @@ pub(crate) struct View {
     pub tenant: Tenant,
     pub pins: Arc<Pins>,
     env: Arc<RuntimeEnv>,
+    stop: Stop,
     now_unix_nano: i64,
     zone: Option<Arc<str>>,
 }
@@ -62,20 +64,24 @@ impl View {
         tenant: Tenant,
         stats: Stats,
         env: Arc<RuntimeEnv>,
+        stop: Stop,
         now_unix_nano: i64,
         zone: Option<Arc<str>>,
     ) -> Arc<View> {
         let stores = core.base.stores.clone();
         let limit = core.settings.pinned;
         let pins = Pins::new(core.source.clone(), stores, tenant.clone(), stats, limit);
-        Arc::new(View { core, tenant, pins: Arc::new(pins), env, now_unix_nano, zone })
+        Arc::new(View { core, tenant, pins: Arc::new(pins), env, stop, now_unix_nano, zone })
     }
 
     /// A view for looking at tables rather than rows.
     pub fn aside(core: &Arc<Core>, tenant: &Tenant) -> Arc<View> {
         let env = core.base.env(&Share::new(&core.memory));
         let now = core.clock.now_unix_nano();
-        View::new(core.clone(), tenant.clone(), Stats::begin(), env, now, None)
+        let stats = Stats::begin();
+        let limit = core.settings.timeout;
+        let stop = core.stop(Instant::now() + limit, limit, &stats);
+        View::new(core.clone(), tenant.clone(), stats, env, stop, now, None)
     }
 
     /// A session that plans and runs over this view.
@@ -85,7 +91,8 @@ impl View {
         let promoted = core.base.promoted.clone();
         let tenant = self.tenant.clone();
         let rewrite = Rewrite::new(core.uses.clone(), tenant, self.now_unix_nano, promoted);
-        core.base.session(list, self.env.clone(), rewrite, self.now_unix_nano, self.zone.as_deref())
+        let (env, zone) = (self.env.clone(), self.zone.as_deref());
+        core.base.session(list, env, rewrite, &self.stop, self.now_unix_nano, zone)
     }
 
     fn schema(self: &Arc<Self>, name: &str, columns_only: bool) -> Option<Arc<dyn SchemaProvider>> {
