@@ -44,7 +44,7 @@ impl Collector for Process {
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)
         };
-        if let Some(bytes) = resident_bytes() {
+        if let Some(bytes) = query::resident_bytes() {
             let help = "Memory that the process has resident";
             gauge("cloudsail_process_resident_memory", help, Some(&Unit::Bytes), bytes as f64)?;
         }
@@ -84,13 +84,6 @@ impl Collector for Process {
         }
         Ok(())
     }
-}
-
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }
 
 fn open_fds() -> Option<usize> {

@@ -112,6 +112,12 @@ fn classify(error: &DataFusionError) -> Error {
         DataFusionError::ParquetError(parquet) => parquet_failed(parquet),
         DataFusionError::IoError(io) => io_failed(io),
         DataFusionError::ArrowError(arrow, _) => arrow_failed(arrow, error),
+        DataFusionError::ExecutionJoin(join) => {
+            // A panic's words are about our code and may hold others' values.
+            tracing::error!(error = %join, "a part of a statement broke off");
+            Error::new(ErrorKind::Internal, "the statement broke off inside the engine")
+                .with_hint("the log has the cause")
+        }
         _ => internal(error),
     }
 }
@@ -131,31 +137,43 @@ fn with_suggestion(message: &str) -> Error {
 }
 
 fn internal(error: &DataFusionError) -> Error {
+    // The optimizer reads patterns too, and does not say what kind of error it is.
+    if let Some((_, why)) = text(error).split_once("regex parse error:")
+        && let Some((_, why)) = why.rsplit_once("error: ")
+    {
+        let why = why.lines().next().unwrap_or_default();
+        return Error::invalid(format!("a regular expression is not valid: {why}"));
+    }
     tracing::error!(error = %error, "a statement failed inside the engine");
     Error::new(ErrorKind::Internal, format!("the engine failed: {}", text(error)))
 }
 
 /// Our own errors travel through the engine boxed; others hide one of its own.
 fn external(inner: &(dyn std::error::Error + 'static), whole: &DataFusionError) -> Error {
+    boxed(inner).unwrap_or_else(|| internal(whole))
+}
+
+/// What is in a box, if it is of a known kind.
+fn boxed(inner: &(dyn std::error::Error + 'static)) -> Option<Error> {
     if let Some(own) = inner.downcast_ref::<Error>() {
-        return own.clone();
+        return Some(own.clone());
     }
     if let Some(nested) = inner.downcast_ref::<DataFusionError>() {
-        return classify(nested);
+        return Some(classify(nested));
     }
     if let Some(arrow) = inner.downcast_ref::<ArrowError>() {
-        return arrow_failed(arrow, whole);
+        return Some(arrow_failed(arrow, &DataFusionError::Execution(arrow.to_string())));
     }
     if let Some(parquet) = inner.downcast_ref::<parquet::errors::ParquetError>() {
-        return parquet_failed(parquet);
+        return Some(parquet_failed(parquet));
     }
     if let Some(store) = inner.downcast_ref::<object_store::Error>() {
-        return store_failed(store);
+        return Some(store_failed(store));
     }
     if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-        return io_failed(io);
+        return Some(io_failed(io));
     }
-    internal(whole)
+    None
 }
 
 fn syntax(message: &str) -> Error {
@@ -247,13 +265,11 @@ fn store_failed(error: &object_store::Error) -> Error {
 }
 
 fn parquet_failed(error: &parquet::errors::ParquetError) -> Error {
-    if let parquet::errors::ParquetError::External(inner) = error {
-        if let Some(store) = inner.downcast_ref::<object_store::Error>() {
-            return store_failed(store);
-        }
-        if let Some(nested) = inner.downcast_ref::<DataFusionError>() {
-            return classify(nested);
-        }
+    // A filter that is evaluated while a file is read fails in here as well.
+    if let parquet::errors::ParquetError::External(inner) = error
+        && let Some(known) = boxed(inner.as_ref())
+    {
+        return known;
     }
     tracing::error!(error = %error, "a file of a table cannot be read");
     Error::new(ErrorKind::Corrupt, "a file of the table cannot be read as parquet")

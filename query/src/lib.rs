@@ -37,6 +37,8 @@ mod series;
 mod settings;
 
 pub use catalog::describe::{ColumnInfo, TableInfo};
-pub use engine::{Answer, Description, Engine, Params, Query, Rows, Stats, Summary};
+pub use engine::{
+    Answer, Description, Engine, Gauge, Params, Query, Rows, Stats, Summary, resident_bytes,
+};
 pub use error::{Error, Place};
 pub use settings::Settings;

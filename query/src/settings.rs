@@ -20,8 +20,17 @@ pub struct Settings {
     pub timeout: Duration,
     /// Rows after which an answer is cut and says so.
     pub max_rows: usize,
+    /// Bytes after which an answer is cut and says so, as held in memory.
+    pub max_result_bytes: u64,
+    /// Bytes of files that a statement may read.
+    pub max_scan_bytes: u64,
     /// Statements that run at once; the next ones wait for `queue`.
     pub concurrency: usize,
+    /// Of one user of a tenant, where users are known.
+    pub user_concurrency: usize,
+    /// Bytes that the process should have resident at most. Above 70 % of it
+    /// statements wait, above 85 % the largest is cancelled.
+    pub resident: u64,
     /// How long a statement waits for its turn before it is told to come back.
     pub queue: Duration,
     /// Threads that plan and compute, apart from those that do I/O for ingest.
@@ -40,7 +49,11 @@ impl Settings {
             spill_bytes: 10 << 30,
             timeout: Duration::from_secs(60),
             max_rows: 10_000_000,
+            max_result_bytes: 4 << 30,
+            max_scan_bytes: 256 << 30,
             concurrency: 8,
+            user_concurrency: 6,
+            resident: u64::MAX,
             queue: Duration::from_secs(5),
             threads,
             pinned: 1 << 30,
@@ -52,6 +65,9 @@ impl Settings {
         if self.concurrency == 0 || self.threads == 0 {
             return no("query.concurrency must be at least 1");
         }
+        if self.user_concurrency == 0 {
+            return no("query.user_concurrency must be at least 1");
+        }
         if self.share() < 1 << 20 {
             return no(
                 "query.memory is below 1 MiB per statement; raise it or lower query.concurrency",
@@ -62,6 +78,9 @@ impl Settings {
         }
         if self.max_rows == 0 {
             return no("query.max_rows must be at least 1");
+        }
+        if self.max_result_bytes == 0 || self.max_scan_bytes == 0 {
+            return no("query.max_result_bytes and query.max_scan_bytes must be above zero");
         }
         Ok(())
     }

@@ -60,6 +60,12 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
             config.query.memory, limits.memory
         ));
     }
+    if limits.resident.0 < config.query.memory.0 {
+        found.problem("limits.resident", &format!(
+            "limits.resident ({}) is below query.memory ({}): queries would be cancelled before they have their share; raise the one or lower the other",
+            limits.resident, config.query.memory
+        ));
+    }
     if config.compaction.grace.0 <= config.query.timeout.0 {
         found.problem("compaction.grace", &format!(
             "compaction.grace ({}) is not longer than query.timeout ({}): a query could lose its files; raise the one or lower the other",
@@ -68,6 +74,9 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
     }
     for (key, zero) in [
         ("query.concurrency", config.query.concurrency.0 == 0),
+        ("query.user_concurrency", config.query.user_concurrency.0 == 0),
+        ("query.max_result_bytes", config.query.max_result_bytes.0 == 0),
+        ("query.max_scan_bytes", config.query.max_scan_bytes.0 == 0),
         ("query.max_rows", config.query.max_rows.0 == 0),
         ("query.timeout", config.query.timeout.0.is_zero()),
         ("wal.sync_interval", config.wal.sync_interval.0.is_zero()),

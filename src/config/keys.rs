@@ -240,6 +240,11 @@ pub struct Limits {
     /// Memory for telemetry on its way in and for queries together. Default:
     /// half of what the machine or the container has, at most 2GiB.
     pub memory: Bytes,
+    /// Memory that the whole process should have resident at most. Above 70 %
+    /// queries wait, above 85 % the largest is cancelled. Default:
+    /// limits.memory and as much again, at least 1GiB more, within what the
+    /// machine or the container has.
+    pub resident: Bytes,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -249,10 +254,17 @@ pub struct Query {
     pub memory: Bytes,
     /// Longest run of a query.
     pub timeout: Period,
-    /// Most rows that a query may answer.
+    /// Most rows that a query may answer; a longer answer is cut and says so.
     pub max_rows: Count,
+    /// Most bytes that a query may answer, as they are in memory; a larger
+    /// answer is cut and says so.
+    pub max_result_bytes: Bytes,
+    /// Most bytes of files that a query may read.
+    pub max_scan_bytes: Bytes,
     /// Queries that run at the same time.
     pub concurrency: Count,
+    /// Queries of one user that run at the same time, where users are known.
+    pub user_concurrency: Count,
     /// Folder for what queries cannot hold in memory. Default: the folder spill
     /// beside stage.dir.
     #[serde(deserialize_with = "text")]
@@ -407,7 +419,7 @@ impl Default for Flush {
 /// depend on it are filled in.
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_request_bytes: Bytes(64 << 20), memory: Bytes(0) }
+        Limits { max_request_bytes: Bytes(64 << 20), memory: Bytes(0), resident: Bytes(0) }
     }
 }
 
@@ -417,7 +429,10 @@ impl Default for Query {
             memory: Bytes(0),
             timeout: Period(std::time::Duration::from_secs(60)),
             max_rows: Count(10_000_000),
+            max_result_bytes: Bytes(4 << 30),
+            max_scan_bytes: Bytes(256 << 30),
             concurrency: Count(8),
+            user_concurrency: Count(6),
             spill_dir: String::new(),
             spill_max_bytes: Bytes(10 << 30),
         }

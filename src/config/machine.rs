@@ -14,6 +14,10 @@ pub const DATA_DIR: &str = "cloudsail-data";
 /// its other tenants and the page cache.
 const MOST_MEMORY: u64 = 2 << 30;
 
+/// What the process needs beside the memory that it accounts for, at least:
+/// itself, footers of files, what operators hold between two questions.
+const BESIDE: u64 = 1 << 30;
+
 #[derive(Debug, Clone)]
 pub struct Machine {
     pub hostname: String,
@@ -75,6 +79,12 @@ impl Machine {
         if config.query.memory.0 == 0 {
             config.query.memory = Bytes(config.limits.memory.0 / 2);
             derived("query.memory", config.query.memory.to_string());
+        }
+        if config.limits.resident.0 == 0 {
+            let memory = config.limits.memory.0;
+            let resident = memory.saturating_add(memory.max(BESIDE)).min(self.memory);
+            config.limits.resident = Bytes(resident.max(memory) >> 20 << 20);
+            derived("limits.resident", config.limits.resident.to_string());
         }
         Ok(())
     }

@@ -125,7 +125,11 @@ impl Config {
             memory: bytes(self.query.memory.0),
             timeout: self.query.timeout.0,
             max_rows: bytes(self.query.max_rows.0),
+            max_result_bytes: self.query.max_result_bytes.0,
+            max_scan_bytes: self.query.max_scan_bytes.0,
             concurrency: bytes(self.query.concurrency.0),
+            user_concurrency: bytes(self.query.user_concurrency.0),
+            resident: self.limits.resident.0,
             // One statement may hold back half of what ingest has.
             pinned: bytes(self.ingest_memory() / 2),
             spill_bytes: self.query.spill_max_bytes.0,

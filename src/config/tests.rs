@@ -58,6 +58,7 @@ fn nothing_said_is_a_working_configuration() {
     assert_eq!(config.node.id, "host-1");
     assert_eq!(config.limits.memory.to_string(), "512MiB");
     assert_eq!(config.ingest_memory(), 256 << 20);
+    assert_eq!(config.limits.resident.to_string(), "1GiB");
     assert!(loaded.warnings.is_empty());
 }
 
@@ -71,6 +72,8 @@ fn memory_is_shared_between_ingest_and_queries() {
     assert_eq!((config.ingest_memory(), config.query.memory.0), (50 << 20, 50 << 20));
     let message = Given::new().set("limits.memory=100MiB").set("query.memory=100MiB").error();
     assert!(message.contains("leaves nothing of limits.memory"), "{message}");
+    let message = Given::new().set("limits.resident=100MiB").error();
+    assert!(message.contains("limits.resident (100MiB) is below query.memory"), "{message}");
 }
 
 /// Scenario: two files, the environment and --set say the same keys.

@@ -17,6 +17,7 @@
 //! | [`nezha`] | recorded telemetry through `cloudsail replay` |
 //! | [`crash`] | SIGKILL at random moments and at every named stage |
 //! | [`flight`] | ADBC on the Flight SQL door |
+//! | [`attacks`] | hostile statements while telemetry comes in |
 //! | [`full`] | a full disk |
 //! | [`outage`] | draining a node, adopting a dead one's folder |
 //! | [`pressure`] | memory and log at their bounds |
@@ -35,6 +36,7 @@ mod otlp;
 #[allow(dead_code, reason = "the tests of storage use the rest of it")]
 mod programs;
 
+mod attacks;
 mod cli;
 mod crash;
 mod examples;

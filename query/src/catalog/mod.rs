@@ -35,10 +35,11 @@ use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use futures::FutureExt;
 use schema::Tenant;
+use tokio::time::Instant;
 
 use crate::Error;
 use crate::attributes::Rewrite;
-use crate::engine::{Core, Stats, share::Share};
+use crate::engine::{Core, Stats, share::Share, stop::Stop};
 use crate::functions;
 use pins::Pins;
 
@@ -55,6 +56,7 @@ pub(crate) struct View {
     pub tenant: Tenant,
     pub pins: Arc<Pins>,
     env: Arc<RuntimeEnv>,
+    stop: Stop,
     now_unix_nano: i64,
     zone: Option<Arc<str>>,
 }
@@ -65,20 +67,24 @@ impl View {
         tenant: Tenant,
         stats: Stats,
         env: Arc<RuntimeEnv>,
+        stop: Stop,
         now_unix_nano: i64,
         zone: Option<Arc<str>>,
     ) -> Arc<View> {
         let stores = core.base.stores.clone();
         let limit = core.settings.pinned;
         let pins = Pins::new(core.source.clone(), stores, tenant.clone(), stats, limit);
-        Arc::new(View { core, tenant, pins: Arc::new(pins), env, now_unix_nano, zone })
+        Arc::new(View { core, tenant, pins: Arc::new(pins), env, stop, now_unix_nano, zone })
     }
 
     /// A view for looking at tables rather than rows.
     pub fn aside(core: &Arc<Core>, tenant: &Tenant) -> Arc<View> {
         let env = core.base.env(&Share::new(&core.memory));
         let now = core.clock.now_unix_nano();
-        View::new(core.clone(), tenant.clone(), Stats::begin(), env, now, None)
+        let stats = Stats::begin();
+        let limit = core.settings.timeout;
+        let stop = core.stop(Instant::now() + limit, limit, &stats);
+        View::new(core.clone(), tenant.clone(), stats, env, stop, now, None)
     }
 
     /// A session that plans and runs over this view.
@@ -89,7 +95,8 @@ impl View {
         let tenant = self.tenant.clone();
         let rewrite = Rewrite::new(core.uses.clone(), tenant, self.now_unix_nano, promoted);
         let (env, zone) = (self.env.clone(), self.zone.as_deref());
-        let mut state = core.base.session(list, env, rewrite, self.now_unix_nano, zone);
+        let stop = &self.stop;
+        let mut state = core.base.session(list, env, rewrite, stop, self.now_unix_nano, zone);
         functions::table::register(&mut state, self);
         state
     }

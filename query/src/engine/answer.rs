@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::stats::Stats;
+use super::stop::Stop;
 use crate::Error;
 use schema::ErrorKind;
 
@@ -42,11 +43,16 @@ pub struct Rows {
 }
 
 #[derive(Debug)]
-pub(super) struct AbortOnDrop(pub AbortHandle);
+pub(super) struct AbortOnDrop {
+    pub task: AbortHandle,
+    /// Reaches what the task is in the middle of.
+    pub stop: Stop,
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.abort();
+        self.stop.leave();
+        self.task.abort();
     }
 }
 

@@ -13,8 +13,14 @@
 //! | this | [`Engine`], [`Query`], admission |
 //! | [`params`] | [`Params`]: values of `$1`, `$2`, … |
 //! | [`run`] | one statement from text to its last row |
+//! | [`admission`] | whose turn it is: bounds in all and by user, fair among users |
 //! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
 //! | [`share`] | the memory, divided among statements and their operators |
+//! | [`pressure`] | the memory of the process: holds back who comes, cancels the largest |
+//! | [`stop`] | deadline, cancellation, bytes read: asked between two pieces of work |
+//! | [`checkpoint`] | a rule of planning that asks, between all others |
+//! | [`watch`] | plan nodes that ask, yield, and bound what operators hold |
+//! | [`size`] | bytes of rows |
 //! | [`answer`] | [`Answer`]: the schema, the stream, the numbers |
 //! | [`stats`] | [`Stats`]: versions, files, bytes, rows |
 //! | [`activity`] | running and recent statements, for `system.queries` |
@@ -23,12 +29,18 @@
 //! ([`crate::catalog`]), and any protocol ([`crate::doors`]).
 
 pub(crate) mod activity;
+mod admission;
 mod answer;
+mod checkpoint;
 mod params;
+mod pressure;
 mod run;
 pub(crate) mod session;
 pub(crate) mod share;
+pub(crate) mod size;
 mod stats;
+pub(crate) mod stop;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,20 +50,24 @@ use prometheus_client::registry::Registry;
 use schema::{Clock, ErrorKind, Meter, Tenant};
 use storage::Source;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub use answer::{Answer, Rows};
 pub use params::Params;
+pub use pressure::{Gauge, resident_bytes};
 pub use stats::{Stats, Summary};
 
 use crate::catalog::describe;
 use crate::metrics::{Metrics, Outcome};
 use crate::{Error, Settings, TableInfo};
 use activity::{Activities, Activity, State};
+use admission::Admission;
 use answer::AbortOnDrop;
+use pressure::{Running, Watcher};
 use session::Base;
 use share::Memory;
+use stop::Stop;
 
 /// Bytes of stack per engine thread. Touched only as far as it is used; a
 /// statement at every limit of the sandbox needs a few MiB in a debug build.
@@ -111,7 +127,8 @@ pub(crate) struct Core {
     pub base: Base,
     pub memory: Memory,
     pub uses: crate::attributes::Uses,
-    permits: Arc<Semaphore>,
+    admission: Admission,
+    running: Running,
 }
 
 /// Runs statements over what a [`Source`] shows.
@@ -119,6 +136,7 @@ pub struct Engine {
     pub(crate) core: Arc<Core>,
     /// `None` only while dropping.
     runtime: Option<Runtime>,
+    _watcher: Watcher,
 }
 
 impl Engine {
@@ -129,6 +147,18 @@ impl Engine {
         clock: Arc<dyn Clock>,
         meter: Meter,
         registry: &mut Registry,
+    ) -> Result<Arc<Engine>, Error> {
+        Engine::measured(source, settings, clock, meter, registry, Arc::new(resident_bytes))
+    }
+
+    /// As [`Engine::new`], with a gauge of the process' memory of one's own.
+    pub fn measured(
+        source: Arc<dyn Source>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        meter: Meter,
+        registry: &mut Registry,
+        gauge: Gauge,
     ) -> Result<Arc<Engine>, Error> {
         settings.validate()?;
         let base = Base::new(source.as_ref(), &settings)?;
@@ -142,8 +172,13 @@ impl Engine {
                 Error::new(ErrorKind::Internal, format!("the query threads do not start: {error}"))
             })?;
         let memory = Memory::new(settings.memory, settings.share());
+        let admission = Admission::new(settings.concurrency, settings.user_concurrency);
+        let running = Running::default();
+        let resident = settings.resident;
+        let watcher = Watcher::start(running.clone(), admission.clone(), resident, gauge)?;
         let core = Arc::new(Core {
-            permits: Arc::new(Semaphore::new(settings.concurrency)),
+            admission,
+            running,
             source,
             settings,
             clock,
@@ -154,7 +189,7 @@ impl Engine {
             memory,
             uses: Default::default(),
         });
-        Ok(Arc::new(Engine { core, runtime: Some(runtime) }))
+        Ok(Arc::new(Engine { core, runtime: Some(runtime), _watcher: watcher }))
     }
 
     pub fn settings(&self) -> &Settings {
@@ -176,7 +211,7 @@ impl Engine {
         let entry = Entry { activity: core.activities.begin(&query, now), core: core.clone() };
         core.metrics.running.inc();
         let activity = entry.activity.clone();
-        let permit = match self.permit(deadline).await {
+        let permit = match self.permit(&query, deadline).await {
             Ok(permit) => permit,
             Err(error) => {
                 return Err(entry.end(Err(error)).unwrap_or_else(|| Error::deadline(limit)));
@@ -185,12 +220,13 @@ impl Engine {
 
         let (rows, incoming) = mpsc::channel(1);
         let (ready, planned) = oneshot::channel();
-        let statement = run::Statement { query, entry, deadline, limit, permit };
+        let stop = core.stop(deadline, limit, &activity.stats);
+        let statement = run::Statement { query, entry, stop: stop.clone(), permit };
         let Some(runtime) = &self.runtime else {
             return Err(Error::new(ErrorKind::Unavailable, "the engine is stopping"));
         };
         let task = runtime.spawn(statement.run(ready, rows));
-        let task = AbortOnDrop(task.abort_handle());
+        let task = AbortOnDrop { task: task.abort_handle(), stop: stop.clone() };
         // The task keeps the deadline itself; planning that never yields
         // would not see it, so the door does not wait for that.
         let schema = match timeout_at(deadline + Duration::from_millis(500), planned).await {
@@ -200,7 +236,10 @@ impl Engine {
                 return Err(Error::new(ErrorKind::Internal, "planning the statement broke off")
                     .with_hint("the log has the cause"));
             }
-            Err(_) => return Err(Error::deadline(limit)),
+            Err(_) => {
+                stop.stop(Error::deadline(limit));
+                return Err(Error::deadline(limit));
+            }
         };
         let stats = activity.stats.clone();
         Ok(Answer { id: activity.id, schema, rows: Rows::new(incoming, task), stats })
@@ -212,16 +251,18 @@ impl Engine {
         let core = self.core.clone();
         let limit = self.limit(&query);
         let deadline = Instant::now() + limit;
-        let permit = self.permit(deadline).await?;
+        let permit = self.permit(&query, deadline).await?;
         let Some(runtime) = &self.runtime else {
             return Err(Error::new(ErrorKind::Unavailable, "the engine is stopping"));
         };
+        let stop = core.stop(deadline, limit, &Stats::begin());
+        let stopped = stop.clone();
         let task = runtime.spawn(async move {
-            let described = run::describe(core, query).await;
+            let described = run::describe(core, query, stopped).await;
             drop(permit);
             described
         });
-        let _end = AbortOnDrop(task.abort_handle());
+        let _end = AbortOnDrop { task: task.abort_handle(), stop };
         match timeout_at(deadline, task).await {
             Ok(Ok(described)) => described,
             Ok(Err(_)) => Err(Error::new(ErrorKind::Internal, "planning the statement broke off")
@@ -259,18 +300,19 @@ impl Engine {
         })
     }
 
-    async fn permit(&self, deadline: Instant) -> Result<tokio::sync::OwnedSemaphorePermit, Error> {
+    async fn permit(&self, query: &Query, deadline: Instant) -> Result<admission::Permit, Error> {
         let core = &self.core;
+        let _waits = core.running.wait();
         let patience = deadline.min(Instant::now() + core.settings.queue);
-        match timeout_at(patience, core.permits.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Unavailable, "the engine is stopping")),
-            Err(_) => {
-                let n = core.settings.concurrency;
-                Err(Error::new(ErrorKind::Throttled, format!("{n} statements run already"))
-                    .with_hint("try again, or raise query.concurrency"))
-            }
-        }
+        let who = (query.tenant.clone(), query.principal.clone());
+        core.admission.permit(who, patience).await
+    }
+}
+
+impl Core {
+    /// What ends a statement that may go on for this long.
+    pub fn stop(&self, deadline: Instant, limit: Duration, stats: &Stats) -> Stop {
+        Stop::new(deadline, limit, self.settings.max_scan_bytes, stats.clone())
     }
 }
 

@@ -12,14 +12,15 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SQLOptions;
 use futures::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
 
 use super::activity::State;
+use super::admission::Permit;
 use super::answer::Message;
 use super::share::Share;
-use super::stats::Stats;
-use super::{Core, Description, Entry, Query, params};
+use super::stop::Stop;
+use super::{Core, Description, Entry, Query, params, size};
 use crate::catalog::View;
 use crate::sandbox::{self, Admitted};
 use crate::{Error, redact};
@@ -35,9 +36,8 @@ const SPILL_WATCH: Duration = Duration::from_secs(1);
 pub(super) struct Statement {
     pub query: Query,
     pub entry: Entry,
-    pub deadline: Instant,
-    pub limit: Duration,
-    pub permit: OwnedSemaphorePermit,
+    pub stop: Stop,
+    pub permit: Permit,
 }
 
 type Ready = oneshot::Sender<Result<SchemaRef, Error>>;
@@ -46,13 +46,11 @@ impl Statement {
     /// Plans, answers `ready`, then sends rows until there are no more, the
     /// reader is gone, or a bound is reached.
     pub async fn run(self, ready: Ready, rows: mpsc::Sender<Message>) {
-        let Statement { query, entry, deadline, limit, permit } = self;
+        let Statement { query, entry, stop, permit } = self;
         let share = Share::new(&entry.core.memory);
+        let known = entry.core.running.begin(entry.activity.id, share.clone(), stop.clone());
         entry.activity.moved(State::Planning);
-        let planned = match timeout_at(deadline, plan(&entry, &query, &share)).await {
-            Ok(planned) => planned,
-            Err(_) => Err(Error::deadline(limit)),
-        };
+        let planned = apart(&stop, plan(&entry, &query, &share, &stop));
         let planned = match planned {
             Ok(planned) => planned,
             Err(error) => {
@@ -67,15 +65,12 @@ impl Statement {
             return;
         }
         let cap = query.limit.unwrap_or(usize::MAX).min(entry.core.settings.max_rows);
-        let sending = bounded(&entry, planned.send(&entry, cap, &rows));
-        let outcome = match timeout_at(deadline, sending).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(Error::deadline(limit)),
-        };
+        let sending = bounded(&entry, &stop, planned.send(&entry, cap, &rows));
+        let outcome = sending.await;
         entry.activity.stats.peak(share.peak());
         // Memory and snapshots go before the permit, and both before the
         // reader learns that it is over.
-        drop(share);
+        drop((known, share));
         drop(permit);
         let last = match entry.end(outcome) {
             Some(error) => Err(error),
@@ -85,15 +80,34 @@ impl Statement {
     }
 }
 
-/// Keeps the bound on spilling up to date while a statement works: the disk may
-/// run short long after it began.
-async fn bounded<T>(entry: &Entry, work: impl Future<Output = T>) -> T {
+/// Plans on a thread of its own: what planning does between two awaits may take
+/// long, and other statements wait for this one's thread.
+fn apart<T>(stop: &Stop, planning: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::task::block_in_place(|| {
+        Handle::current().block_on(async {
+            tokio::select! {
+                planned = planning => planned,
+                why = stop.stopped() => Err(why),
+            }
+        })
+    })
+}
+
+/// Ends the work when it has to stop, also while its reader does not read, and
+/// keeps the bound on spilling up to date: the disk may run short long after a
+/// statement began.
+async fn bounded(
+    entry: &Entry,
+    stop: &Stop,
+    work: impl Future<Output = Result<State, Error>>,
+) -> Result<State, Error> {
     let core = &entry.core;
     let mut work = std::pin::pin!(work);
     let mut tick = tokio::time::interval(SPILL_WATCH);
     loop {
         tokio::select! {
-            done = &mut work => return done,
+            done = &mut work => return done.map_err(|error| stop.told(error)),
+            why = stop.stopped() => return Err(why),
             _ = tick.tick() => {
                 if let Err(error) = core.base.bound_spill(core.source.spill_room()) {
                     tracing::warn!(%error, "the bound on spilling could not be renewed");
@@ -124,16 +138,20 @@ impl Planned {
     ) -> Result<State, Error> {
         let stats = &entry.activity.stats;
         let mut left = cap;
+        let mut bytes_left = entry.core.settings.max_result_bytes;
         while let Some(batch) = self.stream.next().await {
             let mut batch = batch?;
             if batch.num_rows() == 0 {
                 continue;
             }
-            let cut = batch.num_rows() > left;
+            let bytes = size::of(&batch) as u64;
+            let fit = left.min(fitting(batch.num_rows(), bytes, bytes_left));
+            let cut = batch.num_rows() > fit;
             if cut {
-                batch = batch.slice(0, left);
+                batch = batch.slice(0, fit);
             }
             left -= batch.num_rows();
+            bytes_left = bytes_left.saturating_sub(bytes);
             stats.answered(batch.num_rows());
             if self.explains {
                 batch = without_paths(&batch)?;
@@ -150,6 +168,15 @@ impl Planned {
     }
 }
 
+/// Rows of a batch for which there is room, by their average.
+fn fitting(rows: usize, bytes: u64, room: u64) -> usize {
+    if bytes <= room {
+        return rows;
+    }
+    let part = rows as u128 * u128::from(room) / u128::from(bytes.max(1));
+    usize::try_from(part).unwrap_or(rows)
+}
+
 /// A statement's plan and the session that it was made in.
 struct Prepared {
     plan: LogicalPlan,
@@ -162,19 +189,20 @@ struct Prepared {
 async fn prepare(
     core: &Arc<Core>,
     query: &Query,
-    stats: &Stats,
     share: &Share,
+    stop: &Stop,
     now: i64,
 ) -> Result<Prepared, Error> {
     let Admitted { statement, explains } = sandbox::admit(&query.sql)?;
     let env = core.base.env(share);
-    let (tenant, zone) = (query.tenant.clone(), query.zone.clone());
-    let view = View::new(core.clone(), tenant, stats.clone(), env, now, zone);
+    let (tenant, zone, stats) = (query.tenant.clone(), query.zone.clone(), stop.stats().clone());
+    let view = View::new(core.clone(), tenant, stats, env, stop.clone(), now, zone);
     let state = view.session();
     let plan = match state.statement_to_plan(statement).await {
         Ok(plan) => plan,
         Err(error) => return Err(view.suggest(error)),
     };
+    stop.check()?;
     let fence =
         SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     fence.verify_plan(&plan).map_err(|error| match Error::from(error) {
@@ -185,10 +213,14 @@ async fn prepare(
 }
 
 /// What a statement wants and gives, without running it.
-pub(super) async fn describe(core: Arc<Core>, query: Query) -> Result<Description, Error> {
+pub(super) async fn describe(
+    core: Arc<Core>,
+    query: Query,
+    stop: Stop,
+) -> Result<Description, Error> {
     let share = Share::new(&core.memory);
     let now = core.clock.now_unix_nano();
-    let Prepared { plan, state, .. } = prepare(&core, &query, &Stats::begin(), &share, now).await?;
+    let Prepared { plan, state, .. } = apart(&stop, prepare(&core, &query, &share, &stop, now))?;
     let params = params::wanted(&plan)?;
     let plan = if query.params.is_empty() { plan } else { query.params.bind(plan)? };
     // Types are settled by the rules that run before the optimizer's.
@@ -196,11 +228,11 @@ pub(super) async fn describe(core: Arc<Core>, query: Query) -> Result<Descriptio
     Ok(Description { schema: settled.schema().inner().clone(), params })
 }
 
-async fn plan(entry: &Entry, query: &Query, share: &Share) -> Result<Planned, Error> {
+async fn plan(entry: &Entry, query: &Query, share: &Share, stop: &Stop) -> Result<Planned, Error> {
     let core = &entry.core;
     core.base.bound_spill(core.source.spill_room())?;
-    let (stats, now) = (&entry.activity.stats, entry.activity.started_unix_nano);
-    let Prepared { plan, state, view, explains } = prepare(core, query, stats, share, now).await?;
+    let now = entry.activity.started_unix_nano;
+    let Prepared { plan, state, view, explains } = prepare(core, query, share, stop, now).await?;
     let plan = query.params.clone().bind(plan)?;
     let plan = limited(plan, query.limit)?;
     let stream = start(&state, &plan).await?;

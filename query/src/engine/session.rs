@@ -14,7 +14,11 @@ use datafusion::prelude::SessionConfig;
 use schema::ErrorKind;
 use storage::Source;
 
+use super::checkpoint::Checkpoint;
 use super::share::Share;
+use super::stop::Stop;
+use super::watch::Watch;
+use crate::sandbox::functions::guard;
 use crate::sandbox::stores::Stores;
 use crate::{Error, Settings, attributes, functions};
 
@@ -51,6 +55,7 @@ impl Base {
         builder.aggregate_functions().get_or_insert_default().extend(functions::aggregate());
         let planners = builder.expr_planners().get_or_insert_default();
         planners.insert(0, Arc::new(attributes::MapAccess));
+        let builder = builder.with_optimizer_rule(Arc::new(guard::Late));
         let state = builder.with_config(config(settings)).build();
         let tables = source.catalog().tables().iter();
         let promotions = tables.flat_map(|def| &def.promotions);
@@ -79,23 +84,37 @@ impl Base {
         catalog: Arc<dyn CatalogProviderList>,
         env: Arc<RuntimeEnv>,
         rewrite: attributes::Rewrite,
+        stop: &Stop,
         now_unix_nano: i64,
         zone: Option<&str>,
     ) -> SessionState {
         let mut rules = self.state.analyzer().rules.clone();
         // Before types are settled: what it emits has to be coerced as well.
         rules.insert(0, Arc::new(rewrite));
-        let now = DateTime::from_timestamp_nanos(now_unix_nano);
+        // After that, and before anything is evaluated.
+        rules.push(Arc::new(guard::Early));
+        let checkpoint = Checkpoint::new(stop);
+        let rules = Checkpoint::between(&rules, checkpoint.clone());
+        let optimizers = Checkpoint::between(self.state.optimizers(), checkpoint.clone());
+        let physical = Checkpoint::between(self.state.physical_optimizers(), checkpoint);
         let mut config = self.state.config().clone();
+        config.options_mut().extensions.insert(stop.clone());
+        let now = DateTime::from_timestamp_nanos(now_unix_nano);
         if let Some(zone) = zone {
             config.options_mut().execution.time_zone = Some(zone.to_owned());
         }
+        let mut props = ExecutionProps::new().with_query_execution_start_time(now);
+        // Functions would be given the defaults otherwise.
+        props.config_options = Some(config.options().clone());
         SessionStateBuilder::new_from_existing(self.state.clone())
             .with_config(config)
             .with_catalog_list(catalog)
             .with_runtime_env(env)
             .with_analyzer_rules(rules)
-            .with_execution_props(ExecutionProps::new().with_query_execution_start_time(now))
+            .with_optimizer_rules(optimizers)
+            .with_physical_optimizer_rules(physical)
+            .with_physical_optimizer_rule(Arc::new(Watch(stop.clone())))
+            .with_execution_props(props)
             .build()
     }
 }

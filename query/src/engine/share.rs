@@ -86,6 +86,11 @@ impl Share {
         self.0.clone()
     }
 
+    /// Bytes held now.
+    pub fn held(&self) -> usize {
+        self.0.reserved()
+    }
+
     /// Bytes held at most so far.
     pub fn peak(&self) -> usize {
         self.0.peak.load(Ordering::Relaxed)

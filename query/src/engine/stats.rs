@@ -24,6 +24,8 @@ struct Inner {
     files_pruned: AtomicU64,
     /// By table.
     bytes_read: Mutex<BTreeMap<&'static str, u64>>,
+    /// Of all tables; asked often.
+    bytes: AtomicU64,
     rows: AtomicU64,
     peak_memory: AtomicU64,
     truncated: AtomicBool,
@@ -74,6 +76,7 @@ impl Stats {
             opened: Mutex::default(),
             files_pruned: AtomicU64::new(0),
             bytes_read: Mutex::default(),
+            bytes: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             peak_memory: AtomicU64::new(0),
             truncated: AtomicBool::new(false),
@@ -96,6 +99,12 @@ impl Stats {
 
     pub(crate) fn read(&self, table: &'static str, bytes: u64) {
         *self.0.bytes_read.lock().entry(table).or_default() += bytes;
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes fetched from files so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.0.bytes.load(Ordering::Relaxed)
     }
 
     /// Bytes fetched from files, by table.
@@ -134,7 +143,7 @@ impl Stats {
             versions: tables.into_iter().map(|(name, s)| (name, s.version.map(|v| v.0))).collect(),
             files_read: self.0.opened.lock().len() as u64,
             files_pruned: self.0.files_pruned.load(Ordering::Relaxed),
-            bytes_read: self.0.bytes_read.lock().values().sum(),
+            bytes_read: self.bytes_read(),
             rows: self.0.rows.load(Ordering::Relaxed),
             elapsed_ms: self.elapsed().as_micros() as f64 / 1000.0,
             peak_memory_bytes: self.0.peak_memory.load(Ordering::Relaxed),

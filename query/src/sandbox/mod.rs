@@ -8,7 +8,7 @@
 //! | [`text`] | size, tokens and nesting of the text, without recursion, before the parser sees it |
 //! | [`statement`] | exactly one statement, of a kind that reads, of bounded depth and size |
 //! | [`stores`] | the object stores a plan can reach: the table's own two, nothing by URL |
-//! | [`functions`] | functions that would show paths are absent, those that would fill memory are bounded |
+//! | [`functions`] | functions that would show paths are absent, those that take much are evaluated in pieces |
 //!
 //! `SQLOptions` without DDL, DML and statements stands behind as a second
 //! fence (in [`crate::engine`]). Who may see which tenant's tables is not here:

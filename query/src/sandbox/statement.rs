@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Select, Statement as Ast, TableFactor, Visit, Visitor,
+    ArrayElemTypeDef, DataType, Expr, GroupByExpr, ObjectName, Query, Select, SelectItem,
+    Statement as Ast, TableFactor, Visit, Visitor,
 };
 
 use crate::Error;
@@ -15,6 +16,10 @@ const MAX_NODES: usize = 10_000;
 const MAX_RELATIONS: usize = 200;
 /// See `text::MAX_WITH`: resolving a nested WITH doubles per level.
 const MAX_NESTED_WITH: usize = 8;
+/// Every row is grouped once per set, and CUBE (a, b, c) makes eight.
+const MAX_GROUPING_SETS: usize = 128;
+/// Each `*` stands for all columns of its tables.
+const MAX_STARS: usize = 100;
 
 /// Says whether it is an EXPLAIN.
 pub(super) fn check(statement: &Statement) -> Result<bool, Error> {
@@ -75,6 +80,7 @@ struct Measure {
     nodes: usize,
     relations: usize,
     withs: usize,
+    stars: usize,
     statements: usize,
 }
 
@@ -104,7 +110,15 @@ impl Measure {
 impl Visitor for Measure {
     type Break = Error;
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<Error> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        if let Expr::Cast { data_type, .. } = expr
+            && fixed(data_type)
+        {
+            // A null of such a type takes its whole length.
+            let error = Error::invalid("arrays of a fixed length are not supported")
+                .with_hint("leave the length out: INT[]");
+            return ControlFlow::Break(error);
+        }
         self.enter()
     }
 
@@ -138,10 +152,26 @@ impl Visitor for Measure {
     }
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
-        match select.into {
-            Some(_) => ControlFlow::Break(read_only("SELECT INTO")),
-            None => ControlFlow::Continue(()),
+        if select.into.is_some() {
+            return ControlFlow::Break(read_only("SELECT INTO"));
         }
+        let stars = select.projection.iter().filter(|item| {
+            matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _))
+        });
+        self.stars += stars.count();
+        if self.stars > MAX_STARS {
+            let error = format!("the statement says * more than {MAX_STARS} times");
+            return ControlFlow::Break(Error::invalid(error));
+        }
+        let sets = grouping_sets(&select.group_by);
+        if sets > MAX_GROUPING_SETS {
+            let error =
+                format!("GROUP BY makes {sets} grouping sets; {MAX_GROUPING_SETS} are allowed");
+            let error =
+                Error::invalid(error).with_hint("name the sets: GROUPING SETS ((a), (a, b))");
+            return ControlFlow::Break(error);
+        }
+        ControlFlow::Continue(())
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
@@ -172,5 +202,32 @@ impl Visitor for Measure {
         let text = statement.to_string();
         let verb = text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         ControlFlow::Break(read_only(verb))
+    }
+}
+
+/// How many sets of columns a GROUP BY groups by.
+fn grouping_sets(group_by: &GroupByExpr) -> usize {
+    let GroupByExpr::Expressions(all, _) = group_by else { return 1 };
+    let sets = all.iter().map(|expr| match expr {
+        Expr::Cube(columns) => u32::try_from(columns.len())
+            .ok()
+            .and_then(|n| 2usize.checked_pow(n))
+            .unwrap_or(usize::MAX),
+        Expr::Rollup(columns) => columns.len() + 1,
+        Expr::GroupingSets(sets) => sets.len(),
+        _ => 1,
+    });
+    sets.fold(1, usize::saturating_mul)
+}
+
+fn fixed(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(inner, length)) => {
+            length.is_some() || fixed(inner)
+        }
+        DataType::Array(
+            ArrayElemTypeDef::AngleBracket(inner) | ArrayElemTypeDef::Parenthesis(inner),
+        ) => fixed(inner),
+        _ => false,
     }
 }

@@ -10,7 +10,7 @@ use super::source::{START, TestSource};
 
 /// A clock that stands one hour after the first rows.
 #[derive(Debug)]
-struct Standing;
+pub struct Standing;
 
 impl Clock for Standing {
     fn now_unix_nano(&self) -> i64 {

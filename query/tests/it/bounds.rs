@@ -85,6 +85,73 @@ async fn leaving_cancels() {
     assert_eq!(states[..2], ["cancelled", "cancelled"]);
 }
 
+/// Scenario: readers leave joins in the midst of work that makes no row.
+/// Guarantees: S22, the joins end as well, on all threads: nested loops, one key
+/// for all rows, and neither condition nor key.
+#[tokio::test]
+async fn sec_s22_leaving_ends_a_join_at_work() {
+    let series = |key: &str| format!("(SELECT value, {key} AS k FROM generate_series(1, 300000))");
+    let (any, one) = (series("value"), series("1"));
+    for join in [
+        format!("SELECT count(*) FROM {any} a JOIN {any} b ON a.value + b.value < 0"),
+        format!("SELECT count(*) FROM {any} a LEFT JOIN {any} b ON a.value + b.value < 0"),
+        format!("SELECT count(*) FROM {one} a JOIN {one} b ON a.k = b.k AND a.value + b.value < 0"),
+        format!("SELECT sum(a.value + b.value) FROM {any} a, {any} b"),
+    ] {
+        let asker = asker(&rows(1));
+        let engine = asker.engine.clone();
+        let asked = tokio::time::timeout(Duration::from_millis(500), async {
+            let mut answer = engine.run(Query::new(&join, "test")).await.unwrap();
+            answer.rows.next().await
+        });
+        assert!(asked.await.is_err(), "{join} was quick");
+        until("cancellation", || asker.engine.running() == 0).await;
+        assert_eq!(asker.rows("SELECT count(*) FROM spans").await, ["1"]);
+    }
+}
+
+/// Scenario: an answer of 10 MB with 1 MiB allowed, and exactly as much as is.
+/// Guarantees: S22, the answer is cut, says so, and only then.
+#[tokio::test]
+async fn sec_s22_bytes_are_capped_and_the_cut_is_told() {
+    let asker = asker_with(&rows(1), |s| s.max_result_bytes = 1 << 20);
+    let text = "SELECT repeat('x', 996) AS t FROM generate_series(1, 10000)";
+    let (lines, summary) = asker.ask(text).await;
+    assert!((1_000..=1_048).contains(&lines.len()), "{}", lines.len());
+    assert!(summary.truncated);
+    let (lines, summary) = asker.ask(&format!("{text} LIMIT 1000")).await;
+    assert_eq!((lines.len(), summary.truncated), (1_000, false));
+}
+
+/// Scenario: a statement reads files of which it may read 1 KB.
+/// Guarantees: S22, it fails by itself and says what to do.
+#[tokio::test]
+async fn sec_s22_bytes_of_files_are_capped() {
+    let source = TestSource::new();
+    let spans: Vec<_> =
+        (0..500).map(|i| span(i, json!({"span_id": format!("{:016x}", i * 7919)}))).collect();
+    source.commit("spans", None, &spans).await;
+    let asker = asker_with(&source, |s| s.max_scan_bytes = 1_000);
+    let error = asker.error("SELECT span_id, name, time FROM spans ORDER BY 1").await;
+    assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("query.max_scan_bytes")));
+    assert_eq!(asker.rows("SELECT count(*) FROM spans").await, ["500"]);
+}
+
+/// Scenario: an operator panics, and a function of the engine's.
+/// Guarantees: S23, the statement alone fails, with no word of where.
+#[tokio::test]
+async fn sec_s23_a_panic_fails_its_statement_alone() {
+    let source = rows(1);
+    source.panics.store(true, Ordering::Relaxed);
+    let asker = asker(&source);
+    let error = asker.error("SELECT * FROM system.ledger").await;
+    assert_eq!(error.kind(), ErrorKind::Internal, "{error:?}");
+    assert!(!format!("{error:?}").contains(".rs"), "{error:?}");
+    assert_eq!(asker.rows("SELECT count(*) FROM spans").await, ["1"]);
+    until("its permit is free", || asker.engine.running() == 0).await;
+}
+
 /// Scenario: more rows than the cap, than the asked limit, and exactly as many.
 /// Guarantees: the answer is cut and says so, and only then.
 #[tokio::test]

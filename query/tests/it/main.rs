@@ -14,6 +14,7 @@
 //! | [`alike`] | promoted or not, pruned or not: the same answer |
 //! | [`attributes`] | plans behind `attributes['k']` |
 //! | [`sandbox`] | S19 to S23: what is refused |
+//! | [`attacks`] | a corpus of hostile statements, and that none does harm |
 //! | [`bounds`] | deadline, rows, memory, permits, cancellation |
 //! | [`system`] | system tables, `information_schema`, descriptions |
 //! | [`http`] | the HTTP door over loopback |
@@ -24,6 +25,7 @@
 
 mod alike;
 mod ask;
+mod attacks;
 mod attributes;
 mod bounds;
 mod flight;

@@ -144,6 +144,33 @@ async fn sec_s21_text_is_bounded() {
     asker.rows(&format!("SELECT count(*) FROM spans WHERE {ors};")).await;
 }
 
+/// Scenario: operators and functions that are evaluated in pieces, with nulls,
+/// over several pieces, with patterns and texts of each row's own.
+/// Guarantees: S22, they answer as they would at once.
+#[tokio::test]
+async fn sec_s22_guards_change_no_answer() {
+    let asker = over_one_span().await;
+    for (expression, answer) in [
+        ("name || '-' || kind || 1", "GET /-SERVER1"),
+        ("'a' || NULL IS NULL", "true"),
+        ("concat('a', NULL, 1, name)", "a1GET /"),
+        ("name ~ '^GET' AND name !~ 'get' AND name ~* 'get' AND name !~* 'put'", "true"),
+        ("name ~ ('^' || left(name, 3)) AND name LIKE left(name, 2) || '%'", "true"),
+        ("name ILIKE 'get%' AND name NOT LIKE 'get%' AND name NOT ILIKE 'put%'", "true"),
+        ("name SIMILAR TO 'GET .*'", "true"),
+        ("array_to_string(array_append(ARRAY[1, 2], 3), '+')", "1+2+3"),
+        ("regexp_replace(name, '(G)(E)T', '\\2\\1')", "EG /"),
+        ("levenshtein('kitten', 'sitting')", "3"),
+    ] {
+        let rows = asker.rows(&format!("SELECT {expression} FROM spans")).await;
+        assert_eq!(rows, [answer], "{expression}");
+    }
+    // 8,192 rows of 12 KB in several batches, and each batch in several pieces.
+    let sql = "SELECT count(*), sum(length(t)), count(DISTINCT t) FROM \
+         (SELECT repeat(CAST(value AS VARCHAR), 3000) || 'x' AS t FROM generate_series(1000, 9191))";
+    assert_eq!(asker.rows(sql).await, ["8192,98312192,8192"]);
+}
+
 /// Scenario: typing errors in tables, columns and grammar.
 /// Guarantees: the message says what was meant and where.
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::json::ReaderBuilder;
@@ -37,6 +37,8 @@ pub struct TestSource {
     pub segments: Mutex<Vec<SegmentInfo>>,
     /// What the disk is said to have for spilling.
     pub spill_room: AtomicU64,
+    /// Whether whoever looks at the ledger panics.
+    pub panics: AtomicBool,
 }
 
 impl TestSource {
@@ -53,6 +55,7 @@ impl TestSource {
             ledger: Mutex::default(),
             segments: Mutex::default(),
             spill_room: AtomicU64::new(u64::MAX),
+            panics: AtomicBool::new(false),
         })
     }
 
@@ -217,6 +220,7 @@ impl Source for TestSource {
     }
 
     fn ledger(&self) -> Vec<LedgerRow> {
+        assert!(!self.panics.load(Ordering::Relaxed), "as it was told");
         self.ledger.lock().clone()
     }
 
