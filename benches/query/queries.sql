@@ -67,6 +67,10 @@ SELECT time, service_name, severity_text, body FROM logs WHERE trace_id = '{TRAC
 -- name: full_scan_red_day
 SELECT service_name, count(*) AS n, sum(CASE WHEN status_code = 'ERROR' THEN 1 ELSE 0 END) AS errors, avg(duration_ns) AS mean FROM spans GROUP BY service_name ORDER BY service_name
 
+-- name: extra_route_column_equals
+SELECT time, service_name, name, trace_id, duration_ns FROM spans
+WHERE "http.route" = '/api/v1/checkout-service/op3/{id}' ORDER BY time DESC LIMIT 100
+
 -- name: extra_promoted_route_equals
 SELECT time, service_name, name, trace_id, duration_ns FROM spans
 WHERE ATTR(http.route) = '/api/v1/checkout-service/op3/{id}' ORDER BY time DESC LIMIT 100

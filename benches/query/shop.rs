@@ -154,7 +154,13 @@ impl Shop {
         let path = format!("/api/v1/{name}/op{op}");
         let (kind, title, mut attributes) = match (place, shape) {
             (0, _) | (_, 2) => {
-                let status = if failed { 500 } else if x < 0.03 { 404 } else { 200 };
+                let status = if failed {
+                    500
+                } else if x < 0.03 {
+                    404
+                } else {
+                    200
+                };
                 let attributes = vec![
                     text("http.route", format!("{path}/{{id}}")),
                     text("http.request.method", METHODS[op]),
@@ -238,18 +244,29 @@ impl Shop {
                 let (why, attempt) = (FAILURES[(c * 4.0) as usize % 4], (b * 3.0) as u64);
                 write!(body, "failed to process order {order}: {why} (attempt {attempt} of 3)")
             }
-            _ if c < 0.2 => write!(body, "handled request for order {order} in {:.2} ms", c * 300.0),
+            _ if c < 0.2 => {
+                write!(body, "handled request for order {order} in {:.2} ms", c * 300.0)
+            }
             _ if c < 0.4 => {
                 let (rows, took) = ((c * 50.0) as u64, b * 20.0);
-                write!(body, r#"{{"msg":"cart updated","cart_id":{order},"rows":{rows},"took_ms":{took:.3}}}"#)
+                write!(
+                    body,
+                    r#"{{"msg":"cart updated","cart_id":{order},"rows":{rows},"took_ms":{took:.3}}}"#
+                )
             }
             _ if c < 0.6 => {
                 let line = (b * 400.0) as u64;
-                write!(body, r#"level=info caller={name}/handler.go:{line} msg="cache lookup" key=product:{order} hit=true"#)
+                write!(
+                    body,
+                    r#"level=info caller={name}/handler.go:{line} msg="cache lookup" key=product:{order} hit=true"#
+                )
             }
             _ if c < 0.8 => {
                 let (x, y, bytes) = ((b * 255.0) as u64, (c * 255.0) as u64, (c * 6e4) as u64);
-                write!(body, r#"10.100.{x}.{y} - - "GET /api/v1/{name}/{order} HTTP/1.1" 200 {bytes}"#)
+                write!(
+                    body,
+                    r#"10.100.{x}.{y} - - "GET /api/v1/{name}/{order} HTTP/1.1" 200 {bytes}"#
+                )
             }
             _ => {
                 let (active, idle) = ((b * 20.0) as u64, (c * 20.0) as u64);
