@@ -12,6 +12,7 @@
 //! | [`catalog`] | the tables a statement sees, pinned once each (S2, S11) |
 //! | [`scan`] | committed ∪ staged ∪ hot, each row once (S1) |
 //! | [`prune`] | files that cannot match, left unopened |
+//! | [`codes`] | grouping by text as by numbers |
 //! | [`attributes`] | `attributes['k']`, whether `k` has a column or not |
 //! | [`functions`] | functions of our own |
 //! | [`render`] | rows as text, JSON, CSV, Arrow |
@@ -22,6 +23,7 @@
 
 mod attributes;
 mod catalog;
+mod codes;
 pub mod doors;
 mod engine;
 mod error;

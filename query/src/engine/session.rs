@@ -15,6 +15,7 @@ use schema::ErrorKind;
 use storage::Source;
 
 use super::share::Share;
+use crate::codes::{ByCode, Codes};
 use crate::sandbox::stores::Stores;
 use crate::{Error, Settings, attributes, functions};
 
@@ -85,6 +86,11 @@ impl Base {
         let mut rules = self.state.analyzer().rules.clone();
         // Before types are settled: what it emits has to be coerced as well.
         rules.insert(0, Arc::new(rewrite));
+        let mut optimizers = self.state.optimizers().to_vec();
+        let codes = ByCode(Codes::new(&env.memory_pool));
+        // Before what the scan can compute is moved into it.
+        let leaves = optimizers.iter().position(|rule| rule.name() == "extract_leaf_expressions");
+        optimizers.insert(leaves.unwrap_or(optimizers.len()), Arc::new(codes));
         let now = DateTime::from_timestamp_nanos(now_unix_nano);
         let mut config = self.state.config().clone();
         if let Some(zone) = zone {
@@ -95,6 +101,7 @@ impl Base {
             .with_catalog_list(catalog)
             .with_runtime_env(env)
             .with_analyzer_rules(rules)
+            .with_optimizer_rules(optimizers)
             .with_execution_props(ExecutionProps::new().with_query_execution_start_time(now))
             .build()
     }
