@@ -7,6 +7,7 @@
 //! | [`ask`] | asking, and answers as text |
 //! | [`union`] | S1, S2: each row once, one moment per statement |
 //! | [`pruning`] | files left unopened by statistics, dates and limits |
+//! | [`plans`] | what is skipped, seen in `EXPLAIN ANALYZE` |
 //! | [`traces`] | the index of traces: prunes, and never loses a row |
 //! | [`alike`] | promoted or not, pruned or not: the same answer |
 //! | [`attributes`] | plans behind `attributes['k']` |
@@ -23,6 +24,7 @@ mod ask;
 mod attributes;
 mod bounds;
 mod http;
+mod plans;
 mod pruning;
 mod sandbox;
 mod slt;
