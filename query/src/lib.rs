@@ -12,6 +12,7 @@
 //! | [`catalog`] | the tables a statement sees, pinned once each (S2, S11) |
 //! | [`scan`] | committed ∪ staged ∪ hot, each row once (S1) |
 //! | [`prune`] | files that cannot match, left unopened |
+//! | [`codes`] | grouping by text as by numbers |
 //! | [`attributes`] | `attributes['k']`, whether `k` has a column or not |
 //! | [`functions`] | functions of our own |
 //! | [`series`] | rates and quantiles out of a metric's points |
@@ -23,6 +24,7 @@
 
 mod attributes;
 mod catalog;
+mod codes;
 pub mod doors;
 mod engine;
 mod error;

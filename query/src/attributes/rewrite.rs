@@ -273,7 +273,8 @@ fn accessed(expr: &Expr) -> Option<(&Column, &str)> {
     }
 }
 
-fn is_access(func: &ScalarUDF) -> bool {
+/// Whether it takes the value under a key out of a map.
+pub(crate) fn is_access(func: &ScalarUDF) -> bool {
     matches!(func.name(), "get_field" | MAP_TEXT)
 }
 

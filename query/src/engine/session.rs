@@ -18,6 +18,7 @@ use super::checkpoint::Checkpoint;
 use super::share::Share;
 use super::stop::Stop;
 use super::watch::Watch;
+use crate::codes::{ByCode, Codes};
 use crate::sandbox::functions::guard;
 use crate::sandbox::stores::Stores;
 use crate::{Error, Settings, attributes, functions};
@@ -93,9 +94,14 @@ impl Base {
         rules.insert(0, Arc::new(rewrite));
         // After that, and before anything is evaluated.
         rules.push(Arc::new(guard::Early));
+        let mut optimizers = self.state.optimizers().to_vec();
+        let codes = ByCode(Codes::new(&env.memory_pool));
+        // Before what the scan can compute is moved into it.
+        let leaves = optimizers.iter().position(|rule| rule.name() == "extract_leaf_expressions");
+        optimizers.insert(leaves.unwrap_or(optimizers.len()), Arc::new(codes));
         let checkpoint = Checkpoint::new(stop);
         let rules = Checkpoint::between(&rules, checkpoint.clone());
-        let optimizers = Checkpoint::between(self.state.optimizers(), checkpoint.clone());
+        let optimizers = Checkpoint::between(&optimizers, checkpoint.clone());
         let physical = Checkpoint::between(self.state.physical_optimizers(), checkpoint);
         let mut config = self.state.config().clone();
         config.options_mut().extensions.insert(stop.clone());

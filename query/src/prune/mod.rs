@@ -13,4 +13,4 @@ mod statistics;
 mod trace;
 
 pub(crate) use statistics::{by_statistics, scalar};
-pub(crate) use trace::by_trace;
+pub(crate) use trace::{Range, by_trace};

@@ -1,5 +1,5 @@
 //! By the index of traces: a statement that names trace ids reads only files
-//! whose time range meets those traces'.
+//! whose time range meets those traces', and of those only pages that do.
 //!
 //! The index (`trace_parts`) is a hint. A span file is left out only if the
 //! index certainly has the parts that were derived from it: its log is committed
@@ -26,42 +26,54 @@ use storage::{DataFile, Snapshot, StatValue};
 use crate::catalog::pins::Pins;
 use crate::scan::Table;
 
-/// Below this many files the index costs more than probing them.
+/// Below this many files and rows the index costs more than probing the files.
 const MIN_FILES: usize = 4;
+const MIN_ROWS: u64 = 512 * 1024;
 /// More ids than this meet nearly every file anyway.
 const MAX_IDS: usize = 64;
 
 /// Microseconds since 1970, both ends inclusive.
-type Range = (i64, i64);
+pub(crate) type Range = (i64, i64);
 
+/// The files that may hold a match and, if the index covers all of those, the
+/// times between which every match lies.
 pub(crate) async fn by_trace(
     snapshot: &Snapshot,
     pins: &Arc<Pins>,
     state: &dyn Session,
     filters: &[Expr],
     files: Vec<Arc<DataFile>>,
-) -> Result<Vec<Arc<DataFile>>, DataFusionError> {
-    if snapshot.table.name != spans::NAME || files.len() < MIN_FILES {
-        return Ok(files);
+) -> Result<(Vec<Arc<DataFile>>, Option<Range>), DataFusionError> {
+    let few = files.len() < MIN_FILES && rows(&files) < MIN_ROWS;
+    if snapshot.table.name != spans::NAME || few {
+        return Ok((files, None));
     }
     let Some(ids) = filters.iter().flat_map(split_conjunction).find_map(trace_ids) else {
-        return Ok(files);
+        return Ok((files, None));
     };
-    let Some(index) = pins.pin(trace_parts::NAME)? else { return Ok(files) };
+    let Some(index) = pins.pin(trace_parts::NAME)? else { return Ok((files, None)) };
     let complete = index.incomplete.is_none() && snapshot.incomplete.is_none();
     if !complete || ids.len() > MAX_IDS {
-        return Ok(files);
+        return Ok((files, None));
     }
     let covered = Covered::by(&index);
     if !files.iter().any(|file| covered.holds(file)) {
-        return Ok(files);
+        return Ok((files, None));
     }
     let ranges = ranges(&index, pins, state, &ids).await?;
     let meets = |file: &DataFile| match time_range(file) {
         Some((min, max)) => ranges.iter().any(|(from, to)| min <= *to && *from <= max),
         None => true,
     };
-    Ok(files.into_iter().filter(|file| !covered.holds(file) || meets(file)).collect())
+    let kept: Vec<_> =
+        files.into_iter().filter(|file| !covered.holds(file) || meets(file)).collect();
+    let all = kept.iter().all(|file| covered.holds(file) && time_range(file).is_some());
+    let whole = ranges.into_iter().reduce(|(a, b), (from, to)| (a.min(from), b.max(to)));
+    Ok((kept, whole.filter(|_| all)))
+}
+
+fn rows(files: &[Arc<DataFile>]) -> u64 {
+    files.iter().map(|file| file.rows).sum()
 }
 
 /// The ids that a conjunct allows, if it is about trace ids and nothing else.

@@ -1,5 +1,6 @@
 //! The Parquet files of one place as a plan node.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
@@ -10,14 +11,16 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::DataSourceExec;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::expressions::{self, Column};
+use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use schema::TableDef;
 use storage::{DataFile, Place};
 
+use super::decode;
 use super::reader::Readers;
 use crate::catalog::pins::Pins;
 use crate::prune;
@@ -27,15 +30,23 @@ use crate::sandbox::stores::Stores;
 /// them. They take about 20 KiB a file while the statement runs.
 const WITH_STATISTICS: usize = 1_000;
 
+/// Files whose footers are read while planning, to say how their text is to be
+/// decoded.
+const WITH_FOOTERS: usize = 100;
+
 pub(super) struct Scan<'a> {
     pub def: &'a TableDef,
     pub schema: &'a TableSchema,
     pub pins: &'a Pins,
     pub place: Place,
+    /// Every match lies between these, whatever the statement says.
+    pub times: Option<prune::Range>,
+    /// Columns that the statement filters by.
+    pub compared: HashSet<String>,
 }
 
 impl Scan<'_> {
-    pub fn plan(
+    pub async fn plan(
         &self,
         state: &dyn Session,
         files: Vec<Arc<DataFile>>,
@@ -48,10 +59,13 @@ impl Scan<'_> {
         };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let store = self.pins.stores.at(self.place).clone();
-        let readers = Readers::new(self.def.name, store, cache, self.pins.stats.clone());
-        let source = ParquetSource::new(self.schema.clone())
+        let readers = Arc::new(Readers::new(self.def.name, store, cache, self.pins.stats.clone()));
+        let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
+            .with_parquet_file_reader_factory(readers.clone());
+        if let Some(times) = self.times {
+            source = source.with_predicate(self.within(times)?);
+        }
 
         let partitions = state.config().target_partitions();
         let total = self.total(&files);
@@ -61,18 +75,48 @@ impl Scan<'_> {
         let ordering = if ordered { self.ordering()? } else { Vec::new() };
         let detailed = files.len() <= WITH_STATISTICS;
         let mut groups: Vec<Vec<PartitionedFile>> = Vec::new();
+        let coded = files.len() <= WITH_FOOTERS && self.is_better_coded(projection);
         for group in spread(files, partitions) {
-            let files = group.iter().map(|file| self.file(file, detailed));
-            groups.push(files.collect::<Result<_, _>>()?);
+            let mut parts = Vec::with_capacity(group.len());
+            for file in group {
+                let part = self.file(&file, detailed)?;
+                let schema = if coded { readers.schema(&part).await } else { None };
+                parts.push(match schema {
+                    Some(schema) => {
+                        part.with_arrow_schema(decode::readable(&schema, &self.compared))
+                    }
+                    None => part,
+                });
+            }
+            groups.push(parts);
         }
         let config = FileScanConfigBuilder::new(Stores::url(self.place)?, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
             .with_statistics(total)
             .with_output_ordering(ordering)
             .with_limit(limit)
+            .with_expr_adapter(Some(Arc::new(decode::Adapters)))
             .with_projection_indices(projection.cloned())?
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+
+    fn is_better_coded(&self, projection: Option<&Vec<usize>>) -> bool {
+        let fields = self.schema.table_schema().fields();
+        let better =
+            |at: &usize| decode::is_better_coded(fields[*at].name(), fields[*at].data_type());
+        projection.is_none_or(|columns| columns.iter().any(better))
+    }
+
+    fn within(&self, (from, to): prune::Range) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {
+        let schema = self.schema.table_schema();
+        let time = expressions::col("time", schema)?;
+        let at = |micros| {
+            expressions::lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+        };
+        let after = expressions::binary(time.clone(), Operator::GtEq, at(from), schema)?;
+        let before = expressions::binary(time, Operator::LtEq, at(to), schema)?;
+        expressions::binary(after, Operator::And, before, schema)
     }
 
     /// What each file is sorted by (`TableDef::sort`).

@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | this | [`Table`], the provider; the union |
 //! | [`files`] | Parquet files of one place: groups, order, statistics |
+//! | [`decode`] | how their text is decoded: keys of maps, columns of few texts |
 //! | [`reader`] | reads their bytes, with footers cached, and counts |
 //! | [`hot`] | rows in memory |
 //!
@@ -16,6 +17,7 @@
 //! then pushes them into the Parquet reader itself, where they are evaluated
 //! once. Setting them here as well would evaluate them twice.
 
+mod decode;
 mod files;
 mod hot;
 mod reader;
@@ -69,22 +71,23 @@ impl Table {
         &self.snapshot.table
     }
 
-    /// The files that may hold a match.
+    /// The files that may hold a match, and between which times, if known.
     async fn candidates(
         &self,
         state: &dyn Session,
         filters: &[Expr],
-    ) -> Result<Vec<Arc<DataFile>>, DataFusionError> {
+    ) -> Result<(Vec<Arc<DataFile>>, Option<prune::Range>), DataFusionError> {
         let all: Vec<Arc<DataFile>> =
             self.snapshot.committed.iter().chain(self.snapshot.staged.iter()).cloned().collect();
         let count = all.len();
-        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok(all) };
+        let Some(filter) = conjunction(filters.iter().cloned()) else { return Ok((all, None)) };
         let schema = &self.snapshot.table.schema;
         let predicate = state.create_physical_expr(filter, &DFSchema::try_from(schema.clone())?)?;
         let kept = prune::by_statistics(predicate, schema, all);
-        let kept = prune::by_trace(&self.snapshot, &self.pins, state, filters, kept).await?;
+        let (kept, times) =
+            prune::by_trace(&self.snapshot, &self.pins, state, filters, kept).await?;
         self.pins.stats.pruned(count - kept.len());
-        Ok(kept)
+        Ok((kept, times))
     }
 }
 
@@ -118,7 +121,7 @@ impl TableProvider for Table {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let kept = self.candidates(state, filters).await?;
+        let (kept, times) = self.candidates(state, filters).await?;
         let mut parts: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         for place in [Place::Store, Place::Stage] {
             let here: Vec<_> = kept.iter().filter(|file| file.place == place).cloned().collect();
@@ -128,8 +131,14 @@ impl TableProvider for Table {
                     schema: &self.schema,
                     pins: &self.pins,
                     place,
+                    times,
+                    compared: filters
+                        .iter()
+                        .flat_map(|filter| filter.column_refs())
+                        .map(|column| column.name.clone())
+                        .collect(),
                 };
-                parts.push(scan.plan(state, here, projection, limit)?);
+                parts.push(scan.plan(state, here, projection, limit).await?);
             }
         }
         if self.snapshot.hot_rows() > 0 {

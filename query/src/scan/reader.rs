@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
@@ -16,9 +17,13 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ArrowReaderOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
+use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::metadata::ParquetMetaData;
 
 use crate::engine::Stats;
+
+/// Bytes fetched at once from the end of a file.
+const FOOTER: usize = 512 * 1024;
 
 type Result<T> = std::result::Result<T, parquet::errors::ParquetError>;
 
@@ -41,6 +46,18 @@ impl Readers {
     ) -> Readers {
         let inner = CachedParquetFileReaderFactory::new(store.clone(), cache);
         Readers { table, store, inner, stats }
+    }
+
+    /// The columns of a file by its footer, which is then cached; `None` when
+    /// it cannot be read, which is for whoever reads the rows to say.
+    pub async fn schema(&self, file: &PartitionedFile) -> Option<SchemaRef> {
+        let unmeasured = ExecutionPlanMetricsSet::new();
+        let reader = self.inner.create_reader(0, file.clone(), Some(FOOTER), &unmeasured);
+        let footer = reader.ok()?.get_metadata(None).await.ok()?;
+        let footer = footer.file_metadata();
+        parquet_to_arrow_schema(footer.schema_descr(), footer.key_value_metadata())
+            .ok()
+            .map(Arc::new)
     }
 }
 
@@ -82,11 +99,13 @@ impl AsyncFileReader for Counted {
 
     fn get_metadata<'a>(
         &'a mut self,
-        options: Option<&'a ArrowReaderOptions>,
+        _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>>> {
         self.stats.opened(self.path.as_ref());
         async move {
-            match self.inner.get_metadata(options).await {
+            // Asked to leave the page index out, the cache would never have it
+            // and each statement would read and decode it again.
+            match self.inner.get_metadata(None).await {
                 Ok(metadata) => Ok(metadata),
                 // The reader says a store's failure as text. A file that is
                 // gone and one that is damaged need different answers.

@@ -7,6 +7,7 @@
 //! | [`ask`] | asking, and answers as text |
 //! | [`union`] | S1, S2: each row once, one moment per statement |
 //! | [`pruning`] | files left unopened by statistics, dates and limits |
+//! | [`plans`] | what is skipped, seen in `EXPLAIN ANALYZE` |
 //! | [`traces`] | the index of traces: prunes, and never loses a row |
 //! | [`traces_joined`] | the same on a real store, joined over many logs |
 //! | [`functions`] | `metric_rate`, `metric_quantile`, `red`, `service_graph`, `trace_tree`, `changes` |
@@ -32,6 +33,7 @@ mod flight;
 mod cookbook;
 mod functions;
 mod http;
+mod plans;
 mod pruning;
 mod sandbox;
 mod slt;

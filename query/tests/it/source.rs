@@ -81,10 +81,22 @@ impl TestSource {
         self.file(table, Place::Stage, origin, batch).await;
     }
 
+    pub async fn commit_batch(
+        &self,
+        table: &'static str,
+        origin: Option<Origin>,
+        rows: RecordBatch,
+    ) {
+        self.file(table, Place::Store, origin, rows).await;
+    }
+
     /// Commits spans and what follows from them, as a flush does.
     pub async fn flush(&self, origin: Option<Origin>, rows: &[Value]) {
+        self.flush_batch(origin, batch(&self.def("spans"), rows)).await;
+    }
+
+    pub async fn flush_batch(&self, origin: Option<Origin>, batch: RecordBatch) {
         let spans = self.def("spans");
-        let batch = batch(&spans, rows);
         let derived = spans.derived.as_ref().unwrap();
         let parts = (derived.derive)(&batch, &derived.table.schema).unwrap();
         self.file("spans", Place::Store, origin, batch).await;

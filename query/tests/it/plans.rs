@@ -1,0 +1,166 @@
+//! What DataFusion is trusted to do, seen in `EXPLAIN ANALYZE`.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::take_record_batch;
+use serde_json::json;
+
+use super::ask::{Asker, asker};
+use super::source::{START, TestSource, batch, origin, span};
+
+/// Rows of one file: two row groups, dozens of pages.
+const ROWS: usize = 140_000;
+const SERVICES: usize = 20;
+
+/// `svc00` to `svc19`, a second between the rows of each; the trace id is the
+/// row's place among all `files`.
+fn rows(source: &TestSource, file: usize, files: usize) -> RecordBatch {
+    let def = source.def("spans");
+    let one =
+        [span(0, json!({"attributes": {"a": "1", "k": "v"}, "span_id": "s", "trace_id": "t"}))];
+    let one = take_record_batch(&batch(&def, &one), &UInt32Array::from(vec![0; ROWS])).unwrap();
+    let seconds = |row: usize| (row / SERVICES + file * 10_000) as i64;
+    let times = (0..ROWS).map(|row| (START + seconds(row)) * 1_000_000);
+    let columns: [(&str, ArrayRef); 4] = [
+        ("time", Arc::new(TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC"))),
+        ("service_name", text(|row| format!("svc{:02}", row % SERVICES))),
+        ("trace_id", text(|row| format!("{:032x}", row * files + file))),
+        ("duration_ns", Arc::new(Int64Array::from_iter_values(0..ROWS as i64))),
+    ];
+    let mut all = one.columns().to_vec();
+    for (name, column) in columns {
+        all[def.schema.index_of(name).unwrap()] = column;
+    }
+    RecordBatch::try_new(def.schema.clone(), all).unwrap()
+}
+
+fn text(of: impl Fn(usize) -> String) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values((0..ROWS).map(of)))
+}
+
+async fn files(count: usize) -> Asker {
+    let source = TestSource::new();
+    for file in 0..count {
+        let stretch = origin(file as u64 + 1, file as u64 + 1);
+        source.flush_batch(stretch, rows(&source, file, count)).await;
+    }
+    asker(&source)
+}
+
+async fn analyzed(asker: &Asker, sql: &str) -> String {
+    asker.rows(&format!("EXPLAIN ANALYZE {sql}")).await.join("\n")
+}
+
+/// Sum over all scans of `name=N total → M matched`.
+fn pruned(plan: &str, name: &str) -> (usize, usize) {
+    let number = |text: &str| {
+        let (count, unit) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let scale = if unit.starts_with('K') { 1e3 } else { 1.0 };
+        (count.parse::<f64>().unwrap() * scale) as usize
+    };
+    let said = plan.split(&format!("{name}=")).skip(1).map(|after| {
+        let (total, rest) = after.split_once(" total → ").unwrap();
+        (number(total), number(rest.split_once(" matched").unwrap().0))
+    });
+    said.fold((0, 0), |(a, b), (total, matched)| (a + total, b + matched))
+}
+
+/// Scenario: one service's rows of a minute, in a file of two row groups.
+/// Guarantees: row groups and pages are skipped by their bounds.
+#[tokio::test]
+async fn row_groups_and_pages_are_skipped() {
+    let asker = files(1).await;
+    let sql = "SELECT span_id FROM spans WHERE service_name = 'svc03' \
+        AND time >= '2026-11-23T10:10:00Z' AND time < '2026-11-23T10:11:00Z'";
+    let plan = analyzed(&asker, sql).await;
+    assert_eq!(pruned(&plan, "row_groups_pruned_statistics"), (2, 1), "{plan}");
+    let (pages, matched) = pruned(&plan, "page_index_pages_pruned");
+    assert!(pages > 10 && matched * 4 <= pages, "{plan}");
+    assert!(plan.contains("predicate=service_name@"), "{plan}");
+    assert!(!plan.contains("FilterExec"), "{plan}");
+    assert_eq!(asker.rows(sql).await.len(), 60);
+}
+
+/// Scenario: a trace id that no row has, within the bounds of ids.
+/// Guarantees: the bloom filters leave no row group.
+#[tokio::test]
+async fn bloom_filters_answer_for_an_unknown_trace() {
+    let source = TestSource::new();
+    // Without its index, and only even ids.
+    source.commit_batch("spans", origin(1, 1), rows(&source, 0, 2)).await;
+    let asker = asker(&source);
+    let sql = format!("SELECT span_id FROM spans WHERE trace_id = '{:032x}'", 70_001);
+    let plan = analyzed(&asker, &sql).await;
+    let (groups, matched) = pruned(&plan, "row_groups_pruned_bloom_filter");
+    assert!(groups > 0 && matched == 0, "{plan}");
+}
+
+/// Scenario: a known trace id in one of four files.
+/// Guarantees: its time, by the index, leaves a few pages of one file.
+#[tokio::test]
+async fn a_trace_reads_the_pages_of_its_time() {
+    let asker = files(4).await;
+    let sql = format!("SELECT service_name FROM spans WHERE trace_id = '{:032x}'", 4 * 4_567 + 1);
+    let plan = analyzed(&asker, &sql).await;
+    assert!(plan.contains("time@"), "{plan}");
+    let (pages, matched) = pruned(&plan, "page_index_pages_pruned");
+    assert!(pages > 0 && matched * 2 <= pages, "{plan}");
+    assert_eq!(asker.rows(&sql).await, ["svc07"]);
+}
+
+/// Scenario: the latest rows of one service out of four files.
+/// Guarantees: a running TopK filter reaches the scan, and files that are all
+/// older are not opened.
+#[tokio::test]
+async fn the_latest_rows_leave_older_files_alone() {
+    let asker = files(4).await;
+    let sql = "SELECT time FROM spans WHERE service_name = 'svc03' ORDER BY time DESC LIMIT 5";
+    let plan = analyzed(&asker, sql).await;
+    assert!(plan.contains("DynamicFilter"), "{plan}");
+    let (ranges, matched) = pruned(&plan, "files_ranges_pruned_statistics");
+    assert!(matched < ranges, "{plan}");
+    assert_eq!(asker.rows(sql).await[0], "2026-11-23T20:16:39Z");
+}
+
+/// Scenario: rows in the order in which a file is sorted, and a count.
+/// Guarantees: nothing is sorted, and counting opens nothing.
+#[tokio::test]
+async fn declared_order_sorts_nothing_and_counts_open_nothing() {
+    let asker = files(1).await;
+    let plan = analyzed(&asker, "SELECT span_id FROM spans ORDER BY service_name, time").await;
+    assert!(!plan.contains("SortExec"), "{plan}");
+    let (rows, summary) = asker.ask("SELECT count(*) FROM spans").await;
+    assert_eq!((rows, summary.files_read), (vec![ROWS.to_string()], 0));
+}
+
+/// Scenario: one file, two threads.
+/// Guarantees: its row groups are divided among them.
+#[tokio::test]
+async fn one_file_keeps_all_threads_busy() {
+    let asker = files(1).await;
+    let sql = "SELECT kind, avg(duration_ns) FROM spans GROUP BY kind";
+    let plan = analyzed(&asker, sql).await;
+    assert!(plan.contains("2 groups"), "{plan}");
+}
+
+/// Scenario: a key of a map, filtered by and selected.
+/// Guarantees: it is taken out once, in the scan, and the map goes no further.
+#[tokio::test]
+async fn a_key_is_taken_out_of_its_map_in_the_scan() {
+    let asker = files(1).await;
+    let sql = "SELECT attributes['k'] AS k, attributes->>'a' AS a FROM spans \
+        WHERE attributes['k'] = 'v' AND duration_ns < 3";
+    let plan = analyzed(&asker, sql).await;
+    let scan = plan.lines().find(|line| line.contains("DataSourceExec")).unwrap_or_default();
+    assert!(scan.contains("get_field(attributes@"), "{plan}");
+    assert!(!plan.replace(scan, "").contains("get_field("), "{plan}");
+    assert_eq!(asker.rows(sql).await, ["v,1", "v,1", "v,1"]);
+    // The whole map comes out as it went in.
+    let whole = "SELECT attributes FROM spans WHERE duration_ns = 5";
+    assert_eq!(asker.rows(whole).await, ["\"{\"\"a\"\":\"\"1\"\",\"\"k\"\":\"\"v\"\"}\""]);
+    let absent = "SELECT count(*) FROM spans WHERE attributes['none'] IS NULL";
+    assert_eq!(asker.rows(absent).await, [ROWS.to_string()]);
+}
