@@ -15,6 +15,9 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::operator::{Begin, Operator};
 
+/// From the columns that are shown to those of the input.
+pub(super) type Needs = Box<dyn Fn(&[&str]) -> Vec<Expr> + Send + Sync>;
+
 /// Rows of `input`, in `order`, worked on one after another.
 pub(super) struct Computed {
     pub name: &'static str,
@@ -25,7 +28,7 @@ pub(super) struct Computed {
     /// different values never meet: a filter on them alone reaches the scan.
     pub apart: &'static [&'static str],
     /// The input's columns that are needed for these columns.
-    pub needs: Box<dyn Fn(&[&str]) -> Vec<Expr> + Send + Sync>,
+    pub needs: Needs,
     pub begin: Begin,
 }
 
