@@ -17,6 +17,8 @@
 //! | [`node`] | a storage, and the rows that go into it |
 //! | [`load`] | services, resources and attributes, those of the other bench |
 
+#![allow(clippy::print_stdout, reason = "a report is what it is for")]
+
 mod commits;
 mod join;
 #[path = "../route/load.rs"]
