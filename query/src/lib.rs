@@ -15,7 +15,7 @@
 //! | [`attributes`] | `attributes['k']`, whether `k` has a column or not |
 //! | [`functions`] | functions of our own |
 //! | [`render`] | rows as text, JSON, CSV, Arrow |
-//! | [`doors`] | HTTP |
+//! | [`doors`] | HTTP, the PostgreSQL protocol |
 //!
 //! Deliberately not here: Parquet writing and table logs (`storage`), who may
 //! ask for which tenant (the doors are told), and listening sockets (the daemon).

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Schema};
 use schema::Tenant;
 
 use super::{PUBLIC, SYSTEM, View, public, system, views};
@@ -101,13 +101,12 @@ pub(crate) fn tables(
 }
 
 fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
-    let schema =
-        public::schema(view, name).unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
+    let schema = public::schema(view, name).unwrap_or_else(|| Arc::new(Schema::empty()));
     let mut info = TableInfo {
         name: name.into(),
         schema: PUBLIC,
         kind: "view",
-        doc: views::merged(name).map(|merged| merged.doc.into()).unwrap_or_default(),
+        doc: String::new(),
         rows: None,
         files: None,
         bytes: None,
@@ -116,24 +115,12 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
         incomplete: None,
         columns: Vec::new(),
     };
-    let computed = public::computed(name);
-    let def = view.pins.def(name);
-    let doc_of = |column: &str| match &def {
-        Some(def) => {
-            let own = def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone());
-            let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
-            own.or_else(added).unwrap_or_default()
-        }
-        None => {
-            let merged = views::merged(name);
-            merged.map(|merged| merged.column_doc(view, column)).unwrap_or_default()
-        }
-    };
-    info.columns =
-        schema.fields().iter().map(|f| column(f.name(), f.data_type(), doc_of(f.name()))).collect();
-    if let Some(def) = &def {
+    let (doc, docs) = meaning(view, name, &schema);
+    let columns = schema.fields().iter().zip(docs);
+    info.columns = columns.map(|(f, doc)| column(f.name(), f.data_type(), doc)).collect();
+    info.doc = doc;
+    if view.pins.def(name).is_some() {
         info.kind = "table";
-        info.doc = def.doc.into();
     }
     // A view has no snapshot of its own.
     let Some(snapshot) = view.pins.pin(name)? else { return Ok(info) };
@@ -147,16 +134,35 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
     Ok(info)
 }
 
-fn in_system(name: &str) -> TableInfo {
-    let doc = match name {
+/// What a table of `public` means, and each of its columns. Pins nothing.
+pub(super) fn meaning(view: &Arc<View>, name: &str, schema: &Schema) -> (String, Vec<String>) {
+    let columns = schema.fields().iter().map(|field| field.name().as_str());
+    let Some(def) = view.pins.def(name) else {
+        let Some(merged) = views::merged(name) else { return Default::default() };
+        return (merged.doc.into(), columns.map(|c| merged.column_doc(view, c)).collect());
+    };
+    let computed = public::computed(name);
+    let docs = columns.map(|column| {
+        let own = def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone());
+        let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
+        own.or_else(added).unwrap_or_default()
+    });
+    (def.doc.into(), docs.collect())
+}
+
+pub(super) fn system_doc(name: &str) -> &'static str {
+    match name {
         "ledger" => "Where every accepted row went; each line balances (L1).",
         "files" => "The Parquet files of every table.",
         "wal" => "The segments of the write-ahead log.",
         "queries" => "Running and recent statements.",
         _ => "Attribute keys found by a full scan, and when they were last asked for.",
-    };
-    let schema =
-        system::schema(name).unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
+    }
+}
+
+fn in_system(name: &str) -> TableInfo {
+    let doc = system_doc(name);
+    let schema = system::schema(name).unwrap_or_else(|| Arc::new(Schema::empty()));
     TableInfo {
         name: name.into(),
         schema: SYSTEM,

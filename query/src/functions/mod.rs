@@ -4,9 +4,11 @@
 //! | file | functions |
 //! | --- | --- |
 //! | this | `attr`, which [`crate::attributes`] rewrites before it could run; `time_bucket`, which is `date_bin` |
+//! | [`postgres`] | what PostgreSQL's clients call before they ask for rows |
 //! | [`aggregate`] | `p50` `p90` `p95` `p99` `quantile` `error_ratio` |
 
 mod aggregate;
+pub(crate) mod postgres;
 
 use std::sync::{Arc, LazyLock};
 
@@ -28,6 +30,8 @@ pub(crate) fn scalar(all: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     allowed.push(Arc::new(bin.as_ref().clone().with_aliases(["time_bucket"])));
     allowed.push(map_text());
     allowed.push(Arc::new(ScalarUDF::new_from_impl(Attr::default())));
+    // After the engine's own `version`, which it stands for.
+    allowed.extend(postgres::all());
     allowed
 }
 
