@@ -4,8 +4,10 @@
 //! | folder | protocol |
 //! | --- | --- |
 //! | [`http`] | the HTTP API of interfaces.md |
+//! | [`postgres`] | the PostgreSQL protocol |
 
 pub mod http;
+pub mod postgres;
 
 use schema::Tenant;
 
