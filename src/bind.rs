@@ -16,6 +16,7 @@ pub struct Listeners {
     pub otlp_grpc: Option<TcpListener>,
     pub otlp_http: Option<TcpListener>,
     pub http: Option<TcpListener>,
+    pub postgres: Option<TcpListener>,
 }
 
 /// The addresses really bound; the ports file is this as JSON.
@@ -27,16 +28,19 @@ pub struct Addresses {
     pub otlp_http: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub postgres: Option<SocketAddr>,
 }
 
 impl Listeners {
     pub async fn bind(config: &Config) -> Result<Listeners> {
         let insecure = config.insecure.0;
-        let [grpc, otlp, http, ..] = config.listens();
+        let [grpc, otlp, http, _, postgres] = config.listens();
         Ok(Listeners {
             otlp_grpc: bind(grpc, insecure).await?,
             otlp_http: bind(otlp, insecure).await?,
             http: bind(http, insecure).await?,
+            postgres: bind(postgres, insecure).await?,
         })
     }
 
@@ -48,6 +52,7 @@ impl Listeners {
             otlp_grpc: of(&self.otlp_grpc)?,
             otlp_http: of(&self.otlp_http)?,
             http: of(&self.http)?,
+            postgres: of(&self.postgres)?,
         })
     }
 }

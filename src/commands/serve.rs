@@ -144,12 +144,11 @@ async fn start_over(config: &Config, signals: &mut Signals) -> Result<Option<Dae
 }
 
 fn say_what_is_not_built(config: &Config) {
-    for (key, listen) in
-        [("flight.listen", &config.flight.listen), ("postgres.listen", &config.postgres.listen)]
-    {
-        if !listen.is_empty() {
-            tracing::info!("{key} is not available in this version: nothing listens on {listen}");
-        }
+    let listen = &config.flight.listen;
+    if !listen.is_empty() {
+        tracing::info!(
+            "flight.listen is not available in this version: nothing listens on {listen}"
+        );
     }
     if config.insecure.0 {
         let open: Vec<_> = config
@@ -205,6 +204,9 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
     if let Some(address) = addresses.http {
         line("HTTP API", format!("http://{address}"));
     }
+    if let Some(address) = addresses.postgres {
+        line("Postgres", address.to_string());
+    }
     line("store", shown(&config.store.url));
     line("log", config.wal.dir.clone());
     let door = match (addresses.otlp_http, addresses.otlp_grpc) {
@@ -225,6 +227,10 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
             "Ask:\n  cloudsail sql --server http://{} \"SELECT service_name, count(*) FROM spans GROUP BY 1\"\n",
             reachable(address)
         );
+    }
+    if let Some(address) = addresses.postgres {
+        let address = reachable(address);
+        let _ = writeln!(text, "  psql -h {} -p {} cloudsail", address.ip(), address.port());
     }
     text
 }
@@ -255,6 +261,7 @@ mod tests {
             otlp_grpc: None,
             otlp_http: Some("127.0.0.1:1".parse().unwrap()),
             http: Some("[::1]:2".parse().unwrap()),
+            postgres: None,
         };
         write_ports(&path, &addresses).unwrap();
         let read: serde_json::Value =
@@ -272,12 +279,14 @@ mod tests {
             otlp_grpc: Some("0.0.0.0:4317".parse().unwrap()),
             otlp_http: Some("0.0.0.0:4318".parse().unwrap()),
             http: None,
+            postgres: Some("0.0.0.0:4322".parse().unwrap()),
         };
         let text = banner(&config, &both);
         assert!(
             text.contains("\n  export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"),
             "{text}"
         );
+        assert!(text.contains("\n  psql -h 127.0.0.1 -p 4322 cloudsail\n"), "{text}");
         let text = banner(&config, &Addresses { otlp_http: None, ..both });
         assert!(text.contains("=http://127.0.0.1:4317\n  export OTEL_EXPORTER_OTLP_PROTOCOL=grpc"));
     }

@@ -32,6 +32,7 @@ impl Config {
             (&mut self.otlp.grpc.listen, addresses.otlp_grpc),
             (&mut self.otlp.http.listen, addresses.otlp_http),
             (&mut self.http.listen, addresses.http),
+            (&mut self.postgres.listen, addresses.postgres),
         ];
         for (listen, address) in doors {
             if let Some(address) = address {
