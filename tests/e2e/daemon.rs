@@ -184,6 +184,7 @@ pub struct Ports {
     pub otlp_grpc: String,
     pub otlp_http: String,
     pub http: String,
+    pub postgres: Option<String>,
 }
 
 /// A daemon that is ready.

@@ -18,6 +18,7 @@
 //! | [`crash`] | SIGKILL at random moments and at every named stage |
 //! | [`full`] | a full disk |
 //! | [`outage`] | draining a node, adopting a dead one's folder |
+//! | [`postgres`] | psql, psycopg, node-pg and JDBC by the Postgres door |
 //! | [`pressure`] | memory and log at their bounds |
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
@@ -40,6 +41,7 @@ mod examples;
 mod full;
 mod nezha;
 mod outage;
+mod postgres;
 mod pressure;
 mod readers;
 mod remote;

@@ -14,6 +14,7 @@
 //! | [`bounds`] | deadline, rows, memory, permits, cancellation |
 //! | [`system`] | system tables, `information_schema`, descriptions |
 //! | [`http`] | the HTTP door over loopback |
+//! | [`postgres`] | the Postgres door over loopback |
 //! | [`slt`] | the `.slt` files |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -23,6 +24,7 @@ mod ask;
 mod attributes;
 mod bounds;
 mod http;
+mod postgres;
 mod pruning;
 mod sandbox;
 mod slt;
