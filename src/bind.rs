@@ -17,6 +17,7 @@ pub struct Listeners {
     pub otlp_http: Option<TcpListener>,
     pub http: Option<TcpListener>,
     pub flight: Option<TcpListener>,
+    pub postgres: Option<TcpListener>,
 }
 
 /// The addresses really bound; the ports file is this as JSON.
@@ -30,17 +31,19 @@ pub struct Addresses {
     pub http: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flight: Option<SocketAddr>,
+    pub postgres: Option<SocketAddr>,
 }
 
 impl Listeners {
     pub async fn bind(config: &Config) -> Result<Listeners> {
         let insecure = config.insecure.0;
-        let [grpc, otlp, http, flight, ..] = config.listens();
+        let [grpc, otlp, http, flight, postgres] = config.listens();
         Ok(Listeners {
             otlp_grpc: bind(grpc, insecure).await?,
             otlp_http: bind(otlp, insecure).await?,
             http: bind(http, insecure).await?,
             flight: bind(flight, insecure).await?,
+            postgres: bind(postgres, insecure).await?,
         })
     }
 
@@ -53,6 +56,7 @@ impl Listeners {
             otlp_http: of(&self.otlp_http)?,
             http: of(&self.http)?,
             flight: of(&self.flight)?,
+            postgres: of(&self.postgres)?,
         })
     }
 }

@@ -11,7 +11,7 @@ use axum::Router;
 use collector::Collector;
 use prometheus_client::registry::Registry;
 use query::Engine;
-use query::doors::{Caller, flight};
+use query::doors::{Caller, flight, postgres};
 use schema::{Budget, Clock, Meter};
 use storage::Storage;
 use storage::store::Store;
@@ -49,9 +49,9 @@ pub struct Daemon {
     /// The OTLP doors.
     ingest: JoinSet<Ended>,
     ingest_cancel: CancellationToken,
-    /// The doors that answer: HTTP, Flight SQL; those that are turned on.
-    http: JoinSet<Ended>,
-    http_cancel: CancellationToken,
+    /// The doors that answer: HTTP, Flight SQL, Postgres; those that are turned on.
+    queries: JoinSet<Ended>,
+    queries_cancel: CancellationToken,
     usage: usage::Writer,
 }
 
@@ -63,12 +63,13 @@ impl Daemon {
         let listeners = Listeners::bind(config).await?;
         let addresses = listeners.addresses()?;
         let phase = Arc::new(Phase::default());
-        let (http_cancel, ingest_cancel) = (CancellationToken::new(), CancellationToken::new());
+        let (queries_cancel, ingest_cancel) = (CancellationToken::new(), CancellationToken::new());
         let (routes, routers) = watch::channel(admin::starting());
-        let mut http = JoinSet::new();
+        let mut queries = JoinSet::new();
         if let Some(listener) = listeners.http {
-            let serving = answer(listener, routers, door::Protocol::Http1, http_cancel.clone());
-            http.spawn(named("the HTTP door", serving));
+            let cancel = queries_cancel.clone();
+            let serving = answer(listener, routers, door::Protocol::Http1, cancel);
+            queries.spawn(named("the HTTP door", serving));
         }
 
         let mut registry = Registry::default();
@@ -103,8 +104,8 @@ impl Daemon {
             // Nobody is asked who they are yet.
             let anybody = Arc::new(|_: flight::Credentials<'_>| Ok(Caller::default()));
             let (_, router) = watch::channel(flight::router(engine.clone(), anybody));
-            let serving = answer(listener, router, door::Protocol::Http2, http_cancel.clone());
-            http.spawn(named("Flight SQL", serving));
+            let serving = answer(listener, router, door::Protocol::Http2, queries_cancel.clone());
+            queries.spawn(named("Flight SQL", serving));
         }
 
         let mut ingest = JoinSet::new();
@@ -115,6 +116,12 @@ impl Daemon {
         if let Some(listener) = listeners.otlp_http {
             let serving = collector.clone().serve_http(listener, ingest_cancel.clone());
             ingest.spawn(named("OTLP/HTTP", async { Ok(serving.await?) }));
+        }
+        // Bound since the start, and not answered before there is an engine: a
+        // client waits in the meantime.
+        if let Some(listener) = listeners.postgres {
+            let serving = serve_postgres(listener, engine.clone(), queries_cancel.clone());
+            queries.spawn(named("the Postgres door", serving));
         }
         ingest.spawn(named("usage", usage.clone().run(ingest_cancel.clone())));
         let admin = Admin {
@@ -139,8 +146,8 @@ impl Daemon {
             engine,
             ingest,
             ingest_cancel,
-            http,
-            http_cancel,
+            queries,
+            queries_cancel,
             usage,
         })
     }
@@ -154,7 +161,7 @@ impl Daemon {
         let failure = tokio::select! {
             () = self.storage.parted() => return Ending::StartOver,
             Some(ended) = self.ingest.join_next() => unasked(ended),
-            Some(ended) = self.http.join_next() => unasked(ended),
+            Some(ended) = self.queries.join_next() => unasked(ended),
             why = self.storage.failed() => anyhow!("storage: {why}"),
         };
         Ending::Failed(failure)
@@ -189,14 +196,14 @@ impl Daemon {
         for late in late.into_iter().flatten() {
             tracing::warn!(late, "storage could not finish at shutdown");
         }
-        self.http_cancel.cancel();
+        self.queries_cancel.cancel();
         let running = self.engine.running();
         if running > 0 {
             tracing::info!(running, "waiting for running queries");
         }
         let grace = shutdown::QUERIES + SLACK;
-        if shutdown::stage("queries", grace, drain(&mut self.http)).await.is_none() {
-            self.http.shutdown().await;
+        if shutdown::stage("queries", grace, drain(&mut self.queries)).await.is_none() {
+            self.queries.shutdown().await;
         }
     }
 }
@@ -299,6 +306,20 @@ async fn answer(
     let busy = door::serve(listener, routers, protocol, cancel, shutdown::QUERIES).await?;
     if busy > 0 {
         tracing::warn!(busy, ?protocol, "answers were still running at shutdown, given up");
+    }
+    Ok(())
+}
+
+async fn serve_postgres(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    cancel: CancellationToken,
+) -> Result<()> {
+    // Bound to loopback, or the operator said that anybody may (S1).
+    let authentication = postgres::Authentication::Trust;
+    let busy = postgres::serve(listener, engine, authentication, cancel, shutdown::QUERIES).await?;
+    if busy > 0 {
+        tracing::warn!(busy, "Postgres connections were still busy at shutdown, given up");
     }
     Ok(())
 }

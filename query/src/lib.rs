@@ -17,7 +17,7 @@
 //! | [`functions`] | functions of our own |
 //! | [`series`] | rates and quantiles out of a metric's points |
 //! | [`render`] | rows as text, JSON, CSV, Arrow |
-//! | [`doors`] | HTTP, Arrow Flight SQL |
+//! | [`doors`] | HTTP, Arrow Flight SQL, the PostgreSQL protocol |
 //!
 //! Deliberately not here: Parquet writing and table logs (`storage`), who may
 //! ask for which tenant (the doors are told), and listening sockets (the daemon).

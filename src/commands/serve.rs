@@ -31,7 +31,7 @@ pub async fn run(given: &Configuration, serve: Serve) -> Result<ExitCode> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    say_what_is_not_built(&config);
+    say_what_is_open(&config);
     if let Some(path) = &serve.ports_file {
         remove_stale(path)?;
     }
@@ -143,12 +143,7 @@ async fn start_over(config: &Config, signals: &mut Signals) -> Result<Option<Dae
     }
 }
 
-fn say_what_is_not_built(config: &Config) {
-    for (key, listen) in [("postgres.listen", &config.postgres.listen)] {
-        if !listen.is_empty() {
-            tracing::info!("{key} is not available in this version: nothing listens on {listen}");
-        }
-    }
+fn say_what_is_open(config: &Config) {
     if config.insecure.0 {
         let open: Vec<_> = config
             .listens()
@@ -206,6 +201,9 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
     if let Some(address) = addresses.flight {
         line("Flight SQL", format!("grpc://{address}"));
     }
+    if let Some(address) = addresses.postgres {
+        line("Postgres", address.to_string());
+    }
     line("store", shown(&config.store.url));
     line("log", config.wal.dir.clone());
     let door = match (addresses.otlp_http, addresses.otlp_grpc) {
@@ -226,6 +224,10 @@ fn banner(config: &Config, addresses: &Addresses) -> String {
             "Ask:\n  cloudsail sql --server http://{} \"SELECT service_name, count(*) FROM spans GROUP BY 1\"\n",
             reachable(address)
         );
+    }
+    if let Some(address) = addresses.postgres {
+        let address = reachable(address);
+        let _ = writeln!(text, "  psql -h {} -p {} cloudsail", address.ip(), address.port());
     }
     text
 }
@@ -280,6 +282,7 @@ mod tests {
             text.contains("\n  export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318\n"),
             "{text}"
         );
+        assert!(text.contains("\n  psql -h 127.0.0.1 -p 4322 cloudsail\n"), "{text}");
         let text = banner(&config, &Addresses { otlp_http: None, ..both });
         assert!(text.contains("=http://127.0.0.1:4317\n  export OTEL_EXPORTER_OTLP_PROTOCOL=grpc"));
     }

@@ -19,7 +19,7 @@ pub struct Config {
     pub http: Http,
     /// Arrow Flight SQL.
     pub flight: Flight,
-    /// Postgres wire protocol (not built yet).
+    /// Postgres wire protocol.
     pub postgres: Postgres,
     /// Allow listening on other than loopback addresses without TLS and
     /// authentication: whoever reaches the port may write and read everything.

@@ -33,6 +33,7 @@ impl Config {
             (&mut self.otlp.http.listen, addresses.otlp_http),
             (&mut self.http.listen, addresses.http),
             (&mut self.flight.listen, addresses.flight),
+            (&mut self.postgres.listen, addresses.postgres),
         ];
         for (listen, address) in doors {
             if let Some(address) = address {

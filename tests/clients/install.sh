@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Puts the pinned packages of the client tests where the tests look for them:
 # target/ci/venv (as .ci/run does) and js/node_modules. Repeatable; needs PyPI
-# and the npm registry.
+# and the npm registry. psql, and Java with the PostgreSQL driver, come with the
+# system: postgresql-client, default-jdk-headless, libpostgresql-jdbc-java.
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -68,6 +68,16 @@ async fn python_with(modules: &str) -> Option<PathBuf> {
     None
 }
 
+/// An interpreter with psycopg.
+pub async fn psycopg() -> Option<PathBuf> {
+    python_with("psycopg").await
+}
+
+/// `node` with node-pg.
+pub async fn node_pg() -> Option<PathBuf> {
+    node_with("pg").await
+}
+
 /// `node`, if `npm ci` has run in `tests/clients/js`.
 pub async fn node() -> Option<PathBuf> {
     node_with("@opentelemetry/api").await

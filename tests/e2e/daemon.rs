@@ -185,6 +185,7 @@ pub struct Ports {
     pub otlp_http: String,
     pub http: String,
     pub flight: Option<String>,
+    pub postgres: Option<String>,
 }
 
 /// A daemon that is ready.

@@ -20,6 +20,7 @@
 //! | [`attacks`] | hostile statements while telemetry comes in |
 //! | [`full`] | a full disk |
 //! | [`outage`] | draining a node, adopting a dead one's folder |
+//! | [`postgres`] | psql, psycopg, node-pg and JDBC by the Postgres door |
 //! | [`pressure`] | memory and log at their bounds |
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
@@ -44,6 +45,7 @@ mod flight;
 mod full;
 mod nezha;
 mod outage;
+mod postgres;
 mod pressure;
 mod readers;
 mod remote;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use schema::Tenant;
 
 use super::{PUBLIC, SYSTEM, View, public, system, views};
@@ -101,13 +101,12 @@ pub(crate) fn tables(
 }
 
 fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
-    let schema =
-        public::schema(view, name).unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
+    let schema = public::schema(view, name).unwrap_or_else(|| Arc::new(Schema::empty()));
     let mut info = TableInfo {
         name: name.into(),
         schema: PUBLIC,
         kind: "view",
-        doc: views::merged(name).map(|merged| merged.doc.into()).unwrap_or_default(),
+        doc: String::new(),
         rows: None,
         files: None,
         bytes: None,
@@ -116,12 +115,12 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
         incomplete: None,
         columns: Vec::new(),
     };
-    let doc = |column: &str| column_doc(view, name, column);
-    info.columns =
-        schema.fields().iter().map(|f| column(f.name(), f.data_type(), doc(f.name()))).collect();
-    if let Some(def) = &view.pins.def(name) {
+    let (doc, docs) = meaning(view, name, &schema);
+    let columns = schema.fields().iter().zip(docs);
+    info.columns = columns.map(|(f, doc)| column(f.name(), f.data_type(), doc)).collect();
+    info.doc = doc;
+    if view.pins.def(name).is_some() {
         info.kind = "table";
-        info.doc = def.doc.into();
     }
     // A view has no snapshot of its own.
     let Some(snapshot) = view.pins.pin(name)? else { return Ok(info) };
@@ -135,15 +134,20 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
     Ok(info)
 }
 
-fn column_doc(view: &View, table: &str, column: &str) -> String {
-    let Some(def) = view.pins.def(table) else {
-        let merged = views::merged(table);
-        return merged.map(|merged| merged.column_doc(view, column)).unwrap_or_default();
+/// What a table of `public` means, and each of its columns. Pins nothing.
+pub(super) fn meaning(view: &Arc<View>, name: &str, schema: &Schema) -> (String, Vec<String>) {
+    let columns = schema.fields().iter().map(|field| field.name().as_str());
+    let Some(def) = view.pins.def(name) else {
+        let Some(merged) = views::merged(name) else { return Default::default() };
+        return (merged.doc.into(), columns.map(|c| merged.column_doc(view, c)).collect());
     };
-    let own = def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone());
-    let computed = public::computed(table);
-    let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
-    own.or_else(added).unwrap_or_default()
+    let computed = public::computed(name);
+    let docs = columns.map(|column| {
+        let own = def.columns.iter().find(|c| c.name == column).map(|c| c.doc.clone());
+        let added = || computed.iter().find(|c| c.name == column).map(|c| c.doc.to_owned());
+        own.or_else(added).unwrap_or_default()
+    });
+    (def.doc.into(), docs.collect())
 }
 
 /// A table without its rows: nothing is pinned to tell of it.
@@ -161,7 +165,7 @@ pub(crate) fn shapes(core: &Arc<Core>, tenant: &Tenant) -> Vec<Shape> {
     let view = View::aside(core, tenant);
     let public = public::names(&view).into_iter().filter_map(|name| {
         let columns = public::schema(&view, &name)?;
-        let docs = columns.fields().iter().map(|f| column_doc(&view, &name, f.name())).collect();
+        let (_, docs) = meaning(&view, &name, &columns);
         let merged = views::merged(&name).is_some();
         Some(Shape { schema: PUBLIC, name, view: merged, columns, docs })
     });
@@ -173,16 +177,19 @@ pub(crate) fn shapes(core: &Arc<Core>, tenant: &Tenant) -> Vec<Shape> {
     public.chain(system).collect()
 }
 
-fn in_system(name: &str) -> TableInfo {
-    let doc = match name {
+pub(super) fn system_doc(name: &str) -> &'static str {
+    match name {
         "ledger" => "Where every accepted row went; each line balances (L1).",
         "files" => "The Parquet files of every table.",
         "wal" => "The segments of the write-ahead log.",
         "queries" => "Running and recent statements.",
         _ => "Attribute keys found by a full scan, and when they were last asked for.",
-    };
-    let schema =
-        system::schema(name).unwrap_or_else(|| Arc::new(arrow::datatypes::Schema::empty()));
+    }
+}
+
+fn in_system(name: &str) -> TableInfo {
+    let doc = system_doc(name);
+    let schema = system::schema(name).unwrap_or_else(|| Arc::new(Schema::empty()));
     TableInfo {
         name: name.into(),
         schema: SYSTEM,

@@ -13,12 +13,14 @@
 //! | [`system`] | `system.ledger`, `files`, `wal`, `queries` |
 //! | [`attributes`] | `system.attributes`, by a scan |
 //! | [`describe`] | tables with their meaning and counts, for `/api/v1/tables` |
-//!
-//! `information_schema` is DataFusion's, without the engine's settings (S20).
+//! | [`information`] | `information_schema` |
+//! | [`postgres`] | `pg_catalog` |
 
 mod attributes;
 pub(crate) mod describe;
+mod information;
 pub(crate) mod pins;
+pub(crate) mod postgres;
 mod public;
 mod system;
 mod views;
@@ -26,7 +28,6 @@ mod views;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::catalog::information_schema::InformationSchemaProvider;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, TableProvider};
 use datafusion::common::{DataFusionError, internal_err};
 use datafusion::datasource::TableType;
@@ -48,7 +49,6 @@ pub(crate) const PUBLIC: &str = "public";
 const SYSTEM: &str = "system";
 const INFORMATION: &str = "information_schema";
 pub(crate) const SCHEMAS: [&str; 3] = [PUBLIC, SYSTEM, INFORMATION];
-const SETTINGS: &str = "df_settings";
 
 /// Everything one statement can see.
 pub(crate) struct View {
@@ -107,7 +107,8 @@ impl View {
             PUBLIC | SYSTEM => {
                 Some(Arc::new(Tables { view, system: name == SYSTEM, columns_only }))
             }
-            INFORMATION if !columns_only => Some(Arc::new(Information(view))),
+            INFORMATION if !columns_only => Some(Arc::new(information::Information(view))),
+            postgres::NAME if !columns_only => Some(Arc::new(postgres::PgCatalog(view))),
             _ => None,
         }
     }
@@ -212,7 +213,8 @@ struct Schemas {
 
 impl CatalogProvider for Schemas {
     fn schema_names(&self) -> Vec<String> {
-        vec![PUBLIC.into(), SYSTEM.into(), INFORMATION.into()]
+        let catalogs = [INFORMATION.into(), postgres::NAME.into()];
+        [PUBLIC.into(), SYSTEM.into()].into_iter().chain(catalogs).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
@@ -259,33 +261,6 @@ impl SchemaProvider for Tables {
 
     fn table_exist(&self, name: &str) -> bool {
         self.table_names().iter().any(|known| known == name)
-    }
-}
-
-#[derive(Debug)]
-struct Information(Arc<View>);
-
-impl Information {
-    fn inner(&self) -> InformationSchemaProvider {
-        InformationSchemaProvider::new(Arc::new(ColumnsOnly(self.0.clone())))
-    }
-}
-
-#[async_trait]
-impl SchemaProvider for Information {
-    fn table_names(&self) -> Vec<String> {
-        self.inner().table_names().into_iter().filter(|name| name != SETTINGS).collect()
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        match name.eq_ignore_ascii_case(SETTINGS) {
-            true => Ok(None),
-            false => self.inner().table(name).await,
-        }
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        !name.eq_ignore_ascii_case(SETTINGS) && self.inner().table_exist(name)
     }
 }
 

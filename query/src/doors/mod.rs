@@ -5,9 +5,11 @@
 //! | --- | --- |
 //! | [`http`] | the HTTP API of interfaces.md |
 //! | [`flight`] | Arrow Flight SQL |
+//! | [`postgres`] | the PostgreSQL protocol |
 
 pub mod flight;
 pub mod http;
+pub mod postgres;
 
 use schema::Tenant;
 

@@ -271,6 +271,17 @@ impl Engine {
         }
     }
 
+    /// Runs work on a thread with the stack that texts from anyone need: what
+    /// parses them recurses. `None` if it panicked or the engine is stopping.
+    pub(crate) async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let task = self.runtime.as_ref()?.spawn(async move { work() });
+        let _end = AbortOnDrop(task.abort_handle());
+        task.await.ok()
+    }
+
     /// Whether a name or an offset can be a statement's zone.
     pub fn check_zone(&self, zone: &str) -> Result<Arc<str>, Error> {
         match zone.parse::<arrow::array::timezone::Tz>() {

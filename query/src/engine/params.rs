@@ -1,8 +1,11 @@
 //! Values of `$1`, `$2`, ….
 
+use std::collections::HashMap;
+
 use arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use serde_json::Value;
 
 use crate::Error;
@@ -55,7 +58,9 @@ pub(super) fn wanted(plan: &LogicalPlan) -> Result<Wanted, Error> {
     /// As many as the Postgres protocol can count.
     const MOST: usize = i16::MAX as usize;
     let mut types = Vec::new();
+    let cast = cast_to(plan)?;
     for (name, known) in plan.get_parameter_types()? {
+        let known = known.or_else(|| cast.get(&name).cloned());
         let number = name.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
         let Some(index @ 1..=MOST) = number else {
             return Err(Error::invalid(format!("{name} is not a parameter"))
@@ -64,6 +69,24 @@ pub(super) fn wanted(plan: &LogicalPlan) -> Result<Wanted, Error> {
         types.resize(types.len().max(index), None);
         types[index - 1] = known;
     }
+    Ok(types)
+}
+
+/// `$1::bigint`: the type that a parameter is cast to is the one it should have.
+fn cast_to(plan: &LogicalPlan) -> Result<HashMap<String, DataType>, Error> {
+    let mut types = HashMap::new();
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Cast(Cast { expr, field }) = expr
+                    && let Expr::Placeholder(placeholder) = expr.as_ref()
+                {
+                    types.insert(placeholder.id.clone(), field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
     Ok(types)
 }
 

@@ -4,10 +4,12 @@
 //! | file | functions |
 //! | --- | --- |
 //! | this | `attr`, which [`crate::attributes`] rewrites before it could run; `time_bucket`, which is `date_bin` |
+//! | [`postgres`] | what PostgreSQL's clients call before they ask for rows |
 //! | [`aggregate`] | `p50` `p90` `p95` `p99` `quantile` `error_ratio` |
 //! | [`table`] | `metric_rate` `metric_quantile` `red` `service_graph` `trace_tree`, which stand in FROM |
 
 mod aggregate;
+pub(crate) mod postgres;
 pub(crate) mod table;
 
 use std::sync::{Arc, LazyLock};
@@ -31,6 +33,8 @@ pub(crate) fn scalar(all: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     allowed.push(map_text());
     allowed.push(Arc::new(ScalarUDF::new_from_impl(Attr::default())));
     allowed.extend(table::listed());
+    // After the engine's own `version`, which it stands for.
+    allowed.extend(postgres::all());
     allowed
 }
 

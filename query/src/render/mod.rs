@@ -15,7 +15,7 @@
 mod csv;
 mod json;
 mod table;
-mod value;
+pub(crate) mod value;
 
 #[cfg(test)]
 mod tests;

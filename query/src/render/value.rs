@@ -77,7 +77,7 @@ pub(super) fn json(
 }
 
 /// Arrays of the type NULL have no null bits, but nothing else in them.
-pub(super) fn is_null(array: &dyn Array, row: usize) -> bool {
+pub(crate) fn is_null(array: &dyn Array, row: usize) -> bool {
     array.is_null(row) || matches!(array.data_type(), DataType::Null)
 }
 
@@ -131,7 +131,7 @@ fn list(array: &dyn Array, row: usize, options: Options, out: &mut Vec<u8>) -> R
 }
 
 /// A cell that is not NULL, as plain text; nested ones as JSON.
-pub(super) fn text(array: &dyn Array, row: usize) -> Result<String> {
+pub(crate) fn text(array: &dyn Array, row: usize) -> Result<String> {
     Ok(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
         DataType::LargeUtf8 => array.as_string::<i64>().value(row).to_owned(),

@@ -20,6 +20,7 @@
 //! | [`system`] | system tables, `information_schema`, descriptions |
 //! | [`http`] | the HTTP door over loopback |
 //! | [`flight`] | the Flight SQL door over loopback |
+//! | [`postgres`] | the Postgres door over loopback |
 //! | [`slt`] | the `.slt` files |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -29,11 +30,12 @@ mod ask;
 mod attacks;
 mod attributes;
 mod bounds;
-mod flight;
 mod cookbook;
+mod flight;
 mod functions;
 mod http;
 mod plans;
+mod postgres;
 mod pruning;
 mod sandbox;
 mod slt;
