@@ -138,14 +138,19 @@ fn with_suggestion(message: &str) -> Error {
 
 fn internal(error: &DataFusionError) -> Error {
     // The optimizer reads patterns too, and does not say what kind of error it is.
-    if let Some((_, why)) = text(error).split_once("regex parse error:")
-        && let Some((_, why)) = why.rsplit_once("error: ")
-    {
-        let why = why.lines().next().unwrap_or_default();
-        return Error::invalid(format!("a regular expression is not valid: {why}"));
+    if let Some(error) = pattern(&text(error)) {
+        return error;
     }
     tracing::error!(error = %error, "a statement failed inside the engine");
     Error::new(ErrorKind::Internal, format!("the engine failed: {}", text(error)))
+}
+
+/// Whoever compiles a regular expression draws where it went wrong.
+fn pattern(text: &str) -> Option<Error> {
+    let (_, drawn) = text.split_once("regex parse error:")?;
+    let (_, why) = drawn.rsplit_once("error: ")?;
+    let why = why.lines().next().unwrap_or_default();
+    Some(Error::invalid(format!("a regular expression is not valid: {why}")))
 }
 
 /// Our own errors travel through the engine boxed; others hide one of its own.
@@ -305,7 +310,10 @@ fn arrow_failed(error: &ArrowError, whole: &DataFusionError) -> Error {
             Error::invalid("division by zero").with_hint("nullif(x, 0) makes it NULL")
         }
         ArrowError::ParquetError(_) | ArrowError::IpcError(_) => internal(whole),
-        other => Error::invalid(redact::paths(&other.to_string()).into_owned()),
+        other => {
+            let text = other.to_string();
+            pattern(&text).unwrap_or_else(|| Error::invalid(redact::paths(&text).into_owned()))
+        }
     }
 }
 

@@ -47,7 +47,7 @@ async fn probe(daemon: &Daemon, ledger: &Ledger, first: u32, over: &AtomicBool) 
 
 fn told(what: &str, took: &[Duration]) {
     let at = |part: usize| took[(took.len() - 1) * part / 100];
-    println!("{what}: {} acks, p50 {:?}, p99 {:?}", took.len(), at(50), at(99));
+    eprintln!("{what}: {} acks, p50 {:?}, p99 {:?}", took.len(), at(50), at(99));
 }
 
 async fn attack(daemon: &Daemon, attack: &corpus::Attack) -> Option<String> {
@@ -127,7 +127,7 @@ async fn sec_s22_ingest_goes_on_under_attack() {
     told("under attack", &under);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!under.is_empty());
-    println!("at most {} MiB resident between the attacks", most >> 20);
+    eprintln!("at most {} MiB resident between the attacks", most >> 20);
     assert!(most < (256 << 20) + (1 << 30), "{most} bytes resident");
     load.stop().await;
     ledger.check_rows(&daemon, None).await;

@@ -57,7 +57,7 @@ SELECT cardinality(ARRAY[<<1000|,|repeat('x', 100000)>>])
 SELECT length(array_to_string(string_to_array(repeat('x,', 500000), ','), repeat('y', 100000)))
 
 -- attack: text to arrays by rows
--- must: invalid|too_large|answers
+-- must: invalid|too_large|answers|deadline_exceeded
 SELECT sum(cardinality(string_to_array(repeat('x,', 5000), ','))) FROM spans
 
 -- attack: a long format
@@ -161,5 +161,5 @@ SELECT count(*) FROM (SELECT unnest(l) AS v, k FROM (SELECT array_agg(value) AS 
 SELECT count(*) FROM information_schema.columns a, information_schema.columns b, information_schema.columns c, information_schema.columns d WHERE a.column_name || b.column_name || c.column_name || d.column_name = 'x'
 
 -- attack: a wide answer
--- must: answers|too_large|invalid
+-- must: answers|too_large|invalid|deadline_exceeded
 SELECT *, <<90|,|repeat(name, 20) AS n#>> FROM spans

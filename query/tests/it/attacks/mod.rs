@@ -167,7 +167,7 @@ impl Arena {
             return Some(format!("{}: does not end", attack.name));
         };
         if std::env::var_os("ATTACKS_SHOWN").is_some() {
-            println!("{} -> {ended} after {:?}: {text:.300}", attack.name, start.elapsed());
+            eprintln!("{} -> {ended} after {:?}: {text:.300}", attack.name, start.elapsed());
         }
         if !attack.must.iter().any(|must| must == ended) {
             return Some(format!("{}: {ended}: {text:.400}", attack.name));

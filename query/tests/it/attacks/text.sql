@@ -33,7 +33,7 @@ SELECT * FROM spans WHERE <<4000| OR |name='#'>>
 SELECT <<2000||CASE WHEN true THEN >>1<<2000|| END>>
 
 -- attack: deep CASE below the limit
--- must: answers|invalid
+-- must: answers|invalid|deadline_exceeded
 SELECT <<90||CASE WHEN 1=1 THEN >>1<<90|| END>>
 
 -- attack: deep functions
@@ -41,7 +41,7 @@ SELECT <<90||CASE WHEN 1=1 THEN >>1<<90|| END>>
 SELECT <<150||abs(>>1<<150||)>>
 
 -- attack: deep subqueries
--- must: answers|invalid
+-- must: answers|invalid|deadline_exceeded
 <<60||SELECT * FROM (>>SELECT 1<<60||) t>>
 
 -- attack: correlated subqueries
@@ -133,7 +133,7 @@ SELECT $1000000
 <<50||EXPLAIN >>SELECT 1
 
 -- attack: nested types
--- must: answers|invalid
+-- must: answers|invalid|deadline_exceeded
 SELECT CAST(NULL AS INT<<150||[]>>)
 
 -- attack: a fixed list
