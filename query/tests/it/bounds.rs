@@ -299,7 +299,7 @@ async fn sec_s11_a_tenant_sees_only_its_own() {
 /// runs, and what may not run is not described either.
 #[tokio::test]
 async fn a_statement_is_described_without_running() {
-    let asker = asker(rows(10));
+    let asker = asker(&rows(10));
     let describe = async |sql: &str| asker.engine.describe(Query::new(sql, "test")).await;
     let known = describe(
         "SELECT name, count(*) AS n FROM spans WHERE duration_ns > $2 AND name = $1 GROUP BY name",
@@ -320,7 +320,7 @@ async fn a_statement_is_described_without_running() {
 /// Guarantees: a zone is one statement's own.
 #[tokio::test]
 async fn a_zone_is_one_statements_own() {
-    let asker = asker(rows(1));
+    let asker = asker(&rows(1));
     let show = async |zone: Option<&str>| {
         let zone = zone.map(|zone| asker.engine.check_zone(zone).unwrap());
         let sql = "SELECT date_trunc('day', '2026-07-01T23:30:00Z'::timestamptz)::text AS day";
