@@ -128,7 +128,8 @@ async fn sec_s22_ingest_goes_on_under_attack() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(!under.is_empty());
     eprintln!("at most {} MiB resident between the attacks", most >> 20);
-    assert!(most < (256 << 20) + (1 << 30), "{most} bytes resident");
+    // An operator of each holds up to 1 GiB without asking (docs/bounds.md).
+    assert!(most < (256 << 20) + (3 << 30), "{most} bytes resident");
     load.stop().await;
     ledger.check_rows(&daemon, None).await;
     daemon.stop().await;
