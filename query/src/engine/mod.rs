@@ -277,9 +277,7 @@ impl Engine {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let task = self.runtime.as_ref()?.spawn(async move { work() });
-        let _end = AbortOnDrop(task.abort_handle());
-        task.await.ok()
+        self.runtime.as_ref()?.spawn(async move { work() }).await.ok()
     }
 
     /// Whether a name or an offset can be a statement's zone.

@@ -75,7 +75,8 @@ mod tests {
         let (key, other) = (cancels.enter(), cancels.enter());
         assert_ne!((key.pid, key.secret), (other.pid, other.secret));
         cancels.cancel(key.pid, key.secret);
-        let mut heard = std::pin::pin!(key.asked.notified());
+        let asked = key.asked.clone();
+        let mut heard = std::pin::pin!(asked.notified());
         cancels.cancel(key.pid, key.secret ^ 1);
         cancels.cancel(other.pid, other.secret);
         assert!(futures::poll!(&mut heard).is_pending());

@@ -99,6 +99,10 @@ fn candidates(known: &Known, before: &str) -> Found {
     if before.trim_start().starts_with('\\') {
         return command(known, before);
     }
+    // Within a text that is no key.
+    if before.matches('\'').count() % 2 == 1 {
+        return (before.len(), Vec::new());
+    }
     let part_of_word = |c: char| c.is_alphanumeric() || "_.\"".contains(c);
     let start = before
         .rfind(|c| !part_of_word(c))
