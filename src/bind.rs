@@ -31,6 +31,7 @@ pub struct Addresses {
     pub http: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flight: Option<SocketAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub postgres: Option<SocketAddr>,
 }
 

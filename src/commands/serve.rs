@@ -275,6 +275,7 @@ mod tests {
         let both = Addresses {
             otlp_grpc: Some("0.0.0.0:4317".parse().unwrap()),
             otlp_http: Some("0.0.0.0:4318".parse().unwrap()),
+            postgres: Some("0.0.0.0:4322".parse().unwrap()),
             ..Addresses::default()
         };
         let text = banner(&config, &both);

@@ -100,6 +100,6 @@ mod tests {
         assert!(touched("SELECT 1 FROM PG_CLASS") && touched("SELECT 'spans'::regclass"));
         let kept = over("SELECT 'it''s', E'a\\n' FROM pg_class").unwrap();
         assert!(kept.contains("'it''s'") && kept.contains("pg_catalog.pg_class"), "{kept}");
-        assert_eq!(over("SELECT FROM FROM pg_class"), None);
+        assert_eq!(over("SELECT ( FROM pg_class"), None);
     }
 }

@@ -172,7 +172,7 @@ impl Session {
         });
         let types = ParameterDescription::new(types.collect());
         let columns = match &described.schema {
-            Some(schema) => Some(Columns::new(schema, &Formats::default())),
+            Some(schema) => Some(Columns::new(schema, &Formats::default(), self.settings.zone())),
             None => self.columns_of(&prepared.command, &Formats::default())?,
         };
         self.writer.push(PgWireBackendMessage::ParameterDescription(types))?;
@@ -183,7 +183,7 @@ impl Session {
         self.open(name).await?;
         let columns = match self.portals.get(name) {
             Some(Portal::Open { cursor, formats, .. }) => {
-                Some(Columns::new(&cursor.schema, formats))
+                Some(Columns::new(&cursor.schema, formats, self.settings.zone()))
             }
             Some(Portal::Bound { prepared: Some(prepared), formats, .. }) => {
                 self.columns_of(&prepared.command, formats)?
@@ -221,7 +221,7 @@ impl Session {
         let cursor = cursor.map_err(|refusal| refusal.in_text(&prepared.sql, &prepared.sql))?;
         // A client that was told other columns would misread these.
         if let Some(Described { schema: Some(told), .. }) = prepared.described.get()
-            && !Columns::new(told, &formats).match_with(&cursor.schema)
+            && !Columns::new(told, &formats, self.settings.zone()).match_with(&cursor.schema)
         {
             let message = "cached plan must not change result type";
             return Err(Refusal::new("0A000", message)
@@ -248,7 +248,7 @@ impl Session {
                 Ok(self.complete(tag)?)
             }
             Some(Portal::Open { mut cursor, formats, hold }) => {
-                let columns = Columns::new(&cursor.schema, &formats);
+                let columns = Columns::new(&cursor.schema, &formats, self.settings.zone());
                 let sent = cursor.send(&columns, most, &mut self.writer).await?;
                 if sent == most {
                     let suspended = PgWireBackendMessage::PortalSuspended(PortalSuspended::new());

@@ -125,7 +125,7 @@ impl Body {
 impl Message {
     pub fn read(kind: u8, body: BytesMut) -> Read<Message> {
         let mut body = Body::new(body);
-        Ok(match kind {
+        let message = match kind {
             b'Q' => Message::Query(body.text()?),
             b'P' => {
                 let (name, sql, count) = (body.text()?, body.text()?, body.count()?);
@@ -149,11 +149,12 @@ impl Message {
             b'H' => Message::Flush,
             b'S' => Message::Sync,
             b'X' => Message::Terminate,
-            b'd' | b'c' | b'f' => Message::Copy,
+            b'd' | b'c' | b'f' => return Ok(Message::Copy),
             _ => {
                 return Err(Refusal::fatal("08P01", format!("there is no message of type {kind}")));
             }
-        })
+        };
+        if body.0.is_empty() { Ok(message) } else { Err(garbled()) }
     }
 }
 
@@ -175,7 +176,7 @@ mod tests {
             assert!(Message::read(b'B', BytesMut::from(&bind[..end])).is_err(), "{end}");
         }
         for kind in b"QPBDEC" {
-            for body in [&b""[..], b"\xff", b"\xff\xff\xff\xff\xff", b"a\0b\0\xff\xff"] {
+            for body in [&b""[..], b"\xff", b"\xff\xff\xff\xff\xff", b"a\0b\0\xff\xff\xff"] {
                 assert!(Message::read(*kind, BytesMut::from(body)).is_err());
             }
         }

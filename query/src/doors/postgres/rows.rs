@@ -47,7 +47,9 @@ struct Column {
 }
 
 impl Columns {
-    pub fn new(schema: &Schema, formats: &Formats) -> Columns {
+    /// `zone` is that of the connection, in which instants are shown.
+    pub fn new(schema: &Schema, formats: &Formats, zone: Option<&str>) -> Columns {
+        let shown: Option<Tz> = zone.and_then(|zone| zone.parse().ok());
         let columns = schema.fields().iter().enumerate().map(|(index, field)| {
             let of = types::of(field);
             let format = match formats.is_binary(index) {
@@ -57,7 +59,7 @@ impl Columns {
             let length = types::length(&of);
             let info = FieldInfo::new(field.name().clone(), None, None, of, format);
             let zone = match field.data_type() {
-                DataType::Timestamp(_, Some(zone)) => zone.parse().ok(),
+                DataType::Timestamp(_, Some(own)) => shown.or_else(|| own.parse().ok()),
                 _ => None,
             };
             Column { field: field.as_ref().clone(), info: info.with_type_size(length), zone }

@@ -47,7 +47,8 @@ impl Session {
         let rows = match &prepared.command {
             Command::Query(_) => {
                 let mut cursor = self.start(&prepared, Params::default()).await?;
-                let columns = Columns::new(&cursor.schema, &Formats::default());
+                let columns =
+                    Columns::new(&cursor.schema, &Formats::default(), self.settings.zone());
                 self.writer.push(columns.description())?;
                 let rows = cursor.send(&columns, usize::MAX, &mut self.writer).await?;
                 self.warn(&cursor)?;
@@ -92,11 +93,13 @@ impl Session {
                 Some(Portal::Open { cursor, formats: own, .. }) => {
                     // A binary cursor is binary however it is fetched.
                     let formats = if own.is_binary(0) { own } else { formats };
-                    Some(Columns::new(&cursor.schema, formats))
+                    Some(Columns::new(&cursor.schema, formats, self.settings.zone()))
                 }
                 _ => return Err(no_cursor(name)),
             },
-            Command::Show(name) => Some(Columns::new(&shown(name.as_deref()), formats)),
+            Command::Show(name) => {
+                Some(Columns::new(&shown(name.as_deref()), formats, self.settings.zone()))
+            }
             _ => None,
         })
     }
@@ -258,7 +261,7 @@ impl Session {
         };
         let batch = RecordBatch::try_new(schema.clone(), arrays)
             .map_err(|error| Refusal::new("XX000", error.to_string()))?;
-        let columns = Columns::new(&schema, formats);
+        let columns = Columns::new(&schema, formats, self.settings.zone());
         for row in 0..batch.num_rows() {
             columns.data_row(&batch, row, self.writer.output())?;
         }
@@ -280,8 +283,11 @@ impl Session {
         let rows = if moves {
             cursor.skip(most).await?
         } else {
-            let columns =
-                Columns::new(&cursor.schema, if own.is_binary(0) { &own } else { formats });
+            let columns = Columns::new(
+                &cursor.schema,
+                if own.is_binary(0) { &own } else { formats },
+                self.settings.zone(),
+            );
             let rows = cursor.send(&columns, most, &mut self.writer).await?;
             if rows < most {
                 self.warn(&cursor)?;
@@ -301,7 +307,7 @@ impl Session {
         let mut cursor = self.start(prepared, params).await?;
         let binary = copy.form.is_binary();
         let formats = if binary { Formats::binary() } else { Formats::default() };
-        let columns = Columns::new(&cursor.schema, &formats);
+        let columns = Columns::new(&cursor.schema, &formats, self.settings.zone());
         let each = vec![i16::from(binary); columns.len()];
         let response = CopyOutResponse::new(i8::from(binary), columns.len() as i16, each);
         self.writer.push(PgWireBackendMessage::CopyOutResponse(response))?;

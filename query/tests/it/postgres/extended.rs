@@ -92,7 +92,9 @@ async fn portals_give_so_many_rows_at_a_time() {
             break;
         }
     }
-    assert_eq!(seen, (1..=8_995).collect::<Vec<i64>>());
+    // Nothing was said about their order.
+    seen.sort_unstable();
+    assert!(seen.iter().copied().eq(1..=8_995), "{} rows", seen.len());
     assert!(transaction.query_portal(&portal, 10).await.unwrap().is_empty());
     transaction.commit().await.unwrap();
     assert_eq!(door.asker.engine.running(), 0);
