@@ -16,6 +16,7 @@ use crate::otlp::{Encoding, Outcome, Signal, send};
 use crate::vertical::now;
 
 #[path = "../../query/tests/it/attacks/corpus.rs"]
+#[expect(dead_code, reason = "what each must come to is judged where the engine is alone")]
 mod corpus;
 
 /// The probe's requests belong to a run of their own.

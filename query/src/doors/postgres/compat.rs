@@ -23,6 +23,18 @@ const SAID_OTHERWISE: &[(&str, &str)] = &[
          string_to_array(current_setting('search_path'),',') s",
         "'public'",
     ),
+    // JDBC: the columns of keys, of which there are none.
+    ("(information_schema._pg_expandarray(i.indkey)).n", "1"),
+    ("information_schema._pg_expandarray(i.indkey)", "1"),
+    ("(result.KEYS).x", "result.KEYS"),
+    // JDBC: which types are those of arrays.
+    ("typinput='pg_catalog.array_in'::regproc", "typcategory = 'A'"),
+    ("typinput='array_in'::regproc", "typcategory = 'A'"),
+    // JDBC: the schemas of the search path, of which there is one.
+    ("array_upper(current_schemas(false), 1)", "1"),
+    ("tmp.I_INDOPTION[tmp.ORDINAL_POSITION - 1]", "0"),
+    // psql, `\\dT`: whether a type is that of a table's rows.
+    ("(SELECT c.relkind = 'c' FROM pg_catalog.pg_class c WHERE c.oid = t.typrelid)", "false"),
 ];
 
 /// The statement that runs in the place of `sql`; `None` for the same.
@@ -62,11 +74,13 @@ fn rewrite(said: Vec<Token>) -> Option<String> {
     let mut text = String::new();
     let mut at = 0;
     while at < words.len() {
-        let phrase = PHRASES.iter().find(|(from, _)| words[at..].starts_with(from));
-        match phrase {
-            Some((from, to)) => {
-                text.push_str(to);
-                at += from.len();
+        let rest = &words[at..];
+        let phrase = PHRASES.iter().find(|(from, _)| rest.starts_with(from));
+        let said = phrase.map(|(from, to)| (from.len(), to.as_str()));
+        match said.or_else(|| Some((unkept(rest)?, "NULL"))) {
+            Some((length, otherwise)) => {
+                text.push_str(otherwise);
+                at += length;
             }
             None => {
                 text.push_str(&words[at].to_string());
@@ -81,6 +95,38 @@ fn rewrite(said: Vec<Token>) -> Option<String> {
         (Some(query @ Statement::Query(_)), true) => Some(query.to_string()),
         _ => None,
     }
+}
+
+/// How many tokens ask for what is not kept here: rights and options of an object as
+/// text (`array_to_string(c.relacl, …)`), or a list out of a subquery, which in
+/// psql's commands is about members, rights and options.
+fn unkept(words: &[Token]) -> Option<usize> {
+    let named = |at: usize, name: &str| matches!(words.get(at), Some(Token::Word(word)) if word.value.eq_ignore_ascii_case(name));
+    let kept_by_none = |at: usize| match words.get(at) {
+        Some(Token::Word(word)) => word.value.ends_with("acl") || word.value == "reloptions",
+        _ => false,
+    };
+    let calls = words.get(1) == Some(&Token::LParen);
+    let rights = named(0, "array_to_string") && (kept_by_none(2) || kept_by_none(4));
+    let list = named(0, "array") && named(2, "select");
+    // `pg_catalog.array_to_string(…)` is one as well.
+    if named(0, "pg_catalog") && words.get(1) == Some(&Token::Period) {
+        return unkept(&words[2..]).map(|length| length + 2);
+    }
+    let of_list = named(0, "array_to_string") && named(2, "array") && named(4, "select");
+    if !calls || !(rights || list || of_list) {
+        return None;
+    }
+    let mut open = 0usize;
+    let end = words.iter().position(|token| {
+        match token {
+            Token::LParen => open += 1,
+            Token::RParen => open = open.saturating_sub(1),
+            _ => {}
+        }
+        *token == Token::RParen && open == 0
+    })?;
+    Some(end + 1)
 }
 
 #[cfg(test)]
@@ -101,5 +147,11 @@ mod tests {
         let kept = over("SELECT 'it''s', E'a\\n' FROM pg_class").unwrap();
         assert!(kept.contains("'it''s'") && kept.contains("pg_catalog.pg_class"), "{kept}");
         assert_eq!(over("SELECT ( FROM pg_class"), None);
+        let unkept = over(
+            "SELECT pg_catalog.array_to_string(c.relacl, E'\\n'), array_to_string(ARRAY(SELECT (1)), ','), \
+             ARRAY(SELECT a FROM b) AS m, array_to_string(c.kept, ',') FROM pg_class c",
+        );
+        let unkept = unkept.unwrap();
+        assert!(unkept.starts_with("SELECT NULL, NULL, NULL AS m, array_to_string("), "{unkept}");
     }
 }

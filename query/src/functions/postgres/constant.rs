@@ -24,6 +24,7 @@ use Answer::{Flag, Int, Long, Text};
 const ALL: &[(&str, &[&str], Answer)] = &[
     ("current_database", &["current_catalog"], Text(Some(CATALOG))),
     ("current_schema", &[], Text(Some(PUBLIC))),
+    ("pg_encoding_to_char", &[], Text(Some("UTF8"))),
     (
         "session_user",
         &["current_user", "user", "current_role", "pg_get_userbyid"],
@@ -35,6 +36,7 @@ const ALL: &[(&str, &[&str], Answer)] = &[
     ("pg_has_role", &["has_tablespace_privilege", "has_type_privilege"], Flag(true)),
     ("pg_table_is_visible", &["pg_type_is_visible", "pg_function_is_visible"], Flag(true)),
     ("pg_opclass_is_visible", &["pg_operator_is_visible", "pg_collation_is_visible"], Flag(true)),
+    ("pg_ts_config_is_visible", &["pg_conversion_is_visible"], Flag(true)),
     // Nothing is published, inherited or replicated.
     ("pg_relation_is_publishable", &["pg_is_in_recovery", "pg_is_wal_replay_paused"], Flag(false)),
     ("pg_advisory_unlock_all", &["pg_get_partkeydef", "pg_get_constraintdef"], Text(None)),
@@ -43,7 +45,8 @@ const ALL: &[(&str, &[&str], Answer)] = &[
     ("pg_get_function_identity_arguments", &["pg_get_function_sqlbody"], Text(None)),
     ("pg_get_serial_sequence", &["pg_get_statisticsobjdef_columns"], Text(None)),
     ("pg_partition_ancestors", &["pg_tablespace_location", "inet_server_addr"], Text(None)),
-    ("inet_client_addr", &[], Text(None)),
+    ("obj_description", &["col_description", "shobj_description"], Text(None)),
+    ("inet_client_addr", &["pg_size_pretty"], Text(None)),
     ("inet_server_port", &["inet_client_port"], Int(0)),
     ("pg_backend_pid", &[], Int(0)),
     ("pg_relation_size", &["pg_total_relation_size", "pg_table_size", "pg_indexes_size"], Long(0)),

@@ -76,7 +76,6 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     let mut all = vec![
         theirs::create_current_schemas_udf(),
         theirs::pg_get_expr_udf::create_pg_get_expr_udf(),
-        theirs::create_pg_encoding_to_char_udf(),
         theirs::format_type::create_format_type_udf(),
         theirs::quote_ident_udf::create_quote_ident_udf(),
         theirs::quote_ident_udf::create_parse_ident_udf(),

@@ -159,7 +159,7 @@ fn key(before: &str) -> Option<(usize, &'static str)> {
 fn command(known: &Known, before: &str) -> Found {
     let start = before.rfind(char::is_whitespace).map_or(0, |at| at + 1);
     let word = &before[start..];
-    let found = match before.trim_start().split_whitespace().next() {
+    let found = match before.split_whitespace().next() {
         Some(name) if start > 0 && !before[..start].trim().is_empty() => match name {
             "\\d" | "\\d+" => named(&known.tables, word),
             "\\format" => {
