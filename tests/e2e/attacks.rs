@@ -71,11 +71,17 @@ async fn attack(daemon: &Daemon, attack: &corpus::Attack) -> Option<String> {
 }
 
 /// Waits for what cannot be interrupted: as long as it holds memory that the
-/// process is short of, nothing else begins (docs/bounds.md).
+/// process is short of, nothing else may begin (docs/bounds.md).
 async fn quiet(daemon: &Daemon) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while let Err(error) = daemon.try_sql("SELECT 1").await {
-        assert!(Instant::now() < deadline, "{error:#}");
+    let others = "SELECT count(*) - 1 FROM system.queries \
+                  WHERE state IN ('queued', 'planning', 'running')";
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let answer = daemon.try_sql(others).await;
+        if answer.as_ref().is_ok_and(|answer| answer.rows[0][0] == json!(0)) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{answer:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

@@ -185,11 +185,7 @@ impl Form {
     /// What comes before the rows.
     pub fn head(&self, columns: &Columns, out: &mut BytesMut) {
         match self {
-            Form::Binary => message(out, |out| {
-                out.put_slice(b"PGCOPY\n\xff\r\n\0");
-                out.put_u64(0);
-            }),
-            Form::Text { header: false, .. } | Form::Csv { header: false, .. } => {}
+            Form::Binary | Form::Text { header: false, .. } | Form::Csv { header: false, .. } => {}
             _ => message(out, |out| {
                 for (index, name) in columns.names().enumerate() {
                     self.between(index, out);
@@ -200,16 +196,20 @@ impl Form {
         }
     }
 
-    /// Appends a row as a `CopyData`.
+    /// Appends a row as a `CopyData`, the `first` one or another.
     pub fn row(
         &self,
         columns: &Columns,
         batch: &RecordBatch,
         row: usize,
+        first: bool,
         out: &mut BytesMut,
     ) -> Result<(), Refusal> {
         let (before, mut written) = (out.len(), Ok(()));
-        message(out, |out| written = self.cells(columns, batch, row, out));
+        message(out, |out| {
+            self.signature(first, out);
+            written = self.cells(columns, batch, row, out);
+        });
         if written.is_err() {
             out.truncate(before);
         }
@@ -237,10 +237,22 @@ impl Form {
         Ok(())
     }
 
-    /// What comes after the rows.
-    pub fn tail(&self, out: &mut BytesMut) {
+    /// What comes after the rows, if there were any.
+    pub fn tail(&self, first: bool, out: &mut BytesMut) {
         if self.is_binary() {
-            message(out, |out| out.put_i16(-1));
+            message(out, |out| {
+                self.signature(first, out);
+                out.put_i16(-1);
+            });
+        }
+    }
+
+    /// In the message of the first row, where PostgreSQL has it and clients that
+    /// read row by row (psycopg) look for it.
+    fn signature(&self, first: bool, out: &mut BytesMut) {
+        if first && self.is_binary() {
+            out.put_slice(b"PGCOPY\n\xff\r\n\0");
+            out.put_u64(0);
         }
     }
 

@@ -315,12 +315,13 @@ impl Session {
         let mut rows = 0;
         while let Some(batch) = cursor.take(usize::MAX).await? {
             for row in 0..batch.num_rows() {
-                copy.form.row(&columns, &batch, row, self.writer.output())?;
+                let first = rows + row == 0;
+                copy.form.row(&columns, &batch, row, first, self.writer.output())?;
                 self.writer.relieve().await?;
             }
             rows += batch.num_rows();
         }
-        copy.form.tail(self.writer.output());
+        copy.form.tail(rows == 0, self.writer.output());
         self.writer.push(PgWireBackendMessage::CopyDone(CopyDone::new()))?;
         self.warn(&cursor)?;
         Ok(rows)
