@@ -86,8 +86,10 @@ pub struct Query {
     pub door: &'static str,
     /// A time limit below the configured one; a longer one is cut to it.
     pub deadline: Option<Duration>,
-    /// Where times without a zone are read and instants are shown: a name of
-    /// the IANA data base or an offset ([`Engine::check_zone`]). UTC if absent.
+    /// Where a text without a zone is read that is cast to `timestamptz`, and
+    /// where `date_trunc` and its like find their days: a name of the IANA data
+    /// base or an offset ([`Engine::check_zone`]). UTC if absent. A text that is
+    /// compared with a column of UTC as it stands is read as UTC.
     pub zone: Option<Arc<str>>,
 }
 
