@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use schema::tables::usage_parts;
 use schema::usage::{Counts, Key, Usage};
-use schema::{Batch, Budget, Catalog, Clock, Door, Meter, Sink, Tenant};
+use schema::{Batch, Budget, Catalog, Clock, Door, Meter, Rows, Sink, Tenant};
 use tokio_util::sync::CancellationToken;
 
 /// Time between two writings. What a crash can take of the counts is less than
@@ -61,9 +61,9 @@ impl Writer {
         let Some(rows) = usage_parts::rows(table, counts, &self.node_id, now)? else {
             return Ok(());
         };
-        let bytes = rows.get_array_memory_size() as u64;
+        let rows = Rows::plain(&table.layout, &rows)?;
         let reservation =
-            self.budget.try_reserve(bytes).ok_or_else(|| anyhow!("no memory left"))?;
+            self.budget.try_reserve(rows.bytes()).ok_or_else(|| anyhow!("no memory left"))?;
         let (table, door) = (table.clone(), Door::Internal);
         let batch = Batch { tenant, table, door, rows, reservation };
         match self.sink.append(batch).await {

@@ -61,7 +61,7 @@ async fn filled(dir: &std::path::Path) -> (Arc<Storage>, Arc<Engine>, String) {
     for seed in 0..REQUESTS as u64 {
         let body = body(Signal::Traces, Encoding::Protobuf, seed);
         let rows = rows(&catalog, Signal::Traces, Encoding::Protobuf, &body).rows.expect("rows");
-        let bytes = rows.get_array_memory_size() as u64;
+        let bytes = rows.bytes();
         let batch = Batch {
             tenant: Tenant::default(),
             table: catalog.of(Signal::Traces).clone(),

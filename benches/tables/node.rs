@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use collector::decode::{Context, Encoding, Limits, decode};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
@@ -13,7 +12,7 @@ use prometheus_client::registry::Registry;
 use prost::Message;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use schema::{Batch, Budget, Catalog, Clock, Door, Signal, Sink, Tenant};
+use schema::{Batch, Budget, Catalog, Clock, Door, Rows, Signal, Sink, Tenant};
 use storage::storage::{Components, Storage};
 use storage::store::Store;
 use storage::{Settings, Source};
@@ -67,8 +66,8 @@ impl Node {
         Node { storage: opened.expect("the storage opens"), budget }
     }
 
-    pub async fn append(&self, rows: RecordBatch) {
-        let bytes = rows.get_array_memory_size() as u64;
+    pub async fn append(&self, rows: Rows) {
+        let bytes = rows.bytes();
         let batch = Batch {
             tenant: Tenant::default(),
             table: self.storage.catalog().of(Signal::Traces).clone(),
@@ -92,7 +91,7 @@ pub fn trace_id(span: u64) -> [u8; 16] {
 }
 
 /// Spans of all services, one after the other, their times in `times`.
-pub fn rows(catalog: &Catalog, numbers: Range<u64>, times: Range<u64>) -> RecordBatch {
+pub fn rows(catalog: &Catalog, numbers: Range<u64>, times: Range<u64>) -> Rows {
     let chance = &mut StdRng::seed_from_u64(numbers.start);
     let mut services: Vec<Vec<Span>> = vec![Vec::new(); SERVICES];
     for number in numbers {

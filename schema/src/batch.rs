@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
-use crate::{Door, Position, Refusal, Reservation, TableDef, Tenant};
+use crate::{Door, Position, Refusal, Reservation, Rows, TableDef, Tenant};
 
-/// Decoded rows of one table and tenant. Their schema is exactly
-/// [`TableDef::schema`]; there is at least one row.
+/// Decoded rows of one table and tenant. Their layout is the table's; there is
+/// at least one row.
 #[derive(Debug)]
 pub struct Batch {
     pub tenant: Tenant,
     pub table: Arc<TableDef>,
     pub door: Door,
-    pub rows: RecordBatch,
+    pub rows: Rows,
     /// Pays for `rows`; travels with them until they are staged (B1).
     pub reservation: Reservation,
 }

@@ -6,6 +6,7 @@
 //! | [`signal`] | [`Signal`], [`Door`] (where rows came in), [`Tenant`] |
 //! | [`position`] | [`Position`], [`Version`], [`WalId`] |
 //! | [`budget`] | [`Budget`] and [`Reservation`]: the bytes that may be in memory (B1) |
+//! | [`rows`] | [`Rows`]: what a resource and a scope say stands once |
 //! | [`batch`] | [`Batch`], the [`Sink`] that takes it, the [`Ack`] it gives (D1, D2) |
 //! | [`error`] | [`ErrorKind`]: what the caller should do; [`Refusal`] |
 //! | [`clock`] | [`Clock`], because time is given and never taken |
@@ -21,6 +22,7 @@ pub mod budget;
 pub mod clock;
 pub mod error;
 pub mod position;
+pub mod rows;
 pub mod signal;
 pub mod table;
 pub mod tables;
@@ -31,6 +33,7 @@ pub use budget::{Budget, Reservation};
 pub use clock::Clock;
 pub use error::{ErrorKind, Refusal};
 pub use position::{Position, Version, WalId};
+pub use rows::Rows;
 pub use signal::{Door, Signal, Tenant};
 pub use table::{Catalog, ColumnType, Derived, Promotion, Scope, TableDef};
 pub use usage::Meter;

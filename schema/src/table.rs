@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+use crate::rows::Layout;
 use crate::{Signal, tables};
 
 /// The version written to the table property `cloudsail.schema`. A node reads
@@ -25,11 +26,19 @@ pub struct Column {
     pub data_type: DataType,
     /// One sentence, with the unit.
     pub doc: String,
+    /// Whether all rows of a resource and scope have the same value, which
+    /// [`Rows`](crate::Rows) then hold once.
+    pub of_origin: bool,
 }
 
 impl Column {
     pub fn new(name: &str, data_type: DataType, doc: &str) -> Column {
-        Column { name: name.into(), data_type, doc: doc.into() }
+        Column { name: name.into(), data_type, doc: doc.into(), of_origin: false }
+    }
+
+    /// A column that a resource, a scope or the node gives.
+    pub fn of_origin(name: &str, data_type: DataType, doc: &str) -> Column {
+        Column { of_origin: true, ..Column::new(name, data_type, doc) }
     }
 }
 
@@ -119,6 +128,8 @@ pub struct TableDef {
     pub columns: Vec<Column>,
     /// [`columns`](Self::columns) as Arrow; every field nullable, `date` last.
     pub schema: SchemaRef,
+    /// How rows on their way in hold these columns.
+    pub layout: Arc<Layout>,
     /// Ascending, nulls first, within each file.
     pub sort: &'static [&'static str],
     /// Columns with a bloom filter in each row group.
@@ -136,12 +147,15 @@ impl TableDef {
         ));
         let fields: Vec<Field> =
             columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let layout = Layout::new(schema.clone(), |column| columns[column].of_origin);
         TableDef {
             name,
             signal: None,
             doc,
+            layout: Arc::new(layout),
             columns,
-            schema: Arc::new(Schema::new(fields)),
+            schema,
             sort: &[],
             bloom: &[],
             promotions: Vec::new(),

@@ -8,10 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::array::{Array, AsArray};
 use parking_lot::Mutex;
 
-use crate::{Signal, Tenant};
+use crate::{Rows, Signal, Tenant};
 
 /// Keys held between two writings. Names of services come from outside: those
 /// beyond this many are counted together, under no name.
@@ -60,24 +60,17 @@ impl Usage {
 pub struct Shares(BTreeMap<Option<String>, u64>);
 
 impl Shares {
-    /// Rows without a column `service_name` are no service's.
-    pub fn of<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Shares {
+    /// Rows of tables whose origins have no `service_name` are no service's.
+    pub fn of<'a>(rows: impl IntoIterator<Item = &'a Rows>) -> Shares {
         let mut shares = Shares::default();
-        for batch in batches {
-            let column = batch.column_by_name("service_name");
-            let Some(names) = column.and_then(|column| column.as_string_opt::<i32>()) else {
-                shares.add(None, batch.num_rows() as u64);
-                continue;
-            };
-            // Rows of a service stand together: a request goes resource by
-            // resource. One look-up serves a run of them.
-            let name = |row: usize| names.is_valid(row).then(|| names.value(row));
-            let mut start = 0;
-            for row in 1..=names.len() {
-                if row == names.len() || name(row) != name(start) {
-                    shares.add(name(start), (row - start) as u64);
-                    start = row;
-                }
+        for rows in rows {
+            let mut counts = vec![0; rows.origins().num_rows()];
+            rows.origin_of().iter().for_each(|origin| counts[*origin as usize] += 1);
+            let column = rows.origins().column_by_name("service_name");
+            let names = column.and_then(|column| column.as_string_opt::<i32>());
+            for (origin, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0) {
+                let name = names.filter(|names| names.is_valid(origin));
+                shares.add(name.map(|names| names.value(origin)), count);
             }
         }
         shares
@@ -170,13 +163,22 @@ fn add(counts: &mut Counts, mut key: Key, usage: Usage) {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, StringArray};
+    use arrow::array::{ArrayRef, RecordBatch, StringArray, new_null_array};
 
     use super::*;
+    use crate::Catalog;
 
-    fn batch(names: &[Option<&str>]) -> RecordBatch {
+    fn batch(names: &[Option<&str>]) -> Rows {
+        let catalog = Catalog::default();
+        let logs = catalog.of(Signal::Logs);
         let names: ArrayRef = Arc::new(StringArray::from(names.to_vec()));
-        RecordBatch::try_from_iter_with_nullable([("service_name", names, true)]).unwrap()
+        let column = |field: &Arc<arrow::datatypes::Field>| match field.name().as_str() {
+            "service_name" => names.clone(),
+            _ => new_null_array(field.data_type(), names.len()),
+        };
+        let columns = logs.schema.fields().iter().map(column).collect();
+        Rows::plain(&logs.layout, &RecordBatch::try_new(logs.schema.clone(), columns).unwrap())
+            .unwrap()
     }
 
     fn of(counts: &Counts, name: Option<&str>) -> Usage {

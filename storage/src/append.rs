@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use parking_lot::Mutex;
-use schema::{Ack, Batch, Budget, Clock, Door, Position, Refusal, Reservation, TableDef, Tenant};
+use schema::{
+    Ack, Batch, Budget, Clock, Door, Position, Refusal, Reservation, Rows, TableDef, Tenant,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::books::Books;
@@ -153,7 +153,7 @@ impl Appender {
 struct Share {
     table: Arc<TableDef>,
     counts: Counts,
-    rows: Vec<RecordBatch>,
+    rows: Vec<Rows>,
     paid: Option<Reservation>,
     answers: Vec<oneshot::Sender<Answer>>,
 }
@@ -245,7 +245,7 @@ impl Writer {
         for ((tenant, _), mut share) in group {
             let rows = match share.rows.len() {
                 1 => share.rows.swap_remove(0),
-                _ => match concat_batches(&share.table.schema, &share.rows) {
+                _ => match Rows::concat(share.rows) {
                     Ok(rows) => rows,
                     Err(error) => {
                         refuse(share.answers, Refusal::from(Error::from(error)));
@@ -283,7 +283,7 @@ impl Writer {
         for (position, (tenant, table, counts, rows, paid, answers)) in
             positions.into_iter().zip(waiting)
         {
-            let bytes = rows.get_array_memory_size() as u64;
+            let bytes = rows.bytes();
             let paid = match paid {
                 Some(mut paid) => {
                     paid.settle(bytes);

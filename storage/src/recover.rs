@@ -136,7 +136,7 @@ fn take(
     if record.position > parted_at {
         table.part(parted_at);
     }
-    let paid = budget.reserve_regardless(record.rows.get_array_memory_size() as u64);
+    let paid = budget.reserve_regardless(record.rows.bytes());
     table.push(
         record.position,
         record.rows,

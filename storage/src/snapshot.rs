@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use schema::{Reservation, TableDef, Tenant, Version};
+use schema::{Reservation, Rows, TableDef, Tenant, Version};
 
 use crate::DataFile;
 use crate::table::Watermarks;
@@ -12,13 +11,13 @@ use crate::table::Watermarks;
 /// snapshot holds it, the bytes count against the ingest budget (B1).
 #[derive(Debug)]
 pub struct HotRows {
-    pub rows: RecordBatch,
+    pub rows: Rows,
     pub(crate) paid: Option<Reservation>,
 }
 
 impl HotRows {
     /// Rows that no budget pays for: a source that ingests nothing has them.
-    pub fn unpaid(rows: RecordBatch) -> HotRows {
+    pub fn unpaid(rows: Rows) -> HotRows {
         HotRows { rows, paid: None }
     }
 

@@ -255,7 +255,7 @@ impl RecordAttributes {
         for attribute in self.sorted.iter(source) {
             if let Some(column) = attribute.column {
                 let text = attribute.text.unwrap_or_default();
-                self.promoted.set(column, row, 1, attribute.value, text);
+                self.promoted.set(column, row, attribute.value, text);
             }
         }
     }

@@ -2,13 +2,13 @@
 
 use std::fmt::{self, Write};
 
-use arrow::array::RecordBatch;
+use schema::Rows;
 
 /// A decoded request.
 #[derive(Debug, Default)]
 pub struct Decoded {
     /// None when no item was accepted.
-    pub rows: Option<RecordBatch>,
+    pub rows: Option<Rows>,
     /// Items that became rows.
     pub accepted: u64,
     pub rejected: Rejected,

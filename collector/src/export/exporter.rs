@@ -159,7 +159,7 @@ impl Exporter {
         if left.is_cancelled() {
             return Err(self.cancelled());
         }
-        let held = rows.get_array_memory_size() as u64;
+        let held = rows.bytes();
         let reservation = permit.settle(held).map_err(|shortage| self.short(shortage))?;
         let (tenant, table) = (Tenant::default(), self.catalog.of(signal).clone());
         let batch = Batch { tenant: tenant.clone(), table, door, rows, reservation };

@@ -102,7 +102,7 @@ fn resource<'a, R: Rows<'a>>(
         }
         Ok(())
     })?;
-    origin.enter_resource(resource, schema_url, size)?;
+    origin.enter_resource(resource, schema_url, size);
     let Some(scopes) = scopes else { return Ok(()) };
     let walked = scopes.reader().array(|reader| scope(reader, names, rows, item));
     walked.map_err(|error| error.within(Segment::Field(names.resource[2].into())))
@@ -132,7 +132,7 @@ fn scope<'a, R: Rows<'a>>(
         }
         Ok(())
     })?;
-    origin.enter_scope(scope, schema_url, size)?;
+    origin.enter_scope(scope, schema_url, size);
     let Some(items) = items else { return Ok(()) };
     let walked = items.reader().array(|reader| item(rows, reader.raw()?));
     walked.map_err(|error| error.within(Segment::Field(names.scope[2].into())))

@@ -274,7 +274,8 @@ fn otlp_d6_odd_doubles_are_stored() {
     let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE];
     let decoded = gauge(odd.map(as_double).to_vec());
     let rows = decoded.rows.unwrap();
-    let values = rows.column_by_name("value").unwrap().as_primitive::<Float64Type>();
+    let values = rows.column("value").unwrap();
+    let values = values.as_primitive::<Float64Type>();
     assert_eq!(values.null_count(), 0);
     for (stored, sent) in values.values().iter().zip(odd) {
         assert_eq!(stored.to_bits(), sent.to_bits());

@@ -17,6 +17,7 @@ use crate::decode_write as write;
 fn assert_same(one: &Decoded, other: &Decoded, hint: &str) {
     assert_eq!(one.accepted, other.accepted, "{hint}");
     if let (Some(one), Some(other)) = (&one.rows, &other.rows) {
+        let (one, other) = (one.to_batch().unwrap(), other.to_batch().unwrap());
         for (field, (one, other)) in
             one.schema().fields().iter().zip(one.columns().iter().zip(other.columns()))
         {

@@ -53,8 +53,8 @@ impl Pins {
             return Ok(Some(snapshot.clone()));
         }
         let Some(snapshot) = self.source.snapshot(&self.tenant, table) else { return Ok(None) };
-        let bytes: usize = snapshot.hot.iter().map(|hot| hot.rows.get_array_memory_size()).sum();
-        taken.hot_bytes += bytes;
+        let bytes: u64 = snapshot.hot.iter().map(|hot| hot.rows.bytes()).sum();
+        taken.hot_bytes += bytes as usize;
         if taken.hot_bytes > self.limit {
             return Err(Error::new(
                 ErrorKind::Throttled,

@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
-use schema::{Catalog, Position, TableDef, Tenant, Version, WalId};
+use schema::{Catalog, Position, Rows, TableDef, Tenant, Version, WalId};
 use serde_json::{Map, Value, json};
 use storage::table::Watermarks;
 use storage::{DataFile, HotRows, LedgerRow, Origin, Place, SegmentInfo, Snapshot, Source, encode};
@@ -65,7 +65,8 @@ impl TestSource {
 
     /// Puts rows into memory.
     pub fn hot(&self, table: &'static str, rows: &[Value]) {
-        let rows = batch(&self.def(table), rows);
+        let def = self.def(table);
+        let rows = Rows::plain(&def.layout, &batch(&def, rows)).unwrap();
         let mut shelves = self.shelves.lock();
         shelves.entry(table).or_default().hot.push(Arc::new(HotRows::unpaid(rows)));
     }
@@ -111,7 +112,7 @@ impl TestSource {
         rows: RecordBatch,
     ) {
         let def = self.def(table);
-        let batches = [rows];
+        let batches = [Rows::plain(&def.layout, &rows).unwrap()];
         for day in encode::days(&def, &batches).unwrap() {
             let mut bytes = Vec::new();
             let encoded = encode::write(&def, &batches, &day, &mut bytes).unwrap();

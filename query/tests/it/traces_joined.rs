@@ -70,7 +70,8 @@ async fn joined(dir: &Path, logs: i64) -> Store {
         let table = node.catalog().get("spans").unwrap().clone();
         for day in 0..DAYS {
             let rows = batch(&table, &rows(log, day));
-            let reservation = budget.try_reserve(rows.get_array_memory_size() as u64).unwrap();
+            let rows = schema::Rows::plain(&table.layout, &rows).unwrap();
+            let reservation = budget.try_reserve(rows.bytes()).unwrap();
             let (tenant, table, door) = (Tenant::default(), table.clone(), Door::OtlpGrpc);
             node.append(Batch { tenant, table, door, rows, reservation }).await.unwrap();
             node.flush().await.unwrap();

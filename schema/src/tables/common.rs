@@ -44,34 +44,42 @@ pub fn structure(fields: &[(&str, DataType)]) -> DataType {
 /// The columns that every signal's table starts with.
 pub fn columns() -> Vec<Column> {
     use DataType::{Int64, Utf8};
-    let c = Column::new;
+    let (c, of_origin) = (Column::new, Column::of_origin);
     vec![
         c("time", timestamp(), "When it happened (UTC, microseconds)."),
         c("time_unix_nano", Int64, "`time` to the nanosecond, since 1970 (UTC)."),
         c("ingest_time", timestamp(), "When this node received it (UTC)."),
-        c("node_id", Utf8, "The Cloudsail node that received it."),
-        c("service_name", Utf8, "Resource attribute `service.name`."),
-        c("service_namespace", Utf8, "Resource attribute `service.namespace`."),
-        c("service_instance_id", Utf8, "Resource attribute `service.instance.id`."),
-        c("service_version", Utf8, "Resource attribute `service.version`."),
-        c(
+        of_origin("node_id", Utf8, "The Cloudsail node that received it."),
+        of_origin("service_name", Utf8, "Resource attribute `service.name`."),
+        of_origin("service_namespace", Utf8, "Resource attribute `service.namespace`."),
+        of_origin("service_instance_id", Utf8, "Resource attribute `service.instance.id`."),
+        of_origin("service_version", Utf8, "Resource attribute `service.version`."),
+        of_origin(
             "deployment_environment",
             Utf8,
             "Resource attribute `deployment.environment.name`, else the older `deployment.environment`.",
         ),
-        c("resource_attributes", string_map(), "The resource's other attributes, as text."),
-        c(
+        of_origin("resource_attributes", string_map(), "The resource's other attributes, as text."),
+        of_origin(
             "resource_attribute_types",
             Utf8,
             "One letter per entry of `resource_attributes`: s string, i int, d double, b boolean, j array or map, y bytes; NULL when all are strings.",
         ),
-        c("resource_schema_url", Utf8, "Schema URL of the resource."),
-        c("resource_dropped_attributes_count", Int64, "Resource attributes the sender dropped."),
-        c("scope_name", Utf8, "Name of the instrumentation scope."),
-        c("scope_version", Utf8, "Version of the instrumentation scope."),
-        c("scope_attributes", string_map(), "Attributes of the instrumentation scope, as text."),
-        c("scope_schema_url", Utf8, "Schema URL of the scope."),
-        c("scope_dropped_attributes_count", Int64, "Scope attributes the sender dropped."),
+        of_origin("resource_schema_url", Utf8, "Schema URL of the resource."),
+        of_origin(
+            "resource_dropped_attributes_count",
+            Int64,
+            "Resource attributes the sender dropped.",
+        ),
+        of_origin("scope_name", Utf8, "Name of the instrumentation scope."),
+        of_origin("scope_version", Utf8, "Version of the instrumentation scope."),
+        of_origin(
+            "scope_attributes",
+            string_map(),
+            "Attributes of the instrumentation scope, as text.",
+        ),
+        of_origin("scope_schema_url", Utf8, "Schema URL of the scope."),
+        of_origin("scope_dropped_attributes_count", Int64, "Scope attributes the sender dropped."),
         c("attributes", string_map(), "The record's own attributes, as text."),
         c(
             "attribute_types",
@@ -135,7 +143,11 @@ pub(crate) fn promote(
         }
         if !exists {
             let doc = format!("{} attribute `{}`.", title(promotion.scope), promotion.key);
-            columns.push(Column::new(&promotion.column, promotion.kind.data_type(), &doc));
+            let column = match promotion.scope {
+                Scope::Record => Column::new,
+                Scope::Resource | Scope::Scope => Column::of_origin,
+            };
+            columns.push(column(&promotion.column, promotion.kind.data_type(), &doc));
         }
         promotions.push(promotion.clone());
     }

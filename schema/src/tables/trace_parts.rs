@@ -1,7 +1,7 @@
 //! `trace_parts`: one row per trace, day and flush, derived from the spans of
 //! that flush. It is a hint of where a trace is, and can be rebuilt.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -76,14 +76,20 @@ pub fn derive(spans: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Ar
     let is_error = column("is_error")?.as_boolean();
     let date = column("date")?.as_primitive::<Date32Type>();
 
-    let mut parts: BTreeMap<(i32, &str), Part<'_>> = BTreeMap::new();
+    let mut known: HashMap<(i32, &str), usize> = HashMap::new();
+    let mut parts: Vec<((i32, &str), Part<'_>)> = Vec::new();
     for row in 0..spans.num_rows() {
         if trace_id.is_null(row) {
             continue;
         }
         let at = time.value(row);
         let new = || Part { min: at, max: at, ..Part::default() };
-        let part = parts.entry((date.value(row), trace_id.value(row))).or_insert_with(new);
+        let key = (date.value(row), trace_id.value(row));
+        let part = *known.entry(key).or_insert_with(|| {
+            parts.push((key, new()));
+            parts.len() - 1
+        });
+        let part = &mut parts[part].1;
         part.min = part.min.min(at);
         part.max = part.max.max(at);
         part.spans += 1;
@@ -96,33 +102,31 @@ pub fn derive(spans: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Ar
         }
     }
 
+    parts.sort_unstable_by_key(|(key, _)| *key);
+    let of = || parts.iter().map(|(_, part)| part);
     let root_text = |array: &StringArray| -> StringArray {
-        parts
-            .values()
-            .map(|p| {
-                p.root.filter(|row| array.is_valid(*row)).map(|row| array.value(row).to_owned())
-            })
-            .collect()
+        of().map(|p| {
+            p.root.filter(|row| array.is_valid(*row)).map(|row| array.value(row).to_owned())
+        })
+        .collect()
     };
     let times = |values: Vec<i64>| TimestampMicrosecondArray::from(values).with_timezone("UTC");
     let mut services = ListBuilder::new(StringBuilder::new()).with_field(list_field(Utf8));
-    for part in parts.values() {
+    for part in of() {
         part.services.iter().for_each(|s| services.values().append_value(s));
         services.append(true);
     }
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(parts.keys().map(|(_, id)| id))),
-        Arc::new(times(parts.values().map(|p| p.min).collect())),
-        Arc::new(times(parts.values().map(|p| p.max).collect())),
+        Arc::new(StringArray::from_iter_values(parts.iter().map(|((_, id), _)| id))),
+        Arc::new(times(of().map(|p| p.min).collect())),
+        Arc::new(times(of().map(|p| p.max).collect())),
         Arc::new(root_text(service)),
         Arc::new(root_text(name)),
-        Arc::new(
-            parts.values().map(|p| p.root.map(|row| duration.value(row))).collect::<Int64Array>(),
-        ),
-        Arc::new(Int64Array::from_iter_values(parts.values().map(|p| p.spans))),
-        Arc::new(Int64Array::from_iter_values(parts.values().map(|p| p.errors))),
+        Arc::new(of().map(|p| p.root.map(|row| duration.value(row))).collect::<Int64Array>()),
+        Arc::new(Int64Array::from_iter_values(of().map(|p| p.spans))),
+        Arc::new(Int64Array::from_iter_values(of().map(|p| p.errors))),
         Arc::new(services.finish()),
-        Arc::new(Date32Array::from_iter_values(parts.keys().map(|(day, _)| *day))),
+        Arc::new(Date32Array::from_iter_values(parts.iter().map(|((day, _), _)| *day))),
     ];
     RecordBatch::try_new(schema.clone(), columns)
 }

@@ -1,13 +1,15 @@
 //! Which rows make which file, and in which order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::SortOptions;
-use arrow::datatypes::Date32Type;
-use arrow::row::{RowConverter, Rows, SortField};
-use schema::TableDef;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::{SortOptions, cast};
+use arrow::datatypes::{DataType, Date32Type};
+use arrow::row::{RowConverter, SortField};
+use schema::rows::Place;
 use schema::table::PARTITION;
+use schema::{Rows, TableDef};
 
 use crate::Error;
 
@@ -23,11 +25,14 @@ pub struct Day {
 /// Splits rows by `date` and orders each day by [`TableDef::sort`], ascending,
 /// nulls first; equal rows keep the order in which they came. A row without a
 /// date (decode makes none) goes to 1970-01-01 rather than stop its table.
-pub fn days(table: &TableDef, batches: &[RecordBatch]) -> Result<Vec<Day>, Error> {
+///
+/// Rows are compared as numbers: by the rank of a text among those that occur,
+/// by a time or an id as it is.
+pub fn days(table: &TableDef, batches: &[Rows]) -> Result<Vec<Day>, Error> {
     let mut days: BTreeMap<i32, Vec<(usize, usize)>> = BTreeMap::new();
     for (batch, rows) in batches.iter().enumerate() {
-        let dates = column(table, rows, PARTITION)?.as_primitive_opt::<Date32Type>();
-        let Some(dates) = dates else {
+        let column = rows.column(PARTITION)?;
+        let Some(dates) = column.as_primitive_opt::<Date32Type>() else {
             return Err(Error::Internal(format!("{}.date is not a date column", table.name)));
         };
         for row in 0..rows.num_rows() {
@@ -35,18 +40,121 @@ pub fn days(table: &TableDef, batches: &[RecordBatch]) -> Result<Vec<Day>, Error
             days.entry(date).or_default().push((batch, row));
         }
     }
-    if !table.sort.is_empty() {
-        let keys = Keys::new(table)?;
-        let keys: Vec<Rows> =
-            batches.iter().map(|rows| keys.of(table, rows)).collect::<Result<_, _>>()?;
-        let key = |&(batch, row): &(usize, usize)| (keys[batch].row(row), batch, row);
-        for rows in days.values_mut() {
-            if !rows.is_sorted_by(|a, b| key(a) <= key(b)) {
-                rows.sort_unstable_by(|a, b| key(a).cmp(&key(b)));
-            }
+    let numbers = Numbers::of(table, batches)?;
+    for rows in days.values_mut() {
+        let mut keyed: Vec<(&[u64], (usize, usize))> =
+            rows.iter().map(|&(batch, row)| (numbers.key(batch, row), (batch, row))).collect();
+        if !keyed.is_sorted() {
+            keyed.sort_unstable();
+            *rows = keyed.into_iter().map(|(_, row)| row).collect();
         }
     }
     Ok(days.into_iter().map(|(date, rows)| Day { date, rows }).collect())
+}
+
+/// The sort columns of rows as numbers with the same order, row by row.
+struct Numbers {
+    /// Numbers per row.
+    width: usize,
+    batches: Vec<Vec<u64>>,
+}
+
+impl Numbers {
+    fn of(table: &TableDef, batches: &[Rows]) -> Result<Numbers, Error> {
+        let width = table.sort.len();
+        let mut numbers = Numbers { width, batches: Vec::with_capacity(batches.len()) };
+        numbers.batches.extend(batches.iter().map(|rows| vec![0; rows.num_rows() * width]));
+        for (index, name) in table.sort.iter().enumerate() {
+            let place = table.layout.find(name)?;
+            // A column of the origins is ranked among them, few as they are.
+            let columns: Vec<&ArrayRef> = batches
+                .iter()
+                .map(|rows| match place {
+                    Place::Own(column) => rows.own().column(column),
+                    Place::Origin(column) => rows.origins().column(column),
+                })
+                .collect();
+            let ranks = ranks(table, name, &columns)?;
+            for ((rows, ranks), keys) in batches.iter().zip(ranks).zip(&mut numbers.batches) {
+                let keys = keys.iter_mut().skip(index).step_by(width);
+                match place {
+                    Place::Own(_) => keys.zip(ranks).for_each(|(key, rank)| *key = rank),
+                    Place::Origin(_) => keys
+                        .zip(rows.origin_of())
+                        .for_each(|(key, origin)| *key = ranks[*origin as usize]),
+                }
+            }
+        }
+        Ok(numbers)
+    }
+
+    fn key(&self, batch: usize, row: usize) -> &[u64] {
+        &self.batches[batch][row * self.width..(row + 1) * self.width]
+    }
+}
+
+/// Numbers that compare as the values of one column do, over all batches.
+fn ranks(table: &TableDef, name: &str, columns: &[&ArrayRef]) -> Result<Vec<Vec<u64>>, Error> {
+    let integers: Option<Vec<ArrayRef>> = columns
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Int64 => Some((*column).clone()),
+            DataType::Timestamp(..) => cast(column, &DataType::Int64).ok(),
+            _ => None,
+        })
+        .collect();
+    if let Some(integers) = integers {
+        let integers: Vec<_> = integers.iter().map(|column| column.as_primitive()).collect();
+        return Ok(integer_ranks(&integers));
+    }
+    let texts: Option<Vec<&StringArray>> =
+        columns.iter().map(|column| column.as_string_opt::<i32>()).collect();
+    match texts {
+        Some(texts) => Ok(dense_ranks(&texts.iter().map(|texts| texts.iter()).collect::<Vec<_>>())),
+        None => Err(Error::Internal(format!(
+            "{} cannot be sorted by {name}: it is neither text nor an integer",
+            table.name
+        ))),
+    }
+}
+
+/// Where nothing is NULL, integers are their own ranks.
+fn integer_ranks(columns: &[&Int64Array]) -> Vec<Vec<u64>> {
+    if columns.iter().any(|column| column.null_count() > 0) {
+        return dense_ranks(&columns.iter().map(|column| column.iter()).collect::<Vec<_>>());
+    }
+    let ordered = |value: &i64| *value as u64 ^ (1 << 63);
+    columns.iter().map(|column| column.values().iter().map(ordered).collect()).collect()
+}
+
+/// The rank of each value among the distinct ones, from 1; of NULL, 0.
+fn dense_ranks<T: Copy + Ord + Hash>(
+    columns: &[impl Iterator<Item = Option<T>> + Clone],
+) -> Vec<Vec<u64>> {
+    let mut known: HashMap<T, usize> = HashMap::new();
+    let mut codes: Vec<Vec<Option<usize>>> = Vec::with_capacity(columns.len());
+    for column in columns {
+        // Rows of one request come in runs of equal values.
+        let mut last: Option<(T, usize)> = None;
+        let mut code = |value: T| match last {
+            Some((before, code)) if before == value => code,
+            _ => {
+                let next = known.len();
+                let code = *known.entry(value).or_insert(next);
+                last = Some((value, code));
+                code
+            }
+        };
+        codes.push(column.clone().map(|value| value.map(&mut code)).collect());
+    }
+    let mut sorted: Vec<(T, usize)> = known.into_iter().collect();
+    sorted.sort_unstable();
+    let mut ranks = vec![0; sorted.len()];
+    for (rank, (_, code)) in sorted.into_iter().enumerate() {
+        ranks[code] = rank as u64 + 1;
+    }
+    let rank = |code: Option<usize>| code.map_or(0, |code| ranks[code]);
+    codes.into_iter().map(|codes| codes.into_iter().map(rank).collect()).collect()
 }
 
 /// The sort columns of rows in a form that compares bytewise.
@@ -64,7 +172,7 @@ impl Keys {
         Ok(Keys(RowConverter::new(fields)?))
     }
 
-    pub fn of(&self, table: &TableDef, rows: &RecordBatch) -> Result<Rows, Error> {
+    pub fn of(&self, table: &TableDef, rows: &RecordBatch) -> Result<arrow::row::Rows, Error> {
         let columns: Result<Vec<ArrayRef>, Error> =
             table.sort.iter().map(|name| column(table, rows, name).cloned()).collect();
         Ok(self.0.convert_columns(&columns?)?)

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowWriter;
@@ -11,11 +12,12 @@ use ::parquet::basic::{Compression, Encoding, ZstdLevel};
 use ::parquet::file::metadata::{KeyValue, SortingColumn};
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use ::parquet::schema::types::ColumnPath;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
-use schema::TableDef;
+use schema::rows::{Place, stretches, widths};
 use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
+use schema::{Rows, TableDef};
 
 use super::order::Day;
 use super::stats::{self, Nans, bounded};
@@ -23,6 +25,9 @@ use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
 pub const CHUNK: usize = 8192;
+/// Bytes of text that origins may add to a chunk: one of a few bytes per row can
+/// stand for a megabyte.
+const CHUNK_BYTES: usize = 64 << 20;
 /// Rows per row group: what a bloom filter and a range of times speak for.
 pub const GROUP_ROWS: usize = 128 * 1024;
 /// Rows per page: what a time range within a service skips by, and what a row
@@ -49,27 +54,88 @@ pub struct Encoded {
     pub stats: FileStats,
 }
 
-/// Writes the rows of `day`, gathered from `batches`, whose schema is
-/// [`TableDef::schema`]; `date` is left out, it is the file's partition.
+/// Writes the rows of `day`, gathered from `batches`, which share their origins
+/// ([`Rows::share`]); `date` is left out, it is the file's partition.
 pub fn write<W: Write + Send>(
     table: &TableDef,
-    batches: &[RecordBatch],
+    batches: &[Rows],
     day: &Day,
     out: W,
 ) -> Result<Encoded, Error> {
-    let batches: Vec<RecordBatch> =
-        batches.iter().map(|batch| without_date(table, batch)).collect::<Result<_, _>>()?;
-    let sources: Vec<&RecordBatch> = batches.iter().collect();
+    let gather = Gather::new(table, batches)?;
     let step = day.rows.len().div_ceil(SAMPLE).max(1);
     let sampled: Vec<(usize, usize)> = day.rows.iter().step_by(step).copied().collect();
-    let sample = interleave_record_batch(&sources, &sampled)?;
     let form =
         Form { zstd_level: ZSTD_LEVEL, promoted: promoted(table), rows: day.rows.len() as u64 };
+    let first = gather.chunks(&sampled).next().unwrap_or_default();
+    let sample = gather.rows(&sampled[first])?;
     let mut file = FileWriter::new(table, &form, &sample, out)?;
-    for chunk in day.rows.chunks(CHUNK) {
-        file.write(&interleave_record_batch(&sources, chunk)?)?;
+    for chunk in gather.chunks(&day.rows) {
+        file.write(&gather.rows(&day.rows[chunk])?)?;
     }
     file.finish()
+}
+
+/// Gathers rows as a file has them: without `date`.
+struct Gather<'a> {
+    batches: &'a [Rows],
+    schema: SchemaRef,
+    places: Vec<Place>,
+    /// Bytes of text of each origin.
+    widths: Vec<usize>,
+}
+
+impl<'a> Gather<'a> {
+    fn new(table: &TableDef, batches: &'a [Rows]) -> Result<Gather<'a>, Error> {
+        if batches.iter().any(|rows| rows.layout() != &table.layout) {
+            return Err(Error::Internal(format!("rows do not have the layout of {}", table.name)));
+        }
+        if !batches.windows(2).all(|pair| pair[0].shares(&pair[1])) {
+            return Err(Error::Internal(format!(
+                "rows of {} have origins of their own",
+                table.name
+            )));
+        }
+        let kept = stored(table);
+        Ok(Gather {
+            batches,
+            schema: file_schema(table)?,
+            places: kept.map(|column| table.layout.place(column)).collect(),
+            widths: batches.first().map_or_else(Vec::new, |rows| widths(rows.origins())),
+        })
+    }
+
+    /// Divides rows so that each chunk fits in the cache, and its columns into
+    /// Arrow's offsets.
+    fn chunks(&self, rows: &[(usize, usize)]) -> impl Iterator<Item = Range<usize>> {
+        let width = |at: usize| {
+            let (batch, row) = rows[at];
+            self.widths[self.batches[batch].origin_of()[row] as usize]
+        };
+        stretches(rows.len(), CHUNK, CHUNK_BYTES, width)
+    }
+
+    fn rows(&self, rows: &[(usize, usize)]) -> Result<RecordBatch, Error> {
+        let origin = |&(batch, row): &(usize, usize)| self.batches[batch].origin_of()[row];
+        let origin_of = UInt32Array::from_iter_values(rows.iter().map(origin));
+        let mut columns = Vec::with_capacity(self.places.len());
+        for place in &self.places {
+            columns.push(match *place {
+                Place::Own(column) => {
+                    let all: Vec<&dyn Array> = self
+                        .batches
+                        .iter()
+                        .map(|rows| rows.own().column(column).as_ref())
+                        .collect();
+                    interleave(&all, rows)?
+                }
+                Place::Origin(column) => {
+                    take(self.batches[0].origins().column(column), &origin_of, None)?
+                }
+            });
+        }
+        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
+    }
 }
 
 /// How a file is written, as far as its rows do not tell.
@@ -143,18 +209,11 @@ impl<W: Write + Send> FileWriter<W> {
 
 /// The columns that a Parquet file of the table has: all but `date`.
 pub fn file_schema(table: &TableDef) -> Result<SchemaRef, Error> {
-    let kept: Vec<usize> =
-        (0..table.columns.len()).filter(|i| table.columns[*i].name != PARTITION).collect();
-    Ok(Arc::new(table.schema.project(&kept)?))
+    Ok(Arc::new(table.schema.project(&stored(table).collect::<Vec<usize>>())?))
 }
 
-fn without_date(table: &TableDef, rows: &RecordBatch) -> Result<RecordBatch, Error> {
-    if rows.schema_ref().fields() != table.schema.fields() {
-        return Err(Error::Internal(format!("rows do not have the schema of {}", table.name)));
-    }
-    let kept: Vec<usize> =
-        (0..table.columns.len()).filter(|i| table.columns[*i].name != PARTITION).collect();
-    Ok(rows.project(&kept)?)
+fn stored(table: &TableDef) -> impl Iterator<Item = usize> {
+    (0..table.columns.len()).filter(|column| table.columns[*column].name != PARTITION)
 }
 
 fn properties(

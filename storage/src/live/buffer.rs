@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use arrow::error::ArrowError;
-use schema::{Budget, Door, Position, Reservation, TableDef};
+use schema::{Budget, Door, Position, Reservation, Rows, TableDef};
 use tokio::time::Instant;
 
 use crate::snapshot::HotRows;
@@ -23,8 +21,9 @@ pub fn add_counts(counts: &mut Counts, more: &[(Door, u64)]) {
     }
 }
 
-/// Runs this long are left alone: scans are efficient from here on.
-const FULL_RUN_ROWS: usize = 8192;
+/// Runs this long are left alone: scans are efficient from here on, and a batch
+/// of the usual size is copied once at most.
+const FULL_RUN_ROWS: usize = 1024;
 
 /// A run of hot rows and, once asked for, the rows derived from it.
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub struct Run {
 }
 
 impl Run {
-    fn new(rows: RecordBatch, paid: Reservation) -> Run {
+    fn new(rows: Rows, paid: Reservation) -> Run {
         Run { hot: Arc::new(HotRows { rows, paid: Some(paid) }), derived: OnceLock::new() }
     }
 
@@ -45,7 +44,9 @@ impl Run {
         if let Some(known) = self.derived.get() {
             return Some(known.clone());
         }
-        match (derived.derive)(&self.hot.rows, &derived.table.schema) {
+        let inputs = self.hot.rows.select(derived.inputs);
+        let rows = inputs.and_then(|rows| (derived.derive)(&rows, &derived.table.schema));
+        match rows.and_then(|rows| Rows::plain(&derived.table.layout, &rows)) {
             Ok(rows) => {
                 Some(self.derived.get_or_init(|| Arc::new(HotRows { rows, paid: None })).clone())
             }
@@ -80,7 +81,7 @@ impl Buffer {
     pub fn push(
         &mut self,
         position: Position,
-        rows: RecordBatch,
+        rows: Rows,
         counts: &[(Door, u64)],
         received_unix_nano: i64,
         paid: Reservation,
@@ -94,8 +95,8 @@ impl Buffer {
             if a.num_rows() > b.num_rows() || a.num_rows() + b.num_rows() > FULL_RUN_ROWS {
                 break;
             }
-            let joined = concat_batches(a.schema_ref(), [a, b])?;
-            let paid = budget.reserve_regardless(joined.get_array_memory_size() as u64);
+            let joined = Rows::concat(vec![a.clone(), b.clone()])?;
+            let paid = budget.reserve_regardless(joined.bytes());
             self.runs.truncate(self.runs.len() - 2);
             self.runs.push(Arc::new(Run::new(joined, paid)));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arrow::error::ArrowError;
 use parking_lot::Mutex;
-use schema::{Budget, Door, Position, Reservation, TableDef, Tenant};
+use schema::{Budget, Door, Position, Reservation, Rows, TableDef, Tenant};
 use tokio::sync::watch;
 
 use super::buffer::{Buffer, Counts, Run, add_counts};
@@ -113,7 +113,7 @@ impl Live {
     pub fn push(
         &self,
         position: Position,
-        rows: arrow::array::RecordBatch,
+        rows: Rows,
         counts: &[(Door, u64)],
         received_unix_nano: i64,
         paid: Reservation,

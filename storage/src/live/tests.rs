@@ -4,17 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::Int64Type;
 use proptest::prelude::*;
-use schema::{Budget, Catalog, Door, Position, TableDef, Tenant, Version};
+use schema::{Budget, Catalog, Door, Position, Rows, TableDef, Tenant, Version};
 
 use super::Live;
 use crate::stage::{Output, Sealed, Staged};
 use crate::table::Committed;
 use crate::{DataFile, Place, Snapshot};
 
-fn rows(table: &TableDef, ids: &[i64]) -> RecordBatch {
+fn rows(table: &TableDef, ids: &[i64]) -> Rows {
     let columns: Vec<ArrayRef> = table
         .schema
         .fields()
@@ -24,12 +24,13 @@ fn rows(table: &TableDef, ids: &[i64]) -> RecordBatch {
             _ => new_null_array(field.data_type(), ids.len()),
         })
         .collect();
-    RecordBatch::try_new(table.schema.clone(), columns).unwrap()
+    let batch = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
+    Rows::plain(&table.layout, &batch).unwrap()
 }
 
-fn ids(rows: &RecordBatch) -> Vec<i64> {
-    let column = rows.column_by_name("time_unix_nano").unwrap().as_primitive::<Int64Type>();
-    column.values().to_vec()
+fn ids(rows: &Rows) -> Vec<i64> {
+    let column = rows.column("time_unix_nano").unwrap();
+    column.as_primitive::<Int64Type>().values().to_vec()
 }
 
 /// A table, and what its imaginary files hold.
@@ -62,7 +63,7 @@ impl World {
         self.next_id += count;
         self.position = self.position.next();
         let batch = rows(&self.live.table, &new);
-        let paid = self.budget.try_reserve(batch.get_array_memory_size() as u64).unwrap();
+        let paid = self.budget.try_reserve(batch.bytes()).unwrap();
         let counts = [(Door::OtlpHttp, count as u64)];
         self.live.push(self.position, batch, &counts, 0, paid, &self.budget).unwrap();
     }
@@ -193,7 +194,7 @@ fn inv_b1_tiny_requests_are_joined() {
     let snapshot = world.live.snapshot(0);
     assert_eq!(snapshot.hot_rows(), 1000);
     assert!(snapshot.hot.len() <= 10, "{} runs", snapshot.hot.len());
-    assert!(snapshot.hot.iter().all(|hot| hot.rows.column(0).len() == hot.rows.num_rows()));
+    assert!(snapshot.hot.iter().all(|hot| hot.rows.own().num_rows() == hot.rows.num_rows()));
 }
 
 /// Scenario: a table is read that an older answer of the store describes.

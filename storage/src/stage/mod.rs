@@ -38,11 +38,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use object_store::ObjectStore;
 use parking_lot::Mutex;
 use schema::usage::Shares;
-use schema::{Catalog, Door, Meter, Position, TableDef, Tenant, WalId};
+use schema::{Catalog, Door, Meter, Position, Rows, TableDef, Tenant, WalId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -73,7 +72,7 @@ pub struct Sealed {
     pub last: Position,
     /// Rows per door, for the ledger (L1).
     pub counts: Vec<(Door, u64)>,
-    pub rows: Vec<RecordBatch>,
+    pub rows: Vec<Rows>,
     /// When the oldest of them was received.
     pub received_unix_nano: i64,
 }

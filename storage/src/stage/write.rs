@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::parquet::errors::ParquetError;
-use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use schema::TableDef;
+use schema::{Rows, TableDef};
 
 use super::manifest::{FOLDER, Manifest};
 use super::{Output, Sealed, Stage, Staged};
@@ -18,7 +17,8 @@ use crate::{DataFile, Error, Origin, failpoint};
 /// The rows that go to one table, and how they fall into files.
 struct Part {
     table: Arc<TableDef>,
-    rows: Vec<RecordBatch>,
+    /// They share their origins.
+    rows: Vec<Rows>,
     days: Vec<(Day, String)>,
 }
 
@@ -54,25 +54,22 @@ impl Stage {
     }
 
     fn parts(&self, sealed: &Sealed) -> Result<Vec<Part>, Error> {
-        let mut parts = vec![(sealed.table.clone(), sealed.rows.clone())];
+        let mut parts = vec![(sealed.table.clone(), Rows::share(sealed.rows.clone())?)];
         if let Some(derived) = &sealed.table.derived {
             // Only what the derivation reads is copied.
-            let wanted = |rows: &RecordBatch| {
-                let found = derived.inputs.iter().map(|name| rows.schema_ref().index_of(name));
-                rows.project(&found.collect::<Result<Vec<usize>, _>>()?)
-            };
-            let rows: Vec<RecordBatch> =
-                sealed.rows.iter().map(wanted).collect::<Result<_, _>>()?;
-            let rows = match rows.first() {
+            let inputs = sealed.rows.iter().map(|rows| rows.select(derived.inputs));
+            let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+            let rows = match inputs.first() {
                 Some(first) => {
-                    let all = concat_batches(first.schema_ref(), &rows)?;
-                    vec![(derived.derive)(&all, &derived.table.schema)?]
+                    let all = concat_batches(first.schema_ref(), &inputs)?;
+                    let rows = (derived.derive)(&all, &derived.table.schema)?;
+                    vec![Rows::plain(&derived.table.layout, &rows)?]
                 }
                 None => Vec::new(),
             };
             parts.push((derived.table.clone(), rows));
         }
-        let part = |(table, rows): (Arc<TableDef>, Vec<RecordBatch>)| {
+        let part = |(table, rows): (Arc<TableDef>, Vec<Rows>)| {
             let days = encode::days(&table, &rows)?;
             let path = |day: Day| {
                 let path = self.object_path(sealed, &table, day.date)?;

@@ -5,7 +5,7 @@ use schema::{Position, WalId};
 
 use super::Files;
 use super::ledger::{Accepted, Missed, Tally, take_key};
-use super::segment::FORMAT;
+use super::segment::{FORMAT, known};
 use super::wire::{Bytes, put_text};
 use crate::Error;
 
@@ -60,7 +60,7 @@ impl Identity {
             return Found::Damaged;
         }
         match rest.u32() {
-            Some(FORMAT) => match Identity::take(&mut rest) {
+            Some(version) if known(version) => match Identity::take(&mut rest) {
                 Some(identity) => Found::Intact(Box::new(identity)),
                 None => Found::Damaged,
             },

@@ -301,7 +301,7 @@ impl Log {
             accepted: BTreeMap::new(),
         };
         for entry in group {
-            let schema = self.encoder.schema(entry.table.name, entry.rows.schema_ref());
+            let schema = self.encoder.schema(entry.table.name, entry.rows.layout());
             let fingerprint = schema.fingerprint;
             if !active.schemas.contains(&fingerprint) && encoded.schemas.insert(fingerprint) {
                 let draft = Draft::begin(&mut self.buffer, |_| {});
@@ -323,7 +323,7 @@ impl Log {
                 key,
             };
             let draft = Draft::begin(&mut self.buffer, |out| head.put(out));
-            self.encoder.rows(&entry.rows, &mut self.buffer)?;
+            self.encoder.rows(&entry.rows, &schema, &mut self.buffer)?;
             draft.finish(&mut self.buffer, base, Kind::Rows, (position, first), &active.seal)?;
             encoded.accepted.insert(head.key, before.plus(head.counts));
             encoded.positions.push(position);

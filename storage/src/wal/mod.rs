@@ -32,7 +32,9 @@
 //! rows    head: tenant · table · received · schema fingerprint · rows · counts
 //!         per door, and those accepted of this table before it
 //!         payload: metadata length u32 · Arrow IPC record batch message
-//!         without schema and dictionaries, LZ4_FRAME unless small
+//!         without schema and dictionaries, LZ4_FRAME unless small; a batch of
+//!         one row: a list of the rows, each with the index of its origin, and
+//!         a list of the origins. Earlier versions wrote the table's own columns
 //! ```
 //!
 //! A segment's valid end is told by the next one's header: what a failed group
@@ -44,7 +46,8 @@
 //! | [`files`] | [`Files`], [`File`]: the seam to the disk, obligations numbered |
 //! | [`disk`], [`memory`] | its two implementations: a locked folder; one that can lose power |
 //! | `wire`, `frame` | bytes and checksums |
-//! | `rows` | record batches to and from payloads, columns by name |
+//! | `rows` | rows to and from payloads |
+//! | `form` | the one batch that holds rows and origins, columns by name |
 //! | `segment` | a segment's beginning: making one, reading one, refusing one (F20) |
 //! | `identity` | the folder's identity file |
 //! | `scan` | walks a segment, over damage too |
@@ -59,13 +62,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use schema::{Door, Position, TableDef, Tenant, WalId};
+use schema::{Door, Position, Rows, TableDef, Tenant, WalId};
 
 #[cfg(test)]
 mod conformance;
 pub mod disk;
 pub mod files;
+mod form;
 mod frame;
 mod identity;
 mod ledger;
@@ -92,7 +95,7 @@ pub struct Entry {
     pub table: Arc<TableDef>,
     /// How many of the rows came in by which door.
     pub counts: Vec<(Door, u64)>,
-    pub rows: RecordBatch,
+    pub rows: Rows,
     pub received_unix_nano: i64,
 }
 
@@ -109,7 +112,7 @@ pub struct Replayed {
     pub tenant: Tenant,
     pub table: Arc<TableDef>,
     pub counts: Vec<(Door, u64)>,
-    pub rows: RecordBatch,
+    pub rows: Rows,
     pub received_unix_nano: i64,
 }
 

@@ -1,6 +1,5 @@
 //! Replay: every record above what is staged or committed, once, in order (D4).
 
-use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use schema::{Position, Tenant};
 
@@ -11,7 +10,7 @@ use super::quarantine::Quarantine;
 use super::rows::{self, Head, Schemas};
 use super::scan::{Found, Scanner};
 use super::segment::{self, Beginning};
-use super::{Replayed, ledger};
+use super::{Replayed, form, ledger};
 use crate::Error;
 
 type Wanted<'a> = &'a dyn Fn(&Tenant, &str) -> Position;
@@ -164,11 +163,10 @@ impl Replay<'_> {
         let undecodable = |why: String| (UNDECODABLE, why);
         let schema = self.schemas.get(head.schema).cloned();
         let schema = schema.ok_or_else(|| undecodable("its schema is lost".into()))?;
-        let stored: RecordBatch = rows::decode(head, &schema, payload).map_err(undecodable)?;
-        let rows = rows::conform(&stored, &table).map_err(undecodable)?;
+        let rows = rows::decode(head, &schema, &table, payload).map_err(undecodable)?;
         let seen = (name.clone(), head.schema);
         if !self.told.contains(&seen) {
-            let columns = rows::changed(&schema, &table.schema);
+            let columns = form::changed(&schema, &table.schema);
             if !columns.is_empty() {
                 tracing::warn!(
                     table = name,

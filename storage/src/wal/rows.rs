@@ -1,18 +1,19 @@
-//! Record batches to payloads and back, columns mapped by name.
+//! Rows to payloads and back.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
-use arrow::compute::{CastOptions, can_cast_types, cast_with_options};
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use arrow::ipc::reader::RecordBatchDecoder;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow::ipc::{CompressionType, MetadataVersion, RecordBatch as Message, root_as_message};
-use schema::{Catalog, TableDef};
+use schema::rows::Layout;
+use schema::{Catalog, Rows, TableDef};
 
+use super::form::{self, wrap};
 use super::ledger::{Key, Tally, take_key};
 use super::wire::{Bytes, put_text};
 use crate::Error;
@@ -20,7 +21,7 @@ use crate::Error;
 /// Arrow's padding of metadata and of each buffer.
 const PADDING: usize = 8;
 /// LZ4 sets up a table per buffer; below this it costs more than it saves.
-const COMPRESS_FROM: usize = 64 << 10;
+const COMPRESS_FROM: u64 = 64 << 10;
 /// LZ4 cannot give more than 255 bytes per byte; what claims more is hostile.
 const LZ4_RATIO: i64 = 255;
 
@@ -63,6 +64,7 @@ impl Head {
 
 /// A schema as it is written, and the number by which records name it.
 pub(super) struct Written {
+    layout: Arc<Layout>,
     schema: SchemaRef,
     pub fingerprint: u64,
     pub bytes: Vec<u8>,
@@ -84,22 +86,23 @@ impl Encoder {
         Ok(Encoder { plain, compressed, context, schemas: HashMap::new() })
     }
 
-    /// The schema message for a batch of this table.
-    pub fn schema(&mut self, table: &'static str, schema: &SchemaRef) -> Arc<Written> {
+    /// The schema message for rows of this table.
+    pub fn schema(&mut self, table: &'static str, layout: &Arc<Layout>) -> Arc<Written> {
         if let Some(written) = self.schemas.get(table)
-            && (Arc::ptr_eq(&written.schema, schema) || written.schema == *schema)
+            && (Arc::ptr_eq(&written.layout, layout) || written.layout == *layout)
         {
             return written.clone();
         }
-        let written = Arc::new(write_schema(schema, &self.plain));
+        let written = Arc::new(Written::new(layout, &self.plain));
         self.schemas.insert(table, written.clone());
         written
     }
 
-    /// Appends the batch's message: metadata length, metadata, body.
-    pub fn rows(&mut self, rows: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Error> {
-        let large = rows.get_array_memory_size() >= COMPRESS_FROM;
+    /// Appends the message of rows: metadata length, metadata, body.
+    pub fn rows(&mut self, rows: &Rows, form: &Written, out: &mut Vec<u8>) -> Result<(), Error> {
+        let large = rows.bytes() >= COMPRESS_FROM;
         let options = if large { &self.compressed } else { &self.plain };
+        let rows = &wrap(rows, &form.schema)?;
         let mut tracker = DictionaryTracker::new(true);
         let (dictionaries, message) =
             IpcDataGenerator::default().encode(rows, &mut tracker, options, &mut self.context)?;
@@ -118,12 +121,15 @@ impl Encoder {
     }
 }
 
-fn write_schema(schema: &SchemaRef, options: &IpcWriteOptions) -> Written {
-    let mut tracker = DictionaryTracker::new(true);
-    let bytes = IpcDataGenerator::default()
-        .schema_to_bytes_with_dictionary_tracker(schema, &mut tracker, options)
-        .ipc_message;
-    Written { schema: schema.clone(), fingerprint: fingerprint(&bytes), bytes }
+impl Written {
+    fn new(layout: &Arc<Layout>, options: &IpcWriteOptions) -> Written {
+        let schema = form::schema(layout);
+        let mut tracker = DictionaryTracker::new(true);
+        let bytes = IpcDataGenerator::default()
+            .schema_to_bytes_with_dictionary_tracker(&schema, &mut tracker, options)
+            .ipc_message;
+        Written { layout: layout.clone(), schema, fingerprint: fingerprint(&bytes), bytes }
+    }
 }
 
 /// FNV-1a, 64 bits: told apart are the few schemas one log ever holds.
@@ -141,7 +147,8 @@ impl Schemas {
     pub fn of(catalog: &Catalog) -> Result<Schemas, Error> {
         let options = Encoder::new()?.plain;
         let written = |table: &Arc<TableDef>| {
-            (write_schema(&table.schema, &options).fingerprint, table.schema.clone())
+            let written = Written::new(&table.layout, &options);
+            (written.fingerprint, written.schema)
         };
         Ok(Schemas(catalog.tables().iter().map(written).collect()))
     }
@@ -173,9 +180,10 @@ impl Schemas {
 pub(super) fn decode(
     head: &Head,
     schema: &SchemaRef,
+    table: &TableDef,
     payload: &Buffer,
-) -> Result<RecordBatch, String> {
-    let batch = shielded(|| {
+) -> Result<Rows, String> {
+    let batch: RecordBatch = shielded(|| {
         let length = Bytes(payload).u64().and_then(|length| usize::try_from(length).ok());
         let length = length.filter(|length| *length <= payload.len() - 8);
         let length = length.ok_or("the metadata's length is beyond the payload")?;
@@ -190,10 +198,11 @@ pub(super) fn decode(
             .and_then(RecordBatchDecoder::read_record_batch)
             .map_err(|error| error.to_string())
     })?;
-    if batch.num_rows() != head.rows as usize {
-        return Err(format!("{} rows where {} were written", batch.num_rows(), head.rows));
+    let rows = shielded(|| form::unwrap(&batch, table))?;
+    if rows.num_rows() != head.rows as usize {
+        return Err(format!("{} rows where {} were written", rows.num_rows(), head.rows));
     }
-    Ok(batch)
+    Ok(rows)
 }
 
 /// Arrow trusts offsets and uncompressed lengths; this does not.
@@ -230,57 +239,28 @@ fn shielded<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     }
 }
 
-/// The rows under the table's schema of today: missing columns are NULL,
-/// unknown ones are dropped, a changed type is cast where it can be.
-pub(super) fn conform(rows: &RecordBatch, table: &TableDef) -> Result<RecordBatch, String> {
-    if rows.schema_ref() == &table.schema {
-        return Ok(rows.clone());
-    }
-    let lenient = CastOptions { safe: true, ..CastOptions::default() };
-    let column = |field: &arrow::datatypes::FieldRef| -> Result<ArrayRef, String> {
-        let wanted = field.data_type();
-        match rows.column_by_name(field.name()) {
-            Some(column) if column.data_type() == wanted => Ok(column.clone()),
-            Some(column) if can_cast_types(column.data_type(), wanted) => {
-                cast_with_options(column, wanted, &lenient).map_err(|error| error.to_string())
-            }
-            _ => Ok(new_null_array(wanted, rows.num_rows())),
-        }
-    };
-    shielded(|| {
-        let columns: Result<Vec<ArrayRef>, String> =
-            table.schema.fields().iter().map(column).collect();
-        RecordBatch::try_new(table.schema.clone(), columns?).map_err(|error| error.to_string())
-    })
-}
-
-/// The columns that [`conform`] drops or changes, for the log.
-pub(super) fn changed(from: &Schema, to: &Schema) -> Vec<String> {
-    let same = |name: &str, ty| to.field_with_name(name).is_ok_and(|field| field.data_type() == ty);
-    let fields = from.fields().iter().filter(|field| !same(field.name(), field.data_type()));
-    fields.map(|field| field.name().clone()).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use arrow::array::StringArray;
+    use arrow::array::{ArrayRef, StringArray, new_null_array};
 
     use super::*;
 
-    fn encoded(rows: usize) -> (Head, SchemaRef, Vec<u8>) {
+    fn encoded(rows: usize) -> (Head, SchemaRef, Arc<TableDef>, Vec<u8>) {
         let table = Catalog::default().get("spans").unwrap().clone();
         let columns = table.schema.fields().iter().map(|field| match field.name().as_str() {
             "name" => Arc::new(StringArray::from(vec!["n".repeat(300); rows])) as ArrayRef,
             _ => new_null_array(field.data_type(), rows),
         });
         let batch = RecordBatch::try_new(table.schema.clone(), columns.collect()).unwrap();
-        let mut payload = Vec::new();
-        Encoder::new().unwrap().rows(&batch, &mut payload).unwrap();
+        let batch = Rows::plain(&table.layout, &batch).unwrap();
+        let (mut payload, mut encoder) = (Vec::new(), Encoder::new().unwrap());
+        let form = encoder.schema("spans", &table.layout);
+        encoder.rows(&batch, &form, &mut payload).unwrap();
         let key = (schema::Tenant::default(), "spans".to_owned());
         let (counts, before) = (Tally::default(), Tally::default());
         let head =
             Head { key, received_unix_nano: 1, schema: 2, rows: rows as u32, counts, before };
-        (head, table.schema.clone(), payload)
+        (head, form.schema.clone(), table, payload)
     }
 
     /// Scenario: payloads whose checksum is right and whose content is not:
@@ -290,19 +270,19 @@ mod tests {
     #[test]
     fn fault_f37_a_poisoned_payload_is_told_not_felt() {
         for rows in [1, 500] {
-            let (head, schema, payload) = encoded(rows);
-            assert!(decode(&head, &schema, &Buffer::from(payload.as_slice())).is_ok());
+            let (head, schema, table, payload) = encoded(rows);
+            assert!(decode(&head, &schema, &table, &Buffer::from(payload.as_slice())).is_ok());
             let mut refused = 0;
             for at in (0..payload.len().min(9_000)).step_by(151) {
                 for flip in [0x01, 0x80, 0xFF] {
                     let mut poisoned = payload.clone();
                     poisoned[at] ^= flip;
-                    let answer = decode(&head, &schema, &Buffer::from(poisoned.as_slice()));
+                    let answer = decode(&head, &schema, &table, &Buffer::from(poisoned.as_slice()));
                     refused += usize::from(answer.is_err());
                 }
             }
             assert!(refused > 10, "{refused}");
-            assert!(decode(&head, &schema, &Buffer::from(&payload[..4])).is_err());
+            assert!(decode(&head, &schema, &table, &Buffer::from(&payload[..4])).is_err());
         }
     }
 
@@ -310,7 +290,7 @@ mod tests {
     /// Guarantees: it comes back as it was, or not at all.
     #[test]
     fn a_head_comes_back() {
-        let (head, _, _) = encoded(1);
+        let (head, ..) = encoded(1);
         let mut bytes = Vec::new();
         head.put(&mut bytes);
         assert_eq!(Head::parse(&bytes), Some(head));

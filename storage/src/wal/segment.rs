@@ -8,14 +8,20 @@ use super::wire::Bytes;
 use super::{File, Files};
 use crate::Error;
 
-/// The version of everything in the folder. A reader refuses a newer one.
-pub(super) const FORMAT: u32 = 1;
+/// The version of everything in the folder, which is written. A reader refuses a
+/// newer one. 2: rows name their origins.
+pub(super) const FORMAT: u32 = 2;
 /// Magic, version and their checksum: the part that never changes.
 const PRELUDE: usize = 16;
 const MAGIC: [u8; 8] = *b"CLSLWAL\n";
 const SUFFIX: &str = ".wal";
 /// A segment appears under its name whole or not at all.
 pub(super) const DRAFT_SUFFIX: &str = ".wal.new";
+
+/// Whether what was written with this version can be read.
+pub(super) fn known(version: u32) -> bool {
+    (1..=FORMAT).contains(&version)
+}
 
 /// Where a segment validly ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +139,7 @@ impl Beginning {
             let (version, checksum) = (rest.u32(), rest.u32());
             let sound = checksum == Some(crc32fast::hash(&prelude[..12]));
             match version {
-                Some(version) if sound && prelude[..8] == MAGIC && version != FORMAT => {
+                Some(version) if sound && prelude[..8] == MAGIC && !known(version) => {
                     return Ok(Beginning::Newer(version));
                 }
                 _ => {}

@@ -23,7 +23,7 @@ use storage::compact::plan::Job;
 use storage::encode::{days, write};
 use storage::{DataFile, Origin, Place};
 
-use crate::encode_rows::{DAY, rows};
+use crate::encode_rows::{DAY, rows, shared};
 
 const OWN: WalId = WalId(0xfeed);
 
@@ -47,7 +47,7 @@ impl World {
 
     /// A file as the stage would write it.
     async fn file(&self, table: &TableDef, at: u64, batch: RecordBatch) -> Arc<DataFile> {
-        let batches = [batch];
+        let batches = shared(table, &[batch]);
         let day = &days(table, &batches).unwrap()[0];
         let mut bytes = Vec::new();
         let encoded = write(table, &batches, day, &mut bytes).unwrap();
@@ -318,7 +318,7 @@ async fn fault_f25_a_file_that_is_not_what_it_claims_is_not_joined() {
     let good = world.file(logs, 1, rows(logs, 200, 1, 1)).await;
 
     // Encoded in the order of rows, with the claim of the table's.
-    let batches = [rows(logs, 200, 1, 2)];
+    let batches = shared(logs, &[rows(logs, 200, 1, 2)]);
     let mut day = days(logs, &batches).unwrap().remove(0);
     day.rows.reverse();
     let mut bytes = Vec::new();

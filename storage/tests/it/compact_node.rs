@@ -54,7 +54,7 @@ async fn ids(node: &Node, snapshot: &Snapshot) -> Vec<i64> {
             reader.build().unwrap().for_each(|rows| of(&rows.unwrap(), &mut ids));
         }
     }
-    snapshot.hot.iter().for_each(|hot| of(&hot.rows, &mut ids));
+    snapshot.hot.iter().for_each(|hot| of(&hot.rows.to_batch().unwrap(), &mut ids));
     ids.sort_unstable();
     ids
 }

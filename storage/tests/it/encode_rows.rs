@@ -8,10 +8,16 @@ use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use schema::TableDef;
+use schema::{Rows, TableDef};
 
 /// The first of the days that rows are spread over.
 pub const DAY: i32 = 20_780;
+
+/// Batches in the form in which they are encoded.
+pub fn shared(table: &TableDef, batches: &[RecordBatch]) -> Vec<Rows> {
+    let plain = |batch: &RecordBatch| Rows::plain(&table.layout, batch).unwrap();
+    Rows::share(batches.iter().map(plain).collect()).unwrap()
+}
 
 /// Rows over `days` days, the same for the same seed.
 pub fn rows(table: &TableDef, count: usize, days: i32, seed: u64) -> RecordBatch {

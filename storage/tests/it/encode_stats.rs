@@ -12,7 +12,7 @@ use storage::encode::stats::less;
 use storage::encode::{days, write};
 use storage::{ColumnStats, FileStats, StatValue};
 
-use crate::encode_rows::rows;
+use crate::encode_rows::{rows, shared};
 
 fn metrics() -> Arc<TableDef> {
     Catalog::default().get("metrics").unwrap().clone()
@@ -27,10 +27,9 @@ fn encoded(columns: &[(&str, ArrayRef)]) -> (RecordBatch, FileStats) {
         all[table.schema.index_of(name).unwrap()] = column.clone();
     }
     let batch = RecordBatch::try_new(table.schema.clone(), all).unwrap();
-    let batches = [batch];
+    let batches = shared(&table, std::slice::from_ref(&batch));
     let days = days(&table, &batches).unwrap();
     let stats = write(&table, &batches, &days[0], Vec::new()).unwrap().stats;
-    let [batch] = batches;
     (batch, stats)
 }
 

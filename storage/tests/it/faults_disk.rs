@@ -94,7 +94,8 @@ impl Slow {
     fn request(&self, first: i64, count: i64) -> Option<schema::Batch> {
         let table = self.catalog.get("logs").unwrap().clone();
         let rows = rows(&table, &(first..first + count).collect::<Vec<i64>>());
-        let reservation = self.budget.try_reserve(rows.get_array_memory_size() as u64)?;
+        let rows = schema::Rows::plain(&table.layout, &rows).unwrap();
+        let reservation = self.budget.try_reserve(rows.bytes())?;
         let (tenant, door) = (Tenant::default(), Door::OtlpGrpc);
         Some(schema::Batch { tenant, table, door, rows, reservation })
     }

@@ -254,8 +254,8 @@ async fn fault_f39_rows_of_any_time_stay_what_they_are() {
     let mut sealed = world.sealed("logs", 1, 2);
     let logs = sealed.table.clone();
     let mut sent = Vec::new();
-    sealed.rows = vec![crate::encode_rows::rows(&logs, 400, DAYS, 39)];
-    for rows in &mut sealed.rows {
+    let mut batches = vec![crate::encode_rows::rows(&logs, 400, DAYS, 39)];
+    for rows in &mut batches {
         let count = rows.num_rows();
         let mut columns = rows.columns().to_vec();
         let of = |name: &str| logs.schema.index_of(name).unwrap();
@@ -267,6 +267,7 @@ async fn fault_f39_rows_of_any_time_stay_what_they_are() {
         sent.extend(odd);
         *rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
     }
+    sealed.rows = crate::encode_rows::shared(&logs, &batches);
     let staged = stage.write(&sealed).unwrap();
     storage::stage::upload(&stage, &world.store, &staged).await.unwrap();
     let files = staged.outputs[0].files.clone();

@@ -10,7 +10,9 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use prometheus_client::registry::Registry;
-use schema::{Batch, Budget, Catalog, Clock, Door, ErrorKind, Signal, Sink, TableDef, Tenant};
+use schema::{
+    Batch, Budget, Catalog, Clock, Door, ErrorKind, Rows, Signal, Sink, TableDef, Tenant,
+};
 use storage::store::Store;
 use storage::{Components, Settings, Snapshot, Source, Storage};
 
@@ -108,7 +110,8 @@ impl Node {
 
     pub async fn append_rows(&self, rows: RecordBatch) -> Result<schema::Ack, schema::Refusal> {
         let table = self.catalog.of(Signal::Traces).clone();
-        let reservation = self.budget.try_reserve(rows.get_array_memory_size() as u64).unwrap();
+        let rows = Rows::plain(&table.layout, &rows).unwrap();
+        let reservation = self.budget.try_reserve(rows.bytes()).unwrap();
         let batch =
             Batch { tenant: Tenant::default(), table, door: Door::OtlpGrpc, rows, reservation };
         self.storage.append(batch).await
@@ -124,11 +127,7 @@ impl Node {
         let mut hot: Vec<i64> = Vec::new();
         for rows in snapshot.hot.iter() {
             hot.extend(
-                rows.rows
-                    .column_by_name("time_unix_nano")
-                    .unwrap()
-                    .as_primitive::<Int64Type>()
-                    .values(),
+                rows.rows.column("time_unix_nano").unwrap().as_primitive::<Int64Type>().values(),
             );
         }
         hot.sort_unstable();
@@ -212,7 +211,7 @@ async fn inv_s1_trace_parts_follow_the_spans() {
         .iter()
         .map(|hot| {
             hot.rows
-                .column_by_name("span_count")
+                .column("span_count")
                 .unwrap()
                 .as_primitive::<Int64Type>()
                 .values()

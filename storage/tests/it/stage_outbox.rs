@@ -183,9 +183,11 @@ fn a_derived_table_without_rows_is_an_empty_output() {
     let mut sealed = world.sealed("spans", 1, 2);
     let index = sealed.table.schema.index_of("trace_id").unwrap();
     for rows in &mut sealed.rows {
-        let mut columns = rows.columns().to_vec();
+        let batch = rows.to_batch().unwrap();
+        let mut columns = batch.columns().to_vec();
         columns[index] = arrow::array::new_null_array(columns[index].data_type(), rows.num_rows());
-        *rows = arrow::array::RecordBatch::try_new(rows.schema(), columns).unwrap();
+        let batch = arrow::array::RecordBatch::try_new(batch.schema(), columns).unwrap();
+        *rows = schema::Rows::plain(rows.layout(), &batch).unwrap();
     }
     let staged = world.stage().write(&sealed).unwrap();
     assert_eq!((staged.last, staged.outputs[1].files.len()), (Position(2), 0));

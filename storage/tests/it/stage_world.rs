@@ -11,7 +11,7 @@ use storage::table::{Committed, DeltaTable};
 use storage::{DataFile, Error, Place, StageSettings};
 use tempfile::TempDir;
 
-use crate::encode_rows::rows;
+use crate::encode_rows::{rows, shared};
 
 pub const LOG: WalId = WalId(0xfeed);
 
@@ -58,7 +58,7 @@ impl World {
             first: Position(first),
             last: Position(last),
             counts: vec![(Door::OtlpGrpc, 40), (Door::OtlpHttp, 20)],
-            rows: vec![rows(&table, 40, 2, first), rows(&table, 20, 2, last + 1000)],
+            rows: shared(&table, &[rows(&table, 40, 2, first), rows(&table, 20, 2, last + 1000)]),
             received_unix_nano: 1,
             table,
         }

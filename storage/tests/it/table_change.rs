@@ -275,11 +275,13 @@ async fn doubles_without_a_json_form_commit_and_load() {
     let mut sealed = world.sealed("metrics", 1, 2);
     let index = sealed.table.schema.index_of("value").unwrap();
     for rows in &mut sealed.rows {
-        let mut columns = rows.columns().to_vec();
+        let batch = rows.to_batch().unwrap();
+        let mut columns = batch.columns().to_vec();
         let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1.5];
         let values = (0..rows.num_rows()).map(|n| odd[n % odd.len()]);
         columns[index] = Arc::new(arrow::array::Float64Array::from_iter_values(values));
-        *rows = arrow::array::RecordBatch::try_new(rows.schema(), columns).unwrap();
+        let batch = arrow::array::RecordBatch::try_new(batch.schema(), columns).unwrap();
+        *rows = schema::Rows::plain(rows.layout(), &batch).unwrap();
     }
     let staged = stage.write(&sealed).unwrap();
     let mut table = world.delta("metrics", Some(LOG)).await;

@@ -33,8 +33,8 @@ fn of_day(table: &TableDef, day: i32) -> RecordBatch {
 
 async fn append(node: &Node, tenant: &Tenant, table: &str, day: i32) {
     let table = node.catalog.get(table).unwrap().clone();
-    let rows = of_day(&table, day);
-    let reservation = node.budget.try_reserve(rows.get_array_memory_size() as u64).unwrap();
+    let rows = schema::Rows::plain(&table.layout, &of_day(&table, day)).unwrap();
+    let reservation = node.budget.try_reserve(rows.bytes()).unwrap();
     let (tenant, door) = (tenant.clone(), Door::OtlpGrpc);
     node.storage.append(Batch { tenant, table, door, rows, reservation }).await.unwrap();
 }

@@ -131,7 +131,7 @@ fn replay_maps_columns_by_name() {
         .log
         .replay(&none, &mut |one| {
             assert_eq!(names(&one.rows), ["narrow"]);
-            nulls = one.rows.column_by_name("shop.id").unwrap().null_count();
+            nulls = one.rows.column("shop.id").unwrap().null_count();
             Ok(())
         })
         .unwrap();
@@ -147,7 +147,7 @@ fn a_large_batch_is_compressed_and_comes_back() {
     let long: Vec<String> = (0..20_000).map(|n| format!("service-{n}")).collect();
     let long: Vec<&str> = long.iter().map(String::as_str).collect();
     let mut entry = world.entry("default", "metrics", &long);
-    let plain = entry.rows.get_array_memory_size() as u64;
+    let plain = entry.rows.bytes();
     entry.counts = vec![(Door::OtlpGrpc, 15_000), (Door::Internal, 5_000)];
     log.append(vec![entry]).unwrap();
     assert!(log.bytes() < plain / 3, "{} of {plain}", log.bytes());

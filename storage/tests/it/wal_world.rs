@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
-use schema::{Catalog, Door, Position, TableDef, Tenant};
+use schema::{Catalog, Door, Position, Rows, TableDef, Tenant};
 use storage::wal::{Entry, Files, Log, Memory, Opened};
 use storage::{Error, Sync, WalSettings};
 
@@ -63,7 +63,7 @@ impl World {
 }
 
 /// Rows of which only `service_name` is set.
-pub fn rows(table: &TableDef, names: &[&str]) -> RecordBatch {
+pub fn rows(table: &TableDef, names: &[&str]) -> Rows {
     let column = |field: &arrow::datatypes::FieldRef| -> ArrayRef {
         match field.name().as_str() {
             "service_name" => Arc::new(StringArray::from(names.to_vec())),
@@ -71,11 +71,12 @@ pub fn rows(table: &TableDef, names: &[&str]) -> RecordBatch {
         }
     };
     let columns = table.schema.fields().iter().map(column).collect();
-    RecordBatch::try_new(table.schema.clone(), columns).unwrap()
+    let batch = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
+    Rows::plain(&table.layout, &batch).unwrap()
 }
 
-pub fn names(rows: &RecordBatch) -> Vec<String> {
-    let column = rows.column_by_name("service_name").unwrap();
+pub fn names(rows: &Rows) -> Vec<String> {
+    let column = rows.column("service_name").unwrap();
     let column = column.as_any().downcast_ref::<StringArray>().unwrap();
     (0..column.len()).map(|row| column.value(row).to_owned()).collect()
 }
@@ -84,7 +85,7 @@ pub fn names(rows: &RecordBatch) -> Vec<String> {
 pub fn replay_above(log: &Log, wanted: &dyn Fn(&Tenant, &str) -> Position) -> Vec<Record> {
     let mut records = Vec::new();
     log.replay(wanted, &mut |one| {
-        assert_eq!(one.rows.schema_ref(), &one.table.schema);
+        assert_eq!(one.rows.layout(), &one.table.layout);
         assert_eq!(sum(&one.counts), one.rows.num_rows() as u64);
         let tenant = one.tenant.to_string();
         records.push((one.position.0, tenant, one.table.name.into(), names(&one.rows)));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, MapArray, StringArray, StringBuilder, StructArray};
+use arrow::array::{Array, ArrayRef, MapArray, StringBuilder, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -14,13 +14,6 @@ pub(crate) struct MapColumn {
     keys: StringBuilder,
     values: StringBuilder,
     offsets: Vec<i32>,
-}
-
-/// The entries of one map, kept to be repeated over many rows.
-#[derive(Debug)]
-pub(crate) struct MapRow {
-    keys: StringArray,
-    values: StringArray,
 }
 
 impl Default for MapColumn {
@@ -45,21 +38,6 @@ impl MapColumn {
         self.offsets.push(self.keys.offsets_slice().len() as i32 - 1);
     }
 
-    /// Appends the same entries as the next `count` rows, as blocks.
-    pub fn repeat(&mut self, row: &MapRow, count: usize) -> Result<(), ArrowError> {
-        for _ in 0..count {
-            self.keys.append_array(&row.keys)?;
-            self.values.append_array(&row.values)?;
-            self.end_row();
-        }
-        Ok(())
-    }
-
-    /// The entries so far as one row.
-    pub fn into_row(mut self) -> MapRow {
-        MapRow { keys: self.keys.finish(), values: self.values.finish() }
-    }
-
     pub fn finish(mut self) -> Result<ArrayRef, ArrowError> {
         let DataType::Map(entry, sorted) = string_map() else {
             return Err(ArrowError::SchemaError("a string map is not a map".into()));
@@ -71,12 +49,5 @@ impl MapColumn {
         let mut map = MapArray::try_new(entry, offsets, entries, None, sorted)?;
         map.shrink_to_fit();
         Ok(Arc::new(map))
-    }
-}
-
-impl MapRow {
-    /// Bytes that one more row with these entries takes.
-    pub fn bytes(&self) -> usize {
-        self.keys.value_data().len() + self.values.value_data().len() + 8 * self.keys.len()
     }
 }

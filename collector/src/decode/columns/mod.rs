@@ -21,14 +21,14 @@ use arrow::array::{
     Array, ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder,
     RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
 };
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use schema::TableDef;
 
 use super::model::Id;
 use super::outcome::{Warning, Warnings};
 use super::text::hex;
 pub(super) use list::{Numbers, Structs};
-pub(super) use map::{MapColumn, MapRow};
+pub(super) use map::MapColumn;
 pub(super) use promoted::Promoted;
 
 /// A builder that can be caught up with the current row.
@@ -89,15 +89,6 @@ pub(super) fn append_id<const N: usize>(
     }
 }
 
-/// As [`append_text`], for `count` rows.
-pub(super) fn append_texts(builder: &mut StringBuilder, text: &str, count: usize) {
-    if text.is_empty() {
-        builder.append_nulls(count);
-    } else {
-        builder.append_value_n(text, count);
-    }
-}
-
 /// Finished columns by name.
 #[derive(Debug, Default)]
 pub(super) struct Finished {
@@ -113,18 +104,18 @@ impl Finished {
         self.add(name, builder.column(rows));
     }
 
-    /// The batch with exactly the table's columns. One that nobody filled is
-    /// NULL: tables gain columns before decoders learn of them.
-    pub fn batch(mut self, table: &TableDef, rows: usize) -> Result<RecordBatch, ArrowError> {
-        let fields = table.schema.fields().iter();
+    /// The batch with exactly these columns. One that nobody filled is NULL:
+    /// tables gain columns before decoders learn of them.
+    pub fn batch(mut self, schema: &SchemaRef, rows: usize) -> Result<RecordBatch, ArrowError> {
+        let fields = schema.fields().iter();
         let columns = fields
             .map(|field| {
                 let column = self.columns.remove(field.name());
                 column.unwrap_or_else(|| new_null_array(field.data_type(), rows))
             })
             .collect();
-        debug_assert!(self.columns.is_empty(), "not in {}: {:?}", table.name, self.columns.keys());
+        debug_assert!(self.columns.is_empty(), "nobody's columns: {:?}", self.columns.keys());
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(&table.schema), columns, &options)
+        RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
     }
 }

@@ -71,19 +71,17 @@ impl Promoted {
         )
     }
 
-    /// Sets rows `row` to `row + count` of a column to a value that fits it;
-    /// a text may have been cut.
-    pub fn set(&mut self, column: usize, row: usize, count: usize, value: &Value<'_>, text: &str) {
+    /// Sets row `row` of a column to a value that fits it; a text may have
+    /// been cut.
+    pub fn set(&mut self, column: usize, row: usize, value: &Value<'_>, text: &str) {
         let Some(column) = self.columns.get_mut(column) else { return };
         match (&mut column.builder, value) {
-            (Builder::Text(builder), Value::Text(_)) => builder.at(row).append_value_n(text, count),
-            (Builder::Int(builder), Value::Int(value)) => {
-                builder.at(row).append_value_n(*value, count);
-            }
+            (Builder::Text(builder), Value::Text(_)) => builder.at(row).append_value(text),
+            (Builder::Int(builder), Value::Int(value)) => builder.at(row).append_value(*value),
             (Builder::Double(builder), Value::Double(value)) => {
-                builder.at(row).append_value_n(*value, count);
+                builder.at(row).append_value(*value);
             }
-            (Builder::Bool(builder), Value::Bool(value)) => builder.at(row).append_n(count, *value),
+            (Builder::Bool(builder), Value::Bool(value)) => builder.at(row).append_value(*value),
             _ => {}
         }
     }

@@ -1,9 +1,9 @@
-//! The columns that a resource and a scope give to all their items, and the
-//! books of a request: rows, bytes, rejections.
+//! The columns that a resource and a scope give to all their items, written once
+//! for all of them, and the books of a request: rows, bytes, rejections.
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | [`part`] | the columns of a resource or a scope, appended as blocks |
+//! | [`part`] | the columns of a resource or a scope |
 //!
 //! This file keeps the place of the walk, decides what a request may still
 //! take, and adds what every row has: its time, its day, its node.
@@ -17,10 +17,11 @@ use arrow::array::{
     Array, ArrayRef, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondArray,
     TimestampMicrosecondBuilder,
 };
+use arrow::buffer::ScalarBuffer;
 use schema::Scope as AttributeScope;
 use schema::table::PARTITION;
 
-use super::columns::{Finished, append_texts};
+use super::columns::{Finished, append_text};
 use super::model::{Resource, Scope, Text};
 use super::outcome::{Decoded, Notes, Reason, Rejected};
 use super::series::Digest;
@@ -49,14 +50,16 @@ pub(crate) struct Origin<'a> {
     pub(in crate::decode) digest: Digest,
     rejected: Rejected,
     place: Place,
-    rows: usize,
     bytes: usize,
     resource: Part<'a>,
     scope: Part<'a>,
     scope_name: Text<'a>,
     scope_version: Text<'a>,
-    /// Rows that already have their resource and scope.
-    labelled: usize,
+    /// Whether the resource and scope at hand are the last of the origins.
+    entered: bool,
+    origins: usize,
+    /// Per row its origin.
+    origin_of: Vec<u32>,
     columns: Columns,
 }
 
@@ -85,13 +88,14 @@ impl<'a> Origin<'a> {
             digest: Digest::default(),
             rejected: Rejected::default(),
             place: Place::default(),
-            rows: 0,
             bytes: 0,
             resource: Part::new(cx.table, AttributeScope::Resource),
             scope: Part::new(cx.table, AttributeScope::Scope),
             scope_name: Text::default(),
             scope_version: Text::default(),
-            labelled: 0,
+            entered: false,
+            origins: 0,
+            origin_of: Vec::new(),
             columns: Columns::default(),
         }
     }
@@ -102,7 +106,7 @@ impl<'a> Origin<'a> {
 
     /// The row that is built next.
     pub fn row(&self) -> usize {
-        self.rows
+        self.origin_of.len()
     }
 
     /// Whether that many encoded bytes are too many for a record.
@@ -110,34 +114,22 @@ impl<'a> Origin<'a> {
         size > self.cx.limits.max_record_bytes
     }
 
-    pub fn enter_resource(
-        &mut self,
-        resource: Resource<'a>,
-        schema_url: Text<'a>,
-        size: usize,
-    ) -> Result<(), Error> {
-        self.label()?;
+    pub fn enter_resource(&mut self, resource: Resource<'a>, schema_url: Text<'a>, size: usize) {
+        self.entered = false;
         let Resource { attributes, dropped_attributes_count } = resource;
         let fault = self.fault(size);
         self.resource.enter(attributes, dropped_attributes_count, schema_url, fault);
         self.place = Place { resources: self.place.resources + 1, ..Place::default() };
-        Ok(())
     }
 
-    pub fn enter_scope(
-        &mut self,
-        scope: Scope<'a>,
-        schema_url: Text<'a>,
-        size: usize,
-    ) -> Result<(), Error> {
-        self.label()?;
+    pub fn enter_scope(&mut self, scope: Scope<'a>, schema_url: Text<'a>, size: usize) {
+        self.entered = false;
         let Scope { name, version, attributes, dropped_attributes_count } = scope;
         let fault = self.fault(size);
         self.scope.enter(attributes, dropped_attributes_count, schema_url, fault);
         (self.scope_name, self.scope_version) = (name, version);
         self.place.scopes += 1;
         self.place.items = 0;
-        Ok(())
     }
 
     fn fault(&mut self, size: usize) -> Option<Reason> {
@@ -200,15 +192,24 @@ impl<'a> Origin<'a> {
         if self.bytes > limit { Err(Error::TooLarge { limit }) } else { Ok(()) }
     }
 
-    /// Ends a row with what its origin and its time say.
+    /// Ends a row with what its time says, and names its origin.
     pub fn accept(&mut self, time_unix_nano: i64) -> Result<(), Error> {
         self.prepare();
+        // Rows are charged for what they are when somebody reads all of them.
         let names = self.scope_name.len() + self.scope_version.len() + self.cx.node_id.len();
         self.charge(self.resource.bytes() + self.scope.bytes() + names + ROW_BYTES)?;
+        if !self.entered {
+            self.resource.append(self.origins);
+            self.scope.append(self.origins);
+            append_text(&mut self.columns.scope_name, &self.scope_name);
+            append_text(&mut self.columns.scope_version, &self.scope_version);
+            (self.entered, self.origins) = (true, self.origins + 1);
+        }
         self.columns.time.append_value(time_unix_nano.div_euclid(1000));
         self.columns.time_unix_nano.append_value(time_unix_nano);
         self.columns.date.append_value(day(time_unix_nano, self.cx.ingest_unix_nano));
-        self.rows += 1;
+        // A request has fewer bytes than this has numbers.
+        self.origin_of.push(self.origins as u32 - 1);
         Ok(())
     }
 
@@ -226,37 +227,21 @@ impl<'a> Origin<'a> {
         });
     }
 
-    /// Gives the rows since the last call their resource and scope.
-    fn label(&mut self) -> Result<(), Error> {
-        let (first, count) = (self.labelled, self.rows - self.labelled);
-        if count > 0 {
-            self.labelled = self.rows;
-            self.resource.label(first, count)?;
-            self.scope.label(first, count)?;
-            append_texts(&mut self.columns.scope_name, &self.scope_name, count);
-            append_texts(&mut self.columns.scope_version, &self.scope_version, count);
-        }
-        Ok(())
-    }
-
     /// Ends the request: the columns of this file join the signal's own.
     pub(in crate::decode) fn finish(
-        mut self,
+        self,
         own: impl FnOnce(&mut Finished, usize) -> Result<(), Error>,
     ) -> Result<Decoded, Error> {
-        self.label()?;
-        let rows = self.rows;
-        let Origin { cx, notes, rejected, columns, resource, scope, .. } = self;
+        let Origin { cx, notes, rejected, columns, resource, scope, origins, origin_of, .. } = self;
+        let rows = origin_of.len();
         let accepted = rows as u64;
         let outcome = Decoded { rows: None, accepted, rejected, warnings: notes.warnings };
         if rows == 0 {
             return Ok(outcome);
         }
+        let layout = &cx.table.layout;
         let mut finished = Finished::default();
         own(&mut finished, rows)?;
-        let mut node_id = StringBuilder::new();
-        node_id.append_value_n(cx.node_id, rows);
-        finished.sparse("node_id", node_id, rows);
         let Columns { mut time, time_unix_nano, mut date, scope_name, scope_version } = columns;
         let micros = cx.ingest_unix_nano.div_euclid(1000);
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
@@ -270,11 +255,19 @@ impl<'a> Origin<'a> {
             finished.add(name, Arc::clone(column));
         }
         finished.sparse("time_unix_nano", time_unix_nano, rows);
-        finished.sparse("scope_name", scope_name, rows);
-        finished.sparse("scope_version", scope_version, rows);
-        resource.finish(&mut finished, rows)?;
-        scope.finish(&mut finished, rows)?;
-        Ok(Decoded { rows: Some(finished.batch(cx.table, rows)?), ..outcome })
+        let own = finished.batch(&layout.own, rows)?;
+
+        let mut finished = Finished::default();
+        let mut node_id = StringBuilder::new();
+        node_id.append_value_n(cx.node_id, origins);
+        finished.sparse("node_id", node_id, origins);
+        finished.sparse("scope_name", scope_name, origins);
+        finished.sparse("scope_version", scope_version, origins);
+        resource.finish(&mut finished, origins)?;
+        scope.finish(&mut finished, origins)?;
+        let origins = finished.batch(&layout.origin, origins)?;
+        let origin_of = ScalarBuffer::from_iter(origin_of);
+        Ok(Decoded { rows: Some(schema::Rows::new(layout, own, origin_of, origins)?), ..outcome })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The columns of a resource or a scope.
 //!
 //! Its attributes are sorted and rendered once, when its first item is
-//! accepted, and appended as a block for all the rows in a row that share it.
+//! accepted, and stand once for all the rows that share it.
 
 use arrow::array::{Int64Builder, StringBuilder};
 use arrow::error::ArrowError;
@@ -9,7 +9,7 @@ use schema::{Scope, TableDef};
 
 use super::super::Limits;
 use super::super::attributes::Sorted;
-use super::super::columns::{Finished, MapColumn, MapRow, Promoted, Sparse, append_texts};
+use super::super::columns::{Finished, MapColumn, Promoted, Sparse, append_text};
 use super::super::model::{KeyValue, Text, Value};
 use super::super::outcome::{Reason, Warnings};
 use super::super::series::Digest;
@@ -27,7 +27,7 @@ pub(super) struct Part<'a> {
     /// Why none of its items can be accepted.
     pub fault: Option<Reason>,
     sorted: Sorted,
-    /// What its rows repeat; None until a row asks.
+    /// None until a row asks.
     prepared: Option<Prepared>,
     map: MapColumn,
     types: StringBuilder,
@@ -36,11 +36,10 @@ pub(super) struct Part<'a> {
     promoted: Promoted,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Prepared {
-    map: MapRow,
-    types: Option<String>,
     digest: u64,
+    /// What each of its rows takes when they are projected.
     bytes: usize,
 }
 
@@ -62,7 +61,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Takes the place of the one before, whose rows have been labelled.
+    /// Takes the place of the one before, which has been appended if it has rows.
     pub fn enter(
         &mut self,
         attributes: Vec<KeyValue<'a>>,
@@ -87,15 +86,12 @@ impl<'a> Part<'a> {
             return;
         }
         self.sorted.sort(&self.attributes, Some(&self.promoted), limits, warnings);
-        let mut map = MapColumn::new();
-        self.sorted.append_map(&self.attributes, &mut map);
         let digest = digest().attributes(self.sorted.iter(&self.attributes)).finish();
-        let map = map.into_row();
-        let bytes = self.sorted.bytes + map.bytes() + self.schema_url.len();
-        self.prepared = Some(Prepared { map, types: self.sorted.types(), digest, bytes });
+        let bytes = self.sorted.bytes + self.schema_url.len() + 8 * self.attributes.len();
+        self.prepared = Some(Prepared { digest, bytes });
     }
 
-    /// Bytes that each of its rows takes.
+    /// Bytes that each of its rows takes when it is projected.
     pub fn bytes(&self) -> usize {
         self.prepared.as_ref().map_or(0, |prepared| prepared.bytes)
     }
@@ -104,22 +100,20 @@ impl<'a> Part<'a> {
         self.prepared.as_ref().map_or(0, |prepared| prepared.digest)
     }
 
-    /// Appends it to `count` rows from `first` on.
-    pub fn label(&mut self, first: usize, count: usize) -> Result<(), ArrowError> {
-        let Some(prepared) = &self.prepared else { return Ok(()) };
-        self.map.repeat(&prepared.map, count)?;
-        if let Some(types) = &prepared.types {
-            self.types.at(first).append_value_n(types, count);
+    /// Appends it as row `row` of the origins, once it is prepared.
+    pub fn append(&mut self, row: usize) {
+        self.sorted.append_map(&self.attributes, &mut self.map);
+        if let Some(types) = self.sorted.types() {
+            self.types.at(row).append_value(types);
         }
-        append_texts(&mut self.schema_urls, &self.schema_url, count);
-        let dropped = i64::from(self.dropped) + self.sorted.dropped;
-        self.dropped_counts.append_value_n(dropped, count);
+        append_text(&mut self.schema_urls, &self.schema_url);
+        self.dropped_counts.append_value(i64::from(self.dropped) + self.sorted.dropped);
 
         let (mut environment, mut old) = (false, None);
         for attribute in self.sorted.iter(&self.attributes) {
             let text = attribute.text.unwrap_or_default();
             if let Some(column) = attribute.column {
-                self.promoted.set(column, first, count, attribute.value, text);
+                self.promoted.set(column, row, attribute.value, text);
             }
             environment |= attribute.key == ENVIRONMENT;
             if attribute.key == OLD_ENVIRONMENT {
@@ -131,9 +125,8 @@ impl<'a> Part<'a> {
             (self.scope, environment, old)
             && let Some(column) = self.promoted.position(ENVIRONMENT)
         {
-            self.promoted.set(column, first, count, value, text);
+            self.promoted.set(column, row, value, text);
         }
-        Ok(())
     }
 
     pub fn finish(self, finished: &mut Finished, rows: usize) -> Result<(), ArrowError> {

@@ -71,7 +71,7 @@ fn resource<'a, R: Rows<'a>>(
             _ => {}
         }
     }
-    origin.enter_resource(resource, schema_url, size)?;
+    origin.enter_resource(resource, schema_url, size);
 
     let (mut fields, mut index) = (chunk, 0);
     while let Some((tag, field)) = fields.next()? {
@@ -121,7 +121,8 @@ fn read_scope<'a>(mut fields: Chunk<'a>, origin: &mut Origin<'a>) -> Result<(), 
             _ => {}
         }
     }
-    origin.enter_scope(scope, schema_url, size)
+    origin.enter_scope(scope, schema_url, size);
+    Ok(())
 }
 
 /// Adds the field's name to an error's path.

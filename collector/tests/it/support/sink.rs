@@ -62,7 +62,7 @@ impl Sink for Recorder {
             self.open.notified().await;
         }
         let taken = (batch.table.name, batch.door, batch.rows.num_rows());
-        assert_eq!(batch.rows.schema(), batch.table.schema);
+        assert_eq!(batch.rows.layout(), &batch.table.layout);
         let mut all = self.taken.lock();
         all.push(taken);
         if self.holds.load(Ordering::SeqCst) {

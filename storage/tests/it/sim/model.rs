@@ -331,7 +331,8 @@ fn read(
     column: &str,
     known: &mut HashMap<String, Arc<Vec<i64>>>,
 ) -> Result<Vec<i64>, String> {
-    let mut all: Vec<i64> = snapshot.hot.iter().flat_map(|hot| values(&hot.rows, column)).collect();
+    let mut all: Vec<i64> =
+        snapshot.hot.iter().flat_map(|hot| values(&hot.rows.to_batch().unwrap(), column)).collect();
     for file in snapshot.committed.iter().chain(snapshot.staged.iter()) {
         if let Some(values) = known.get(&file.path) {
             all.extend(values.iter());

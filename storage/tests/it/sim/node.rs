@@ -145,9 +145,8 @@ impl Life {
     /// Whether the rows were acked; if not, why.
     pub fn append(&self, table: &str, ids: &[i64]) -> Result<(), String> {
         let table = self.storage_table(table);
-        let rows = rows::rows(&table, ids);
-        let size = rows.get_array_memory_size() as u64;
-        let reservation = self.budget.try_reserve(size).ok_or("no memory left")?;
+        let rows = schema::Rows::plain(&table.layout, &rows::rows(&table, ids)).unwrap();
+        let reservation = self.budget.try_reserve(rows.bytes()).ok_or("no memory left")?;
         let batch =
             Batch { tenant: Tenant::default(), table, door: Door::OtlpGrpc, rows, reservation };
         let acked = self.runtime.block_on(still(self.storage.append(batch)));
