@@ -263,9 +263,7 @@ impl RecordAttributes {
     pub fn finish(self, finished: &mut Finished, rows: usize) -> Result<(), ArrowError> {
         finished.add(Scope::Record.map_column(), self.map.finish()?);
         finished.sparse("attribute_types", self.types, rows);
-        for (name, column) in self.promoted.finish(rows) {
-            finished.add(&name, column);
-        }
+        self.promoted.finish(finished, rows);
         Ok(())
     }
 }

@@ -240,7 +240,7 @@ fn batches_hold_no_slack() {
     let decoded = protobuf(Signal::Traces, &traces(spans.collect()));
     let batch = decoded.rows.unwrap();
     let held = batch.bytes() as usize;
-    let columns = batch.own().columns().iter().chain(batch.origins().columns());
+    let columns = batch.own().iter().flatten().chain(batch.origins().columns());
     let used: usize = columns.map(|c| c.to_data().get_slice_memory_size().unwrap()).sum();
     assert!(held < used + used / 4, "{held} bytes are held for {used} used");
     let ids = batch.column("span_id").unwrap();

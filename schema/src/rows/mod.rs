@@ -18,10 +18,10 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute::{concat_batches, interleave_record_batch, take};
-use arrow::datatypes::SchemaRef;
+use arrow::compute::{concat, interleave_record_batch, take};
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 
@@ -32,7 +32,8 @@ pub use pieces::{stretches, widths};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rows {
     layout: Arc<Layout>,
-    own: RecordBatch,
+    /// `None`: no row has a value. Of a wide table most columns are like that.
+    own: Vec<Option<ArrayRef>>,
     /// Per row the index of its origin.
     origin_of: ScalarBuffer<u32>,
     origins: RecordBatch,
@@ -42,16 +43,27 @@ impl Rows {
     /// Fails where the parts are not of the layout or a row names no origin.
     pub fn new(
         layout: &Arc<Layout>,
-        own: RecordBatch,
+        mut own: Vec<Option<ArrayRef>>,
         origin_of: ScalarBuffer<u32>,
         origins: RecordBatch,
     ) -> Result<Rows, ArrowError> {
+        let count = origin_of.len();
+        for column in &mut own {
+            column.take_if(|column| column.null_count() == count);
+        }
         let known = origin_of.iter().all(|origin| (*origin as usize) < origins.num_rows());
-        let fits = own.schema_ref() == &layout.own && origins.schema_ref() == &layout.origin;
-        if !known || !fits || own.num_rows() != origin_of.len() {
+        let fits = |(field, column): (&FieldRef, &Option<ArrayRef>)| {
+            let of = |column: &ArrayRef| column.data_type() == field.data_type();
+            column.as_ref().is_none_or(|column| column.len() == count && of(column))
+        };
+        let fields = layout.own.fields();
+        if !known
+            || fields.len() != own.len()
+            || !fields.iter().zip(&own).all(fits)
+            || origins.schema_ref() != &layout.origin
+        {
             return Err(ArrowError::InvalidArgumentError(format!(
-                "{} rows of {} origins do not fit the layout of their table",
-                own.num_rows(),
+                "{count} rows of {} origins do not fit the layout of their table",
                 origins.num_rows()
             )));
         }
@@ -63,12 +75,11 @@ impl Rows {
         let (mut own, mut origin) = (Vec::new(), Vec::new());
         for (column, array) in rows.columns().iter().enumerate() {
             match layout.places.get(column) {
-                Some(Place::Own(_)) => own.push(array.clone()),
+                Some(Place::Own(_)) => own.push(Some(array.clone())),
                 _ => origin.push(array.clone()),
             }
         }
         let count = rows.num_rows();
-        let own = batch(&layout.own, own, count)?;
         let origins = batch(&layout.origin, origin, count)?;
         let rows = Rows::new(layout, own, (0..count as u32).collect(), origins)?;
         Rows::share(vec![rows]).map(|mut shared| shared.swap_remove(0))
@@ -82,9 +93,15 @@ impl Rows {
         self.origin_of.len()
     }
 
-    /// The columns that differ from row to row.
-    pub fn own(&self) -> &RecordBatch {
+    /// The columns that differ from row to row; `None` where all are NULL.
+    pub fn own(&self) -> &[Option<ArrayRef>] {
         &self.own
+    }
+
+    /// One of them, written out.
+    pub fn own_column(&self, index: usize) -> ArrayRef {
+        let nulls = || new_null_array(self.layout.own.field(index).data_type(), self.num_rows());
+        self.own[index].clone().unwrap_or_else(nulls)
     }
 
     /// Per row, its row in [`origins`](Self::origins).
@@ -104,14 +121,18 @@ impl Rows {
 
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
-        let batches = self.own.get_array_memory_size() + self.origins.get_array_memory_size();
-        (batches + self.origin_of.inner().capacity()) as u64
+        let own: usize = self.own.iter().flatten().map(|own| own.get_array_memory_size()).sum();
+        (own + self.origins.get_array_memory_size() + self.origin_of.inner().capacity()) as u64
     }
 
     pub fn slice(&self, from: usize, count: usize) -> Rows {
         Rows {
             layout: self.layout.clone(),
-            own: self.own.slice(from, count),
+            own: self
+                .own
+                .iter()
+                .map(|own| own.as_ref().map(|own| own.slice(from, count)))
+                .collect(),
             origin_of: self.origin_of.slice(from, count),
             origins: self.origins.clone(),
         }
@@ -122,7 +143,7 @@ impl Rows {
         let schema = Arc::new(self.layout.schema.project(columns)?);
         let taken = self.taken();
         let column = |column: &usize| match self.layout.places[*column] {
-            Place::Own(index) => Ok(self.own.column(index).clone()),
+            Place::Own(index) => Ok(self.own_column(index)),
             Place::Origin(index) => take(self.origins.column(index), &taken, None),
         };
         let columns = columns.iter().map(column).collect::<Result<_, _>>()?;
@@ -204,7 +225,14 @@ impl Rows {
         let Some(first) = shared.first() else {
             return Err(ArrowError::InvalidArgumentError("there are no rows to join".into()));
         };
-        let own = concat_batches(&first.layout.own, shared.iter().map(|one| &one.own))?;
+        let column = |index: usize| {
+            if shared.iter().all(|one| one.own[index].is_none()) {
+                return Ok(None);
+            }
+            let parts: Vec<ArrayRef> = shared.iter().map(|one| one.own_column(index)).collect();
+            concat(&parts.iter().map(|part| part.as_ref()).collect::<Vec<&dyn Array>>()).map(Some)
+        };
+        let own = (0..first.own.len()).map(column).collect::<Result<_, _>>()?;
         let origin_of = shared.iter().flat_map(|one| one.origin_of.iter().copied()).collect();
         Ok(Rows { layout: first.layout.clone(), own, origin_of, origins: first.origins.clone() })
     }

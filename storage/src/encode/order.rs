@@ -67,11 +67,11 @@ impl Numbers {
         for (index, name) in table.sort.iter().enumerate() {
             let place = table.layout.find(name)?;
             // A column of the origins is ranked among them, few as they are.
-            let columns: Vec<&ArrayRef> = batches
+            let columns: Vec<ArrayRef> = batches
                 .iter()
                 .map(|rows| match place {
-                    Place::Own(column) => rows.own().column(column),
-                    Place::Origin(column) => rows.origins().column(column),
+                    Place::Own(column) => rows.own_column(column),
+                    Place::Origin(column) => rows.origins().column(column).clone(),
                 })
                 .collect();
             let ranks = ranks(table, name, &columns)?;
@@ -94,11 +94,11 @@ impl Numbers {
 }
 
 /// Numbers that compare as the values of one column do, over all batches.
-fn ranks(table: &TableDef, name: &str, columns: &[&ArrayRef]) -> Result<Vec<Vec<u64>>, Error> {
+fn ranks(table: &TableDef, name: &str, columns: &[ArrayRef]) -> Result<Vec<Vec<u64>>, Error> {
     let integers: Option<Vec<ArrayRef>> = columns
         .iter()
         .map(|column| match column.data_type() {
-            DataType::Int64 => Some((*column).clone()),
+            DataType::Int64 => Some(column.clone()),
             DataType::Timestamp(..) => cast(column, &DataType::Int64).ok(),
             _ => None,
         })

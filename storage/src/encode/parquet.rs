@@ -12,7 +12,7 @@ use ::parquet::basic::{Compression, Encoding, ZstdLevel};
 use ::parquet::file::metadata::{KeyValue, SortingColumn};
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use ::parquet::schema::types::ColumnPath;
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
 use schema::rows::{Place, stretches, widths};
@@ -80,9 +80,18 @@ pub fn write<W: Write + Send>(
 struct Gather<'a> {
     batches: &'a [Rows],
     schema: SchemaRef,
-    places: Vec<Place>,
+    columns: Vec<Source>,
     /// Bytes of text of each origin.
     widths: Vec<usize>,
+}
+
+/// Where a column of the file comes from.
+enum Source {
+    /// No row has a value.
+    Nowhere,
+    /// A column of each batch.
+    Own(Vec<ArrayRef>),
+    Origin(usize),
 }
 
 impl<'a> Gather<'a> {
@@ -96,11 +105,19 @@ impl<'a> Gather<'a> {
                 table.name
             )));
         }
-        let kept = stored(table);
+        let source = |column| match table.layout.place(column) {
+            Place::Origin(column) => Source::Origin(column),
+            Place::Own(column) if batches.iter().all(|rows| rows.own()[column].is_none()) => {
+                Source::Nowhere
+            }
+            Place::Own(column) => {
+                Source::Own(batches.iter().map(|rows| rows.own_column(column)).collect())
+            }
+        };
         Ok(Gather {
             batches,
             schema: file_schema(table)?,
-            places: kept.map(|column| table.layout.place(column)).collect(),
+            columns: stored(table).map(source).collect(),
             widths: batches.first().map_or_else(Vec::new, |rows| widths(rows.origins())),
         })
     }
@@ -118,19 +135,15 @@ impl<'a> Gather<'a> {
     fn rows(&self, rows: &[(usize, usize)]) -> Result<RecordBatch, Error> {
         let origin = |&(batch, row): &(usize, usize)| self.batches[batch].origin_of()[row];
         let origin_of = UInt32Array::from_iter_values(rows.iter().map(origin));
-        let mut columns = Vec::with_capacity(self.places.len());
-        for place in &self.places {
-            columns.push(match *place {
-                Place::Own(column) => {
-                    let all: Vec<&dyn Array> = self
-                        .batches
-                        .iter()
-                        .map(|rows| rows.own().column(column).as_ref())
-                        .collect();
-                    interleave(&all, rows)?
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (source, field) in self.columns.iter().zip(self.schema.fields()) {
+            columns.push(match source {
+                Source::Nowhere => new_null_array(field.data_type(), rows.len()),
+                Source::Own(all) => {
+                    interleave(&all.iter().map(AsRef::as_ref).collect::<Vec<_>>(), rows)?
                 }
-                Place::Origin(column) => {
-                    take(self.batches[0].origins().column(column), &origin_of, None)?
+                Source::Origin(column) => {
+                    take(self.batches[0].origins().column(*column), &origin_of, None)?
                 }
             });
         }

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, take};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, UInt32Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
 use schema::rows::Layout;
 use schema::{Rows, TableDef};
@@ -17,34 +17,71 @@ use schema::{Rows, TableDef};
 /// The columns of the batch, whose only row holds them as lists.
 const COLUMNS: [&str; 3] = ["rows", "origin_of", "origins"];
 
-/// The schema that rows of this layout are written with.
+/// The schema of rows of this layout. A record leaves out the own columns that no
+/// row has a value in: its schema is a [`narrow`] one.
 pub(super) fn schema(layout: &Layout) -> SchemaRef {
     let structs = |schema: &SchemaRef| DataType::Struct(schema.fields().clone());
     let types = [structs(&layout.own), DataType::UInt32, structs(&layout.origin)];
-    let list = |(name, of): (&str, DataType)| {
-        Field::new(name, DataType::List(Arc::new(Field::new("element", of, false))), false)
-    };
+    let list = |(name, of)| Field::new(name, list_of(of), false);
     Arc::new(Schema::new(COLUMNS.into_iter().zip(types).map(list).collect::<Vec<Field>>()))
 }
 
-/// Copies nothing; `schema` is that of the rows' layout.
+fn list_of(element: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("element", element, false)))
+}
+
+/// Whether a schema is of this form; records of earlier versions have another.
+pub(super) fn is_ours(schema: &Schema) -> bool {
+    schema.fields().iter().map(|field| field.name()).eq(COLUMNS)
+}
+
+/// The schema with only those of the own columns that are present. `None` if
+/// there are not as many, or the schema is not of this form.
+pub(super) fn narrow(schema: &Schema, present: &[bool]) -> Option<SchemaRef> {
+    let (rows, others) = schema.fields().split_first().filter(|_| is_ours(schema))?;
+    let own = fields(rows).filter(|own| own.len() == present.len())?;
+    let kept = own.iter().zip(present).filter(|(_, present)| **present);
+    let kept = DataType::Struct(kept.map(|(field, _)| field.clone()).collect());
+    let rows: FieldRef = Arc::new(Field::new(rows.name(), list_of(kept), false));
+    let all: Vec<FieldRef> = std::iter::once(rows).chain(others.iter().cloned()).collect();
+    Some(Arc::new(Schema::new(all)))
+}
+
+fn fields(list: &Field) -> Option<&Fields> {
+    match list.data_type() {
+        DataType::List(element) => match element.data_type() {
+            DataType::Struct(fields) => Some(fields),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Copies nothing; `schema` is that of the rows' layout and the columns they have.
 pub(super) fn wrap(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let values: [ArrayRef; 3] =
-        [structs(rows.own())?, Arc::new(rows.taken()), structs(rows.origins())?];
-    let list = |(field, values): (&FieldRef, ArrayRef)| -> Result<ArrayRef, ArrowError> {
+    let own: Vec<ArrayRef> = rows.own().iter().flatten().cloned().collect();
+    let origins = rows.origins();
+    let parts = [
+        (own, rows.num_rows()),
+        (vec![Arc::new(rows.taken()) as ArrayRef], rows.num_rows()),
+        (origins.columns().to_vec(), origins.num_rows()),
+    ];
+    let mut lists: Vec<ArrayRef> = Vec::with_capacity(parts.len());
+    for (field, (mut columns, length)) in schema.fields().iter().zip(parts) {
         let DataType::List(element) = field.data_type() else {
             return Err(ArrowError::SchemaError(format!("{field} is no list")));
         };
-        let offsets = OffsetBuffer::from_lengths([values.len()]);
-        Ok(Arc::new(ListArray::try_new(element.clone(), offsets, values, None)?))
-    };
-    let lists = schema.fields().iter().zip(values).map(list).collect::<Result<_, _>>()?;
+        let values = match element.data_type() {
+            DataType::Struct(fields) => {
+                let fields = fields.clone();
+                Arc::new(StructArray::try_new_with_length(fields, columns, None, length)?)
+            }
+            _ => columns.swap_remove(0),
+        };
+        let offsets = OffsetBuffer::from_lengths([length]);
+        lists.push(Arc::new(ListArray::try_new(element.clone(), offsets, values, None)?));
+    }
     RecordBatch::try_new(schema.clone(), lists)
-}
-
-fn structs(rows: &RecordBatch) -> Result<ArrayRef, ArrowError> {
-    let (fields, columns) = (rows.schema_ref().fields().clone(), rows.columns().to_vec());
-    Ok(Arc::new(StructArray::try_new_with_length(fields, columns, None, rows.num_rows())?))
 }
 
 /// The rows of a batch that was read, under the table's columns of today:
@@ -68,14 +105,14 @@ fn read(batch: &RecordBatch, layout: &Arc<Layout>) -> Result<Rows, ArrowError> {
     if meets(&layout.own, &origins) || meets(&layout.origin, &own) {
         return Rows::plain(layout, &conform(&whole(&own, origin_of, &origins)?, &layout.schema)?);
     }
-    let (own, origins) = (conform(&own, &layout.own)?, conform(&origins, &layout.origin)?);
-    Rows::new(layout, own, origin_of.values().clone(), origins)
+    let own =
+        layout.own.fields().iter().map(|field| of_today(&own, field)).collect::<Result<_, _>>()?;
+    Rows::new(layout, own, origin_of.values().clone(), conform(&origins, &layout.origin)?)
 }
 
 /// What the lists hold, if the batch is of this form.
 fn parts(batch: &RecordBatch) -> Option<[ArrayRef; 3]> {
-    let names = batch.schema_ref().fields().iter().map(|field| field.name().as_str());
-    if !names.eq(COLUMNS) || batch.num_rows() != 1 {
+    if !is_ours(batch.schema_ref()) || batch.num_rows() != 1 {
         return None;
     }
     let list = |column: &ArrayRef| Some(column.as_list_opt::<i32>()?.value(0));
@@ -108,20 +145,24 @@ fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowE
     if rows.schema_ref() == schema {
         return Ok(rows.clone());
     }
-    let lenient = CastOptions { safe: true, ..CastOptions::default() };
-    let column = |field: &FieldRef| -> Result<ArrayRef, ArrowError> {
-        let wanted = field.data_type();
-        match rows.column_by_name(field.name()) {
-            Some(column) if column.data_type() == wanted => Ok(column.clone()),
-            Some(column) if can_cast_types(column.data_type(), wanted) => {
-                cast_with_options(column, wanted, &lenient)
-            }
-            _ => Ok(new_null_array(wanted, rows.num_rows())),
-        }
-    };
-    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
+    let nulls = |field: &FieldRef| new_null_array(field.data_type(), rows.num_rows());
+    let column = |field| Ok(of_today(rows, field)?.unwrap_or_else(|| nulls(field)));
+    let columns = schema.fields().iter().map(column).collect::<Result<_, ArrowError>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
     RecordBatch::try_new_with_options(schema.clone(), columns, &options)
+}
+
+/// A column of what was read, with today's type; `None` if it has no such.
+fn of_today(rows: &RecordBatch, field: &FieldRef) -> Result<Option<ArrayRef>, ArrowError> {
+    let (wanted, lenient) = (field.data_type(), CastOptions { safe: true, ..Default::default() });
+    let column = match rows.column_by_name(field.name()) {
+        Some(column) if column.data_type() == wanted => Some(column.clone()),
+        Some(column) if can_cast_types(column.data_type(), wanted) => {
+            Some(cast_with_options(column, wanted, &lenient)?)
+        }
+        _ => None,
+    };
+    Ok(column)
 }
 
 /// The columns that [`unwrap`] drops or changes, for the log.
@@ -129,16 +170,9 @@ pub(super) fn changed(from: &Schema, to: &Schema) -> Vec<String> {
     let same = |field: &&FieldRef| {
         to.field_with_name(field.name()).is_ok_and(|now| now.data_type() == field.data_type())
     };
-    let structs = |list: &FieldRef| match list.data_type() {
-        DataType::List(element) => match element.data_type() {
-            DataType::Struct(fields) => fields.iter().cloned().collect(),
-            _ => Vec::new(),
-        },
-        _ => Vec::new(),
-    };
-    let fields: Vec<FieldRef> = match from.fields().iter().map(|field| field.name()).eq(COLUMNS) {
-        true => from.fields().iter().flat_map(structs).collect(),
+    let held: Vec<FieldRef> = match is_ours(from) {
+        true => from.fields().iter().filter_map(|list| fields(list)).flatten().cloned().collect(),
         false => from.fields().iter().cloned().collect(),
     };
-    fields.iter().filter(|field| !same(field)).map(|field| field.name().clone()).collect()
+    held.iter().filter(|field| !same(field)).map(|field| field.name().clone()).collect()
 }

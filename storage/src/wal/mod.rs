@@ -31,10 +31,11 @@
 //! schema  payload: Arrow IPC schema message; once per segment, on first use
 //! rows    head: tenant · table · received · schema fingerprint · rows · counts
 //!         per door, and those accepted of this table before it
-//!         payload: metadata length u32 · Arrow IPC record batch message
-//!         without schema and dictionaries, LZ4_FRAME unless small; a batch of
-//!         one row: a list of the rows, each with the index of its origin, and
-//!         a list of the origins. Earlier versions wrote the table's own columns
+//!         payload: which of the rows' own columns are there · metadata length
+//!         u64 · Arrow IPC record batch message without schema and dictionaries,
+//!         LZ4_FRAME unless small. The batch has one row, of three lists: the
+//!         rows' own columns, their origins by index, the origins. Version 1
+//!         had the table's columns in it
 //! ```
 //!
 //! A segment's valid end is told by the next one's header: what a failed group

@@ -98,11 +98,16 @@ impl Encoder {
         written
     }
 
-    /// Appends the message of rows: metadata length, metadata, body.
+    /// Appends the payload of rows: which columns they have, metadata length,
+    /// metadata, body.
     pub fn rows(&mut self, rows: &Rows, form: &Written, out: &mut Vec<u8>) -> Result<(), Error> {
         let large = rows.bytes() >= COMPRESS_FROM;
         let options = if large { &self.compressed } else { &self.plain };
-        let rows = &wrap(rows, &form.schema)?;
+        let present: Vec<bool> = rows.own().iter().map(Option::is_some).collect();
+        put_bits(out, &present);
+        let narrow = form::narrow(&form.schema, &present)
+            .ok_or_else(|| Error::Internal("rows do not have their table's columns".into()))?;
+        let rows = &wrap(rows, &narrow)?;
         let mut tracker = DictionaryTracker::new(true);
         let (dictionaries, message) =
             IpcDataGenerator::default().encode(rows, &mut tracker, options, &mut self.context)?;
@@ -130,6 +135,21 @@ impl Written {
             .ipc_message;
         Written { layout: layout.clone(), schema, fingerprint: fingerprint(&bytes), bytes }
     }
+}
+
+/// How many, then one bit each, in whole words: what follows stays aligned.
+fn put_bits(out: &mut Vec<u8>, bits: &[bool]) {
+    out.extend_from_slice(&(bits.len() as u64).to_le_bytes());
+    for word in bits.chunks(64) {
+        let word = word.iter().rev().fold(0u64, |word, bit| word << 1 | u64::from(*bit));
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+}
+
+fn take_bits(bytes: &mut Bytes<'_>) -> Option<Vec<bool>> {
+    let count = bytes.u64().and_then(|count| usize::try_from(count).ok())?;
+    let words = bytes.take(count.div_ceil(64).checked_mul(8)?)?;
+    Some((0..count).map(|bit| words[bit / 8] >> (bit % 8) & 1 == 1).collect())
 }
 
 /// FNV-1a, 64 bits: told apart are the few schemas one log ever holds.
@@ -184,17 +204,22 @@ pub(super) fn decode(
     payload: &Buffer,
 ) -> Result<Rows, String> {
     let batch: RecordBatch = shielded(|| {
-        let length = Bytes(payload).u64().and_then(|length| usize::try_from(length).ok());
-        let length = length.filter(|length| *length <= payload.len() - 8);
-        let length = length.ok_or("the metadata's length is beyond the payload")?;
-        let metadata = &payload[8..8 + length];
-        let body = payload.slice(8 + length);
+        let mut bytes = Bytes(payload);
+        let narrow = match form::is_ours(schema) {
+            true => take_bits(&mut bytes).and_then(|present| form::narrow(schema, &present)),
+            false => Some(schema.clone()),
+        };
+        let narrow = narrow.ok_or("it has other columns than its schema")?;
+        let length = bytes.u64().and_then(|length| usize::try_from(length).ok());
+        let metadata = length.and_then(|length| bytes.take(length));
+        let metadata = metadata.ok_or("the metadata's length is beyond the payload")?;
+        let body = payload.slice(payload.len() - bytes.0.len());
         let message = root_as_message(metadata).map_err(|error| error.to_string())?;
         let batch = message.header_as_record_batch().ok_or("the message is no record batch")?;
         check(&batch, &body)?;
         let none = HashMap::new();
         let version = message.version();
-        RecordBatchDecoder::try_new(&body, batch, schema.clone(), &none, &version)
+        RecordBatchDecoder::try_new(&body, batch, narrow, &none, &version)
             .and_then(RecordBatchDecoder::read_record_batch)
             .map_err(|error| error.to_string())
     })?;

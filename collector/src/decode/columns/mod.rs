@@ -100,22 +100,29 @@ impl Finished {
         self.columns.insert(name.to_owned(), column);
     }
 
+    /// A column that no row filled stays away.
     pub fn sparse(&mut self, name: &str, builder: impl Sparse, rows: usize) {
-        self.add(name, builder.column(rows));
+        if builder.len() > 0 {
+            self.add(name, builder.column(rows));
+        }
     }
 
-    /// The batch with exactly these columns. One that nobody filled is NULL:
-    /// tables gain columns before decoders learn of them.
-    pub fn batch(mut self, schema: &SchemaRef, rows: usize) -> Result<RecordBatch, ArrowError> {
+    /// Exactly these columns. One that nobody filled is `None`: tables gain columns
+    /// before decoders learn of them, and few rows have all.
+    pub fn columns(mut self, schema: &SchemaRef) -> Vec<Option<ArrayRef>> {
         let fields = schema.fields().iter();
-        let columns = fields
-            .map(|field| {
-                let column = self.columns.remove(field.name());
-                column.unwrap_or_else(|| new_null_array(field.data_type(), rows))
-            })
-            .collect();
+        let columns = fields.map(|field| self.columns.remove(field.name())).collect();
         debug_assert!(self.columns.is_empty(), "nobody's columns: {:?}", self.columns.keys());
+        columns
+    }
+
+    /// The same as a batch.
+    pub fn batch(self, schema: &SchemaRef, rows: usize) -> Result<RecordBatch, ArrowError> {
+        let columns = self.columns(schema).into_iter().zip(schema.fields());
+        let columns = columns.map(|(column, field)| {
+            column.unwrap_or_else(|| new_null_array(field.data_type(), rows))
+        });
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)
     }
 }

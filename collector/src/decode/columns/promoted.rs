@@ -1,10 +1,10 @@
 //! The typed columns of promoted attribute keys.
 
-use arrow::array::{ArrayRef, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
+use arrow::array::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use schema::{ColumnType, Scope, TableDef};
 
 use super::super::model::Value;
-use super::Sparse;
+use super::{Finished, Sparse};
 
 /// The promotions of one scope, sorted by key, each with its column.
 #[derive(Debug)]
@@ -86,15 +86,14 @@ impl Promoted {
         }
     }
 
-    pub fn finish(self, rows: usize) -> impl Iterator<Item = (String, ArrayRef)> {
-        self.columns.into_iter().map(move |column| {
-            let array = match column.builder {
-                Builder::Text(builder) => builder.column(rows),
-                Builder::Int(builder) => builder.column(rows),
-                Builder::Double(builder) => builder.column(rows),
-                Builder::Bool(builder) => builder.column(rows),
-            };
-            (column.name, array)
-        })
+    pub fn finish(self, finished: &mut Finished, rows: usize) {
+        for Column { name, builder } in self.columns {
+            match builder {
+                Builder::Text(builder) => finished.sparse(&name, builder, rows),
+                Builder::Int(builder) => finished.sparse(&name, builder, rows),
+                Builder::Double(builder) => finished.sparse(&name, builder, rows),
+                Builder::Bool(builder) => finished.sparse(&name, builder, rows),
+            }
+        }
     }
 }

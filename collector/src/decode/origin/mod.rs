@@ -255,7 +255,7 @@ impl<'a> Origin<'a> {
             finished.add(name, Arc::clone(column));
         }
         finished.sparse("time_unix_nano", time_unix_nano, rows);
-        let own = finished.batch(&layout.own, rows)?;
+        let own = finished.columns(&layout.own);
 
         let mut finished = Finished::default();
         let mut node_id = StringBuilder::new();

@@ -139,9 +139,7 @@ impl<'a> Part<'a> {
         finished.sparse(&format!("{name}_schema_url"), self.schema_urls, rows);
         let dropped = format!("{name}_dropped_attributes_count");
         finished.sparse(&dropped, self.dropped_counts, rows);
-        for (name, column) in self.promoted.finish(rows) {
-            finished.add(&name, column);
-        }
+        self.promoted.finish(finished, rows);
         Ok(())
     }
 }
