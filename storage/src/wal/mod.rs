@@ -31,11 +31,12 @@
 //! schema  payload: Arrow IPC schema message; once per segment, on first use
 //! rows    head: tenant · table · received · schema fingerprint · rows · counts
 //!         per door, and those accepted of this table before it
-//!         payload: which of the rows' own columns are there · metadata length
-//!         u64 · Arrow IPC record batch message without schema and dictionaries,
-//!         LZ4_FRAME unless small. The batch has one row, of three lists: the
-//!         rows' own columns, their origins by index, the origins. Version 1
-//!         had the table's columns in it
+//!         payload: length u64 of what follows before zstd packed it, 0 where
+//!         it did not · which of the rows' own columns are there · metadata
+//!         length u64 · Arrow IPC record batch message without schema and
+//!         dictionaries. The batch has one row, of three lists: the rows' own
+//!         columns, their origins by index, the origins. Version 1 had no more
+//!         than a message with the table's columns, its buffers packed by LZ4
 //! ```
 //!
 //! A segment's valid end is told by the next one's header: what a failed group

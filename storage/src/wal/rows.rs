@@ -7,22 +7,30 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::ipc::reader::RecordBatchDecoder;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
-use arrow::ipc::{CompressionType, MetadataVersion, RecordBatch as Message, root_as_message};
+use arrow::ipc::{MetadataVersion, RecordBatch as Message, root_as_message};
 use schema::rows::Layout;
 use schema::{Catalog, Rows, TableDef};
+use zstd::bulk::Compressor;
 
 use super::form::{self, wrap};
 use super::ledger::{Key, Tally, take_key};
+use super::log::KEPT_BUFFER;
 use super::wire::{Bytes, put_text};
 use crate::Error;
 
 /// Arrow's padding of metadata and of each buffer.
 const PADDING: usize = 8;
-/// LZ4 sets up a table per buffer; below this it costs more than it saves.
-const COMPRESS_FROM: u64 = 64 << 10;
-/// LZ4 cannot give more than 255 bytes per byte; what claims more is hostile.
+/// Below this, compressing costs more than it saves.
+const COMPRESS_FROM: usize = 64 << 10;
+/// As fast as LZ4 and a little smaller on columns of ids and texts
+/// (benches/README.md).
+const ZSTD_LEVEL: i32 = -2;
+/// What claims to be more is hostile: a group is closed long before.
+const MOST_BYTES: usize = 1 << 30;
+/// LZ4, of earlier versions, cannot give more than 255 bytes per byte.
 const LZ4_RATIO: i64 = 255;
 
 /// The head of a rows frame.
@@ -72,18 +80,23 @@ pub(super) struct Written {
 
 /// Encodes batches; keeps what is worth keeping between them.
 pub(super) struct Encoder {
-    plain: IpcWriteOptions,
-    compressed: IpcWriteOptions,
+    options: IpcWriteOptions,
     context: IpcWriteContext,
     schemas: HashMap<&'static str, Arc<Written>>,
+    compressor: Compressor<'static>,
+    plain: Vec<u8>,
 }
 
 impl Encoder {
     pub fn new() -> Result<Encoder, Error> {
-        let plain = IpcWriteOptions::try_new(PADDING, false, MetadataVersion::V5)?;
-        let compressed = plain.clone().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-        let context = IpcWriteContext::default();
-        Ok(Encoder { plain, compressed, context, schemas: HashMap::new() })
+        let compressor = Compressor::new(ZSTD_LEVEL);
+        Ok(Encoder {
+            options: options()?,
+            context: IpcWriteContext::default(),
+            schemas: HashMap::new(),
+            compressor: compressor.map_err(|error| Error::Internal(error.to_string()))?,
+            plain: Vec::new(),
+        })
     }
 
     /// The schema message for rows of this table.
@@ -93,24 +106,51 @@ impl Encoder {
         {
             return written.clone();
         }
-        let written = Arc::new(Written::new(layout, &self.plain));
+        let written = Arc::new(Written::new(layout, &self.options));
         self.schemas.insert(table, written.clone());
         written
     }
 
-    /// Appends the payload of rows: which columns they have, metadata length,
-    /// metadata, body.
+    /// Appends the payload of rows. Compressed as one: most buffers are so small
+    /// that a compressor for each would cost more than its work.
     pub fn rows(&mut self, rows: &Rows, form: &Written, out: &mut Vec<u8>) -> Result<(), Error> {
-        let large = rows.bytes() >= COMPRESS_FROM;
-        let options = if large { &self.compressed } else { &self.plain };
+        self.plain.clear();
+        self.message(rows, form)?;
+        if self.plain.len() > MOST_BYTES {
+            return Err(Error::Internal(format!(
+                "a record of {} bytes is above {MOST_BYTES}; group fewer rows",
+                self.plain.len()
+            )));
+        }
+        if self.plain.len() < COMPRESS_FROM {
+            out.extend_from_slice(&0u64.to_le_bytes());
+            out.extend_from_slice(&self.plain);
+            return Ok(());
+        }
+        out.extend_from_slice(&(self.plain.len() as u64).to_le_bytes());
+        let packed = self.compressor.compress(&self.plain);
+        out.extend(packed.map_err(|error| Error::Internal(format!("zstd: {error}")))?);
+        if self.plain.capacity() > KEPT_BUFFER {
+            self.plain = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Which columns the rows have, metadata length, metadata, body.
+    fn message(&mut self, rows: &Rows, form: &Written) -> Result<(), Error> {
+        let out = &mut self.plain;
         let present: Vec<bool> = rows.own().iter().map(Option::is_some).collect();
         put_bits(out, &present);
         let narrow = form::narrow(&form.schema, &present)
             .ok_or_else(|| Error::Internal("rows do not have their table's columns".into()))?;
-        let rows = &wrap(rows, &narrow)?;
+        let rows = wrap(rows, &narrow)?;
         let mut tracker = DictionaryTracker::new(true);
-        let (dictionaries, message) =
-            IpcDataGenerator::default().encode(rows, &mut tracker, options, &mut self.context)?;
+        let (dictionaries, message) = IpcDataGenerator::default().encode(
+            &rows,
+            &mut tracker,
+            &self.options,
+            &mut self.context,
+        )?;
         if !dictionaries.is_empty() {
             return Err(Error::Internal(
                 "a batch with dictionary columns reached the write-ahead log; tables have none"
@@ -124,6 +164,10 @@ impl Encoder {
         out.extend_from_slice(&message.arrow_data);
         Ok(())
     }
+}
+
+fn options() -> Result<IpcWriteOptions, ArrowError> {
+    IpcWriteOptions::try_new(PADDING, false, MetadataVersion::V5)
 }
 
 impl Written {
@@ -165,7 +209,7 @@ pub(super) struct Schemas(HashMap<u64, SchemaRef>);
 
 impl Schemas {
     pub fn of(catalog: &Catalog) -> Result<Schemas, Error> {
-        let options = Encoder::new()?.plain;
+        let options = options()?;
         let written = |table: &Arc<TableDef>| {
             let written = Written::new(&table.layout, &options);
             (written.fingerprint, written.schema)
@@ -204,12 +248,8 @@ pub(super) fn decode(
     payload: &Buffer,
 ) -> Result<Rows, String> {
     let batch: RecordBatch = shielded(|| {
-        let mut bytes = Bytes(payload);
-        let narrow = match form::is_ours(schema) {
-            true => take_bits(&mut bytes).and_then(|present| form::narrow(schema, &present)),
-            false => Some(schema.clone()),
-        };
-        let narrow = narrow.ok_or("it has other columns than its schema")?;
+        let (payload, narrow) = opened(schema, payload)?;
+        let mut bytes = Bytes(&payload);
         let length = bytes.u64().and_then(|length| usize::try_from(length).ok());
         let metadata = length.and_then(|length| bytes.take(length));
         let metadata = metadata.ok_or("the metadata's length is beyond the payload")?;
@@ -228,6 +268,25 @@ pub(super) fn decode(
         return Err(format!("{} rows where {} were written", rows.num_rows(), head.rows));
     }
     Ok(rows)
+}
+
+/// A payload as it was before it was compressed, from its metadata length on, and
+/// the schema of what is in it.
+fn opened(schema: &SchemaRef, payload: &Buffer) -> Result<(Buffer, SchemaRef), String> {
+    if !form::is_ours(schema) {
+        return Ok((payload.clone(), schema.clone()));
+    }
+    let size = Bytes(payload).u64().filter(|size| *size <= MOST_BYTES as u64);
+    let size = size.ok_or("it does not say how large it is")? as usize;
+    let payload = payload.slice(8);
+    let plain = match size {
+        0 => payload,
+        _ => Buffer::from(zstd::bulk::decompress(&payload, size).map_err(|why| why.to_string())?),
+    };
+    let mut bytes = Bytes(&plain);
+    let narrow = take_bits(&mut bytes).and_then(|present| form::narrow(schema, &present));
+    let narrow = narrow.ok_or("it has other columns than its schema")?;
+    Ok((plain.slice(plain.len() - bytes.0.len()), narrow))
 }
 
 /// Arrow trusts offsets and uncompressed lengths; this does not.

@@ -20,6 +20,10 @@ impl Rows {
         Rows { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
     }
 
+    fn is_empty(&self) -> bool {
+        self.offsets.len() == 1
+    }
+
     fn pad(&mut self, row: usize) {
         let last = self.offsets.last().copied().unwrap_or_default();
         let behind = (row + 1).saturating_sub(self.offsets.len());
@@ -62,6 +66,11 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         Numbers { values: PrimitiveBuilder::new(), rows: Rows::new() }
     }
 
+    /// Whether no row has a list.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
         self.rows.pad(row);
         let mut elements = self.rows.offsets.last().copied().unwrap_or_default() as usize;
@@ -88,6 +97,11 @@ pub(crate) struct Structs {
 impl Structs {
     pub fn new() -> Structs {
         Structs { rows: Rows::new(), elements: 0 }
+    }
+
+    /// Whether no row has a list.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Counts an element whose fields were appended.

@@ -145,15 +145,19 @@ impl Values {
             ("positive_counts", self.positive.counts),
             ("negative_counts", self.negative.counts),
         ];
-        for (name, numbers) in counts {
+        for (name, numbers) in counts.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
             finished.add(name, numbers.finish(list(name)?, rows)?);
         }
-        let bounds = self.explicit_bounds.finish(list("explicit_bounds")?, rows)?;
-        finished.add("explicit_bounds", bounds);
-        let count = self.quantiles.elements();
-        let fields = vec![self.quantile.column(count), self.quantile_value.column(count)];
-        let quantiles = self.quantiles.finish(list("quantiles")?, fields, rows)?;
-        finished.add("quantiles", quantiles);
+        if !self.explicit_bounds.is_empty() {
+            let bounds = self.explicit_bounds.finish(list("explicit_bounds")?, rows)?;
+            finished.add("explicit_bounds", bounds);
+        }
+        if !self.quantiles.is_empty() {
+            let count = self.quantiles.elements();
+            let fields = vec![self.quantile.column(count), self.quantile_value.column(count)];
+            let quantiles = self.quantiles.finish(list("quantiles")?, fields, rows)?;
+            finished.add("quantiles", quantiles);
+        }
         Ok(())
     }
 }
