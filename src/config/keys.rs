@@ -238,7 +238,8 @@ pub struct Limits {
     /// Largest OTLP request, compressed or not.
     pub max_request_bytes: Bytes,
     /// Memory for telemetry on its way in and for queries together. Default:
-    /// half of what the machine or the container has, at most 2GiB.
+    /// a quarter each of what the machine or the container has, at most 256MiB
+    /// for telemetry and 1GiB for queries.
     pub memory: Bytes,
     /// Memory that the whole process should have resident at most. Above 70 %
     /// queries wait, above 85 % the largest is cancelled. Default:
@@ -250,7 +251,8 @@ pub struct Limits {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
-    /// Memory for all queries together. Default: half of limits.memory.
+    /// Memory for all queries together. Default: half of limits.memory, where
+    /// that is given.
     pub memory: Bytes,
     /// Longest run of a query.
     pub timeout: Period,

@@ -14,6 +14,11 @@ pub const DATA_DIR: &str = "cloudsail-data";
 /// its other tenants and the page cache.
 const MOST_MEMORY: u64 = 2 << 30;
 
+/// Of this, ingest never takes more: the largest request with what decoding it may
+/// cost (`limits.max_request_bytes`, `limits.amplification`). More would only make
+/// the rows wait longer that come in faster than they can be written.
+const MOST_INGEST: u64 = 256 << 20;
+
 /// What the process needs beside the memory that it accounts for, at least:
 /// itself, footers of files, what operators hold between two questions.
 const BESIDE: u64 = 1 << 30;
@@ -73,8 +78,12 @@ impl Machine {
             let half = (self.memory / 2).min(MOST_MEMORY) >> 20 << 20;
             // Whoever only says what queries get means it beside ingest's half.
             let queries = config.query.memory.0.max(half / 2);
-            config.limits.memory = Bytes(queries + half / 2);
+            config.limits.memory = Bytes(queries + (half / 2).min(MOST_INGEST));
             derived("limits.memory", config.limits.memory.to_string());
+            if config.query.memory.0 == 0 {
+                config.query.memory = Bytes(queries);
+                derived("query.memory", config.query.memory.to_string());
+            }
         }
         if config.query.memory.0 == 0 {
             config.query.memory = Bytes(config.limits.memory.0 / 2);
