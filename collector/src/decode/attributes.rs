@@ -1,6 +1,7 @@
 //! A set of attributes in its stored form: sorted by key, the last of equal
 //! keys, within the limits, each entry in its promoted column or in the map.
 
+use std::fmt::Write;
 use std::ops::Range;
 
 use arrow::array::StringBuilder;
@@ -188,11 +189,17 @@ impl Sorted {
         map.end_row();
     }
 
-    /// The letters of the map's entries, None when all are strings.
-    pub fn types(&self) -> Option<String> {
+    /// Appends the letters of the map's entries as row `row`, unless all are
+    /// strings.
+    pub fn append_types(&self, row: usize, types: &mut StringBuilder) {
         let in_map = || self.entries.iter().filter(|entry| entry.column.is_none());
-        let mixed = in_map().any(|entry| entry.letter != 's');
-        mixed.then(|| in_map().map(|entry| entry.letter).collect())
+        if in_map().any(|entry| entry.letter != 's') {
+            let types = types.at(row);
+            for entry in in_map() {
+                let _infallible = types.write_char(entry.letter);
+            }
+            types.append_value("");
+        }
     }
 }
 
@@ -249,9 +256,7 @@ impl RecordAttributes {
     /// Appends what was sorted last as row `row`.
     pub fn append(&mut self, source: &[KeyValue<'_>], row: usize) {
         self.sorted.append_map(source, &mut self.map);
-        if let Some(types) = self.sorted.types() {
-            self.types.at(row).append_value(types);
-        }
+        self.sorted.append_types(row, &mut self.types);
         for attribute in self.sorted.iter(source) {
             if let Some(column) = attribute.column {
                 let text = attribute.text.unwrap_or_default();

@@ -103,9 +103,7 @@ impl<'a> Part<'a> {
     /// Appends it as row `row` of the origins, once it is prepared.
     pub fn append(&mut self, row: usize) {
         self.sorted.append_map(&self.attributes, &mut self.map);
-        if let Some(types) = self.sorted.types() {
-            self.types.at(row).append_value(types);
-        }
+        self.sorted.append_types(row, &mut self.types);
         append_text(&mut self.schema_urls, &self.schema_url);
         self.dropped_counts.append_value(i64::from(self.dropped) + self.sorted.dropped);
 
