@@ -9,7 +9,7 @@ use schema::{Scope, TableDef};
 
 use super::super::Limits;
 use super::super::attributes::Sorted;
-use super::super::columns::{Finished, MapColumn, Promoted, Sparse, append_text};
+use super::super::columns::{Finished, MapColumn, Promoted, append_text};
 use super::super::model::{KeyValue, Text, Value};
 use super::super::outcome::{Reason, Warnings};
 use super::super::series::Digest;
