@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::books::Books;
 use crate::disk::Disk;
-use crate::live::buffer::add_counts;
+use crate::live::buffer::{FULL_RUN_ROWS, add_counts};
 use crate::live::{Counts, Live, LiveSet};
 use crate::metrics::Metrics;
 use crate::settings::Sync;
@@ -149,7 +149,10 @@ impl Appender {
     }
 }
 
-/// The requests of one group for one tenant and table.
+/// The requests that share an fsync, by tenant and table.
+type Group = BTreeMap<(Tenant, &'static str), Vec<Share>>;
+
+/// Requests that share a record.
 struct Share {
     table: Arc<TableDef>,
     counts: Counts,
@@ -171,7 +174,7 @@ impl Writer {
         let mut synced = Instant::now();
         loop {
             let Some(first) = self.next(&mut inbox, &mut synced) else { break };
-            let mut group: BTreeMap<(Tenant, &'static str), Share> = BTreeMap::new();
+            let mut group: Group = BTreeMap::new();
             let (mut bytes, mut release, mut stop) = (0, false, false);
             let mut syncs = Vec::new();
             let mut order = Some(first);
@@ -235,14 +238,17 @@ impl Writer {
     /// had to be refused.
     fn commit(
         &mut self,
-        group: BTreeMap<(Tenant, &'static str), Share>,
+        group: Group,
         status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
     ) -> Option<String> {
         let received = self.clock.now_unix_nano();
         let mut entries = Vec::with_capacity(group.len());
         let mut waiting = Vec::with_capacity(group.len());
-        for ((tenant, _), mut share) in group {
+        let shares = group.into_iter().flat_map(|((tenant, _), shares)| {
+            shares.into_iter().map(move |share| (tenant.clone(), share))
+        });
+        for (tenant, mut share) in shares {
             let rows = match share.rows.len() {
                 1 => share.rows.swap_remove(0),
                 _ => match Rows::concat(share.rows) {
@@ -357,18 +363,21 @@ impl Writer {
     }
 }
 
-fn join(
-    group: &mut BTreeMap<(Tenant, &'static str), Share>,
-    batch: Batch,
-    answer: oneshot::Sender<Answer>,
-) {
-    let share = group.entry((batch.tenant, batch.table.name)).or_insert_with(|| Share {
-        table: batch.table,
-        counts: Vec::new(),
-        rows: Vec::new(),
-        paid: None,
-        answers: Vec::new(),
-    });
+/// Small requests become one record: each has a head and metadata for every
+/// column. A large one is a record of its own, and its rows are not copied.
+fn join(group: &mut Group, batch: Batch, answer: oneshot::Sender<Answer>) {
+    let shares = group.entry((batch.tenant, batch.table.name)).or_default();
+    let rows = |share: &Share| share.rows.iter().map(Rows::num_rows).sum::<usize>();
+    if shares.last().is_none_or(|last| rows(last) + batch.rows.num_rows() > FULL_RUN_ROWS) {
+        shares.push(Share {
+            table: batch.table,
+            counts: Vec::new(),
+            rows: Vec::new(),
+            paid: None,
+            answers: Vec::new(),
+        });
+    }
+    let Some(share) = shares.last_mut() else { return };
     let doors: [(Door, u64); 1] = [(batch.door, batch.rows.num_rows() as u64)];
     add_counts(&mut share.counts, &doors);
     share.rows.push(batch.rows);

@@ -21,9 +21,9 @@ pub fn add_counts(counts: &mut Counts, more: &[(Door, u64)]) {
     }
 }
 
-/// Runs this long are left alone: scans are efficient from here on, and a batch
-/// of the usual size is copied once at most.
-const FULL_RUN_ROWS: usize = 1024;
+/// Runs this long are left alone: scans are efficient from here on, and requests
+/// of the usual size are not copied.
+pub const FULL_RUN_ROWS: usize = 512;
 
 /// A run of hot rows and, once asked for, the rows derived from it.
 #[derive(Debug)]

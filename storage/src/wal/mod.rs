@@ -31,10 +31,10 @@
 //! schema  payload: Arrow IPC schema message; once per segment, on first use
 //! rows    head: tenant · table · received · schema fingerprint · rows · counts
 //!         per door, and those accepted of this table before it
-//!         payload: length u64 of what follows before zstd packed it, 0 where
-//!         it did not · which of the rows' own columns are there · metadata
-//!         length u64 · Arrow IPC record batch message without schema and
-//!         dictionaries. The batch has one row, of three lists: the rows' own
+//!         payload: length u64 of the body before zstd packed it, 0 where it did
+//!         not · which of the rows' own columns are there · metadata length u64 ·
+//!         Arrow IPC record batch message without schema and dictionaries, its
+//!         body packed as one. The batch has one row, of three lists: the rows' own
 //!         columns, their origins by index, the origins. Version 1 had no more
 //!         than a message with the table's columns, its buffers packed by LZ4
 //! ```

@@ -1,6 +1,7 @@
 //! Rows to payloads and back.
 
 use std::collections::HashMap;
+use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -17,7 +18,6 @@ use zstd::bulk::Compressor;
 
 use super::form::{self, wrap};
 use super::ledger::{Key, Tally, take_key};
-use super::log::KEPT_BUFFER;
 use super::wire::{Bytes, put_text};
 use crate::Error;
 
@@ -84,18 +84,19 @@ pub(super) struct Encoder {
     context: IpcWriteContext,
     schemas: HashMap<&'static str, Arc<Written>>,
     compressor: Compressor<'static>,
-    plain: Vec<u8>,
 }
 
 impl Encoder {
     pub fn new() -> Result<Encoder, Error> {
         let compressor = Compressor::new(ZSTD_LEVEL);
+        let mut context = IpcWriteContext::default();
+        // Records are about as large as those before them.
+        context.set_reserve_scratch(true);
         Ok(Encoder {
             options: options()?,
-            context: IpcWriteContext::default(),
+            context,
             schemas: HashMap::new(),
             compressor: compressor.map_err(|error| Error::Internal(error.to_string()))?,
-            plain: Vec::new(),
         })
     }
 
@@ -111,36 +112,10 @@ impl Encoder {
         written
     }
 
-    /// Appends the payload of rows. Compressed as one: most buffers are so small
-    /// that a compressor for each would cost more than its work.
+    /// Appends the payload of rows. The body is compressed as one: most of its
+    /// buffers are so small that a compressor for each costs more than its work.
     pub fn rows(&mut self, rows: &Rows, form: &Written, out: &mut Vec<u8>) -> Result<(), Error> {
-        self.plain.clear();
-        self.message(rows, form)?;
-        if self.plain.len() > MOST_BYTES {
-            return Err(Error::Internal(format!(
-                "a record of {} bytes is above {MOST_BYTES}; group fewer rows",
-                self.plain.len()
-            )));
-        }
-        if self.plain.len() < COMPRESS_FROM {
-            out.extend_from_slice(&0u64.to_le_bytes());
-            out.extend_from_slice(&self.plain);
-            return Ok(());
-        }
-        out.extend_from_slice(&(self.plain.len() as u64).to_le_bytes());
-        let packed = self.compressor.compress(&self.plain);
-        out.extend(packed.map_err(|error| Error::Internal(format!("zstd: {error}")))?);
-        if self.plain.capacity() > KEPT_BUFFER {
-            self.plain = Vec::new();
-        }
-        Ok(())
-    }
-
-    /// Which columns the rows have, metadata length, metadata, body.
-    fn message(&mut self, rows: &Rows, form: &Written) -> Result<(), Error> {
-        let out = &mut self.plain;
         let present: Vec<bool> = rows.own().iter().map(Option::is_some).collect();
-        put_bits(out, &present);
         let narrow = form::narrow(&form.schema, &present)
             .ok_or_else(|| Error::Internal("rows do not have their table's columns".into()))?;
         let rows = wrap(rows, &narrow)?;
@@ -157,12 +132,30 @@ impl Encoder {
                     .into(),
             ));
         }
+        let body = message.arrow_data;
+        if body.len() > MOST_BYTES {
+            return Err(Error::Internal(format!(
+                "a record of {} bytes is above {MOST_BYTES}; group fewer rows",
+                body.len()
+            )));
+        }
+        let packed = if body.len() < COMPRESS_FROM { 0 } else { body.len() };
+        out.extend_from_slice(&(packed as u64).to_le_bytes());
+        put_bits(out, &present);
         let metadata = message.ipc_message.len().next_multiple_of(PADDING);
         out.extend_from_slice(&(metadata as u64).to_le_bytes());
         out.extend_from_slice(&message.ipc_message);
         out.resize(out.len() + metadata - message.ipc_message.len(), 0);
-        out.extend_from_slice(&message.arrow_data);
-        Ok(())
+        if packed == 0 {
+            out.extend_from_slice(&body);
+            return Ok(());
+        }
+        out.reserve(zstd::zstd_safe::compress_bound(body.len()));
+        let end = out.len() as u64;
+        let mut tail = Cursor::new(out);
+        tail.set_position(end);
+        let done = self.compressor.compress_to_buffer(&body, &mut tail);
+        done.map(drop).map_err(|error| Error::Internal(format!("zstd: {error}")))
     }
 }
 
@@ -248,18 +241,24 @@ pub(super) fn decode(
     payload: &Buffer,
 ) -> Result<Rows, String> {
     let batch: RecordBatch = shielded(|| {
-        let (payload, narrow) = opened(schema, payload)?;
-        let mut bytes = Bytes(&payload);
+        let mut bytes = Bytes(payload);
+        let (packed, schema) = match form::is_ours(schema) {
+            true => opened(schema, &mut bytes)?,
+            false => (0, schema.clone()),
+        };
         let length = bytes.u64().and_then(|length| usize::try_from(length).ok());
         let metadata = length.and_then(|length| bytes.take(length));
         let metadata = metadata.ok_or("the metadata's length is beyond the payload")?;
-        let body = payload.slice(payload.len() - bytes.0.len());
+        let body = match packed {
+            0 => payload.slice(payload.len() - bytes.0.len()),
+            size => Buffer::from(zstd::bulk::decompress(bytes.0, size).map_err(|e| e.to_string())?),
+        };
         let message = root_as_message(metadata).map_err(|error| error.to_string())?;
         let batch = message.header_as_record_batch().ok_or("the message is no record batch")?;
         check(&batch, &body)?;
         let none = HashMap::new();
         let version = message.version();
-        RecordBatchDecoder::try_new(&body, batch, narrow, &none, &version)
+        RecordBatchDecoder::try_new(&body, batch, schema, &none, &version)
             .and_then(RecordBatchDecoder::read_record_batch)
             .map_err(|error| error.to_string())
     })?;
@@ -270,23 +269,13 @@ pub(super) fn decode(
     Ok(rows)
 }
 
-/// A payload as it was before it was compressed, from its metadata length on, and
-/// the schema of what is in it.
-fn opened(schema: &SchemaRef, payload: &Buffer) -> Result<(Buffer, SchemaRef), String> {
-    if !form::is_ours(schema) {
-        return Ok((payload.clone(), schema.clone()));
-    }
-    let size = Bytes(payload).u64().filter(|size| *size <= MOST_BYTES as u64);
-    let size = size.ok_or("it does not say how large it is")? as usize;
-    let payload = payload.slice(8);
-    let plain = match size {
-        0 => payload,
-        _ => Buffer::from(zstd::bulk::decompress(&payload, size).map_err(|why| why.to_string())?),
-    };
-    let mut bytes = Bytes(&plain);
-    let narrow = take_bits(&mut bytes).and_then(|present| form::narrow(schema, &present));
-    let narrow = narrow.ok_or("it has other columns than its schema")?;
-    Ok((plain.slice(plain.len() - bytes.0.len()), narrow))
+/// How a payload begins: the bytes of its body before zstd packed it, 0 if it did
+/// not, and the schema of the columns that it has.
+fn opened(schema: &SchemaRef, bytes: &mut Bytes<'_>) -> Result<(usize, SchemaRef), String> {
+    let packed = bytes.u64().filter(|size| *size <= MOST_BYTES as u64);
+    let packed = packed.ok_or("it claims to hold more than any record")? as usize;
+    let narrow = take_bits(bytes).and_then(|present| form::narrow(schema, &present));
+    Ok((packed, narrow.ok_or("it has other columns than its schema")?))
 }
 
 /// Arrow trusts offsets and uncompressed lengths; this does not.
