@@ -55,18 +55,31 @@ pub(super) fn key_value<'a>(
     }
 }
 
-/// A pair as most are: a key, then a text, each length in one byte. Every other
-/// shape is for [`pair`] to read.
+/// A pair as most are: a key, then a text or an integer, each length in one byte.
+/// Every other shape is for [`pair`] to read.
 #[inline]
 fn plain(bytes: &[u8]) -> Option<KeyValue<'_>> {
     let (key, rest) = block(0x0a, bytes)?;
     let (value, end) = block(0x12, rest)?;
-    let (text, rest) = block(0x0a, value)?;
-    if !end.is_empty() || !rest.is_empty() {
-        return None;
-    }
+    let value = match value {
+        [0x18, number @ ..] => Value::Int(whole(number)?),
+        _ => {
+            let (text, rest) = block(0x0a, value)?;
+            let text = rest.is_empty().then(|| std::str::from_utf8(text).ok())??;
+            Value::Text(Cow::Borrowed(text))
+        }
+    };
     let key = Cow::Borrowed(std::str::from_utf8(key).ok()?);
-    Some(KeyValue { key, value: Value::Text(Cow::Borrowed(std::str::from_utf8(text).ok()?)) })
+    end.is_empty().then_some(KeyValue { key, value })
+}
+
+/// A varint below 2^63 that takes all of the bytes.
+#[inline]
+fn whole(bytes: &[u8]) -> Option<i64> {
+    let (last, more) = bytes.split_last().filter(|(_, more)| more.len() < 9)?;
+    let ends = *last < 0x80 && more.iter().all(|byte| *byte >= 0x80);
+    let digit = |number: i64, byte: &u8| number << 7 | i64::from(byte & 0x7f);
+    ends.then(|| bytes.iter().rev().fold(0, digit))
 }
 
 /// A block under this field key, and what follows it.
