@@ -16,8 +16,8 @@ use super::{Entry, File, Files, Loss, Opened};
 use crate::settings::Sync;
 use crate::{Error, SegmentInfo, WalSettings, failpoint};
 
-/// Capacity that the encoding buffer keeps between groups.
-const KEPT_BUFFER: usize = 16 << 20;
+/// Capacity that an encoding buffer keeps between groups.
+pub(super) const KEPT_BUFFER: usize = 16 << 20;
 
 /// An open log. Every method blocks; one thread owns it.
 ///

@@ -18,6 +18,7 @@ use zstd::bulk::Compressor;
 
 use super::form::{self, wrap};
 use super::ledger::{Key, Tally, take_key};
+use super::log::KEPT_BUFFER;
 use super::wire::{Bytes, put_text};
 use crate::Error;
 
@@ -89,12 +90,9 @@ pub(super) struct Encoder {
 impl Encoder {
     pub fn new() -> Result<Encoder, Error> {
         let compressor = Compressor::new(ZSTD_LEVEL);
-        let mut context = IpcWriteContext::default();
-        // Records are about as large as those before them.
-        context.set_reserve_scratch(true);
         Ok(Encoder {
             options: options()?,
-            context,
+            context: context(),
             schemas: HashMap::new(),
             compressor: compressor.map_err(|error| Error::Internal(error.to_string()))?,
         })
@@ -139,6 +137,9 @@ impl Encoder {
                 body.len()
             )));
         }
+        if body.capacity() > KEPT_BUFFER {
+            self.context = context();
+        }
         let packed = if body.len() < COMPRESS_FROM { 0 } else { body.len() };
         out.extend_from_slice(&(packed as u64).to_le_bytes());
         put_bits(out, &present);
@@ -161,6 +162,13 @@ impl Encoder {
 
 fn options() -> Result<IpcWriteOptions, ArrowError> {
     IpcWriteOptions::try_new(PADDING, false, MetadataVersion::V5)
+}
+
+/// Records are about as large as those before them: it reserves as much again.
+fn context() -> IpcWriteContext {
+    let mut context = IpcWriteContext::default();
+    context.set_reserve_scratch(true);
+    context
 }
 
 impl Written {
