@@ -155,8 +155,10 @@ impl Encoder {
         let end = out.len() as u64;
         let mut tail = Cursor::new(out);
         tail.set_position(end);
-        let done = self.compressor.compress_to_buffer(&body, &mut tail);
-        done.map(drop).map_err(|error| Error::Internal(format!("zstd: {error}")))
+        match self.compressor.compress_to_buffer(&body, &mut tail) {
+            Ok(_bytes) => Ok(()),
+            Err(error) => Err(Error::Internal(format!("a record could not be packed: {error}"))),
+        }
     }
 }
 
