@@ -50,6 +50,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Http1,
+    #[cfg_attr(not(feature = "flight"), expect(dead_code, reason = "Flight SQL alone speaks it"))]
     Http2,
 }
 

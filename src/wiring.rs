@@ -11,7 +11,10 @@ use axum::Router;
 use collector::Collector;
 use prometheus_client::registry::Registry;
 use query::Engine;
-use query::doors::{Caller, flight, postgres};
+#[cfg(feature = "postgres")]
+use query::doors::postgres;
+#[cfg(feature = "flight")]
+use query::doors::{Caller, flight};
 use schema::{Budget, Clock, Meter};
 use storage::Storage;
 use storage::store::Store;
@@ -100,6 +103,7 @@ impl Daemon {
         let collector = Collector::new(config.collector(), components, &mut registry)?;
         let engine = Engine::new(storage.clone(), config.query(), clock, meter, &mut registry)?;
 
+        #[cfg(feature = "flight")]
         if let Some(listener) = listeners.flight {
             // Nobody is asked who they are yet.
             let anybody = Arc::new(|_: flight::Credentials<'_>| Ok(Caller::default()));
@@ -119,6 +123,7 @@ impl Daemon {
         }
         // Bound since the start, and not answered before there is an engine: a
         // client waits in the meantime.
+        #[cfg(feature = "postgres")]
         if let Some(listener) = listeners.postgres {
             let serving = serve_postgres(listener, engine.clone(), queries_cancel.clone());
             queries.spawn(named("the Postgres door", serving));
@@ -310,6 +315,7 @@ async fn answer(
     Ok(())
 }
 
+#[cfg(feature = "postgres")]
 async fn serve_postgres(
     listener: TcpListener,
     engine: Arc<Engine>,

@@ -37,6 +37,16 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
             ),
         }
     }
+    for (key, listen, feature, built) in [
+        ("flight.listen", &config.flight.listen, "flight", cfg!(feature = "flight")),
+        ("postgres.listen", &config.postgres.listen, "postgres", cfg!(feature = "postgres")),
+    ] {
+        if !built && !listen.is_empty() {
+            found.problem(key, &format!(
+                "{key}: this build has no such door; leave it empty, or build with --features {feature}"
+            ));
+        }
+    }
     if config.otlp.grpc.listen.is_empty()
         && config.otlp.http.listen.is_empty()
         && config.http.listen.is_empty()

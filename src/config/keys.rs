@@ -53,9 +53,13 @@ pub struct Otlp {
     pub http: OtlpHttp,
 }
 
-/// A section whose one key is the address of a door.
+/// A section whose one key is the address of a door: the usual port where the
+/// build has the door, and empty where it does not.
 macro_rules! door {
     ($name:ident, $port:literal, $doc:literal) => {
+        door!($name, $port, $doc, true);
+    };
+    ($name:ident, $port:literal, $doc:literal, $built:expr) => {
         #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
         pub struct $name {
@@ -66,7 +70,8 @@ macro_rules! door {
 
         impl Default for $name {
             fn default() -> Self {
-                $name { listen: concat!("127.0.0.1:", $port).into() }
+                let usual = concat!("127.0.0.1:", $port);
+                $name { listen: if $built { usual } else { "" }.into() }
             }
         }
     };
@@ -86,9 +91,15 @@ door!(Http, "4320", "Address for the HTTP API; port 0 picks a free one, empty tu
 door!(
     Flight,
     "4321",
-    "Address for Arrow Flight SQL; port 0 picks a free one, empty turns the door off."
+    "Address for Arrow Flight SQL; port 0 picks a free one, empty turns the door off.",
+    cfg!(feature = "flight")
 );
-door!(Postgres, "4322", "Address for the Postgres wire protocol; empty turns the door off.");
+door!(
+    Postgres,
+    "4322",
+    "Address for the Postgres wire protocol; empty turns the door off.",
+    cfg!(feature = "postgres")
+);
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -14,12 +14,13 @@
 //! | [`attributes`] | `system.attributes`, by a scan |
 //! | [`describe`] | tables with their meaning and counts, for `/api/v1/tables` |
 //! | [`information`] | `information_schema` |
-//! | [`postgres`] | `pg_catalog` |
+//! | `postgres` | `pg_catalog`, and types by PostgreSQL's names; with that door |
 
 mod attributes;
 pub(crate) mod describe;
 mod information;
 pub(crate) mod pins;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 mod public;
 mod system;
@@ -48,6 +49,7 @@ pub(crate) const CATALOG: &str = "cloudsail";
 pub(crate) const PUBLIC: &str = "public";
 const SYSTEM: &str = "system";
 const INFORMATION: &str = "information_schema";
+const PG_CATALOG: &str = "pg_catalog";
 pub(crate) const SCHEMAS: [&str; 3] = [PUBLIC, SYSTEM, INFORMATION];
 
 /// Everything one statement can see.
@@ -108,7 +110,8 @@ impl View {
                 Some(Arc::new(Tables { view, system: name == SYSTEM, columns_only }))
             }
             INFORMATION if !columns_only => Some(Arc::new(information::Information(view))),
-            postgres::NAME if !columns_only => Some(Arc::new(postgres::PgCatalog(view))),
+            #[cfg(feature = "postgres")]
+            PG_CATALOG if !columns_only => Some(Arc::new(postgres::PgCatalog(view))),
             _ => None,
         }
     }
@@ -213,8 +216,8 @@ struct Schemas {
 
 impl CatalogProvider for Schemas {
     fn schema_names(&self) -> Vec<String> {
-        let catalogs = [INFORMATION.into(), postgres::NAME.into()];
-        [PUBLIC.into(), SYSTEM.into()].into_iter().chain(catalogs).collect()
+        let postgres = cfg!(feature = "postgres").then_some(PG_CATALOG);
+        [PUBLIC, SYSTEM, INFORMATION].into_iter().chain(postgres).map(String::from).collect()
     }
 
     fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {

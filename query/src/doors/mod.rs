@@ -4,11 +4,13 @@
 //! | folder | protocol |
 //! | --- | --- |
 //! | [`http`] | the HTTP API of interfaces.md |
-//! | [`flight`] | Arrow Flight SQL |
-//! | [`postgres`] | the PostgreSQL protocol |
+//! | `flight` | Arrow Flight SQL; a feature |
+//! | `postgres` | the PostgreSQL protocol; a feature |
 
+#[cfg(feature = "flight")]
 pub mod flight;
 pub mod http;
+#[cfg(feature = "postgres")]
 pub mod postgres;
 
 use schema::Tenant;

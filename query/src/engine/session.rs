@@ -4,14 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chrono::DateTime;
-use datafusion::catalog::{CatalogProviderList, TableFunction};
+use datafusion::catalog::CatalogProviderList;
 use datafusion::config::Dialect;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::prelude::SessionConfig;
-use datafusion_pg_catalog::pg_catalog::oid_type_planner::PgOidTypePlanner;
 use schema::ErrorKind;
 use storage::Source;
 
@@ -23,9 +22,6 @@ use crate::codes::{ByCode, Codes};
 use crate::sandbox::functions::guard;
 use crate::sandbox::stores::Stores;
 use crate::{Error, Settings, attributes, functions};
-
-/// A table function that psql completes words with.
-const KEYWORDS: &str = "pg_get_keywords";
 
 /// What DataFusion calls its temporary folders.
 const SPILL_PREFIX: &str = "datafusion-";
@@ -58,14 +54,12 @@ impl Base {
         let all = builder.scalar_functions().take().unwrap_or_default();
         *builder.scalar_functions() = Some(functions::scalar(all));
         builder.aggregate_functions().get_or_insert_default().extend(functions::aggregate());
-        let keywords =
-            Arc::new(TableFunction::new(KEYWORDS.into(), crate::catalog::postgres::keywords()?));
-        builder.table_functions().get_or_insert_default().insert(KEYWORDS.into(), keywords);
         let planners = builder.expr_planners().get_or_insert_default();
         planners.insert(0, Arc::new(attributes::MapAccess));
         let builder = builder.with_optimizer_rule(Arc::new(guard::Late));
-        let types = Arc::new(PgOidTypePlanner);
-        let state = builder.with_type_planner(types).with_config(config(settings)).build();
+        #[cfg(feature = "postgres")]
+        let builder = crate::catalog::postgres::prepare(builder)?;
+        let state = builder.with_config(config(settings)).build();
         let tables = source.catalog().tables().iter();
         let promotions = tables.flat_map(|def| &def.promotions);
         let promoted = promotions.map(|p| (p.scope, p.key.clone())).collect();

@@ -4,11 +4,12 @@
 //! | file | functions |
 //! | --- | --- |
 //! | this | `attr`, which [`crate::attributes`] rewrites before it could run; `time_bucket`, which is `date_bin` |
-//! | [`postgres`] | what PostgreSQL's clients call before they ask for rows |
+//! | `postgres` | what PostgreSQL's clients call before they ask for rows |
 //! | [`aggregate`] | `p50` `p90` `p95` `p99` `quantile` `error_ratio` |
 //! | [`table`] | `metric_rate` `metric_quantile` `red` `service_graph` `trace_tree`, which stand in FROM |
 
 mod aggregate;
+#[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 pub(crate) mod table;
 
@@ -34,6 +35,7 @@ pub(crate) fn scalar(all: Vec<Arc<ScalarUDF>>) -> Vec<Arc<ScalarUDF>> {
     allowed.push(Arc::new(ScalarUDF::new_from_impl(Attr::default())));
     allowed.extend(table::listed());
     // After the engine's own `version`, which it stands for.
+    #[cfg(feature = "postgres")]
     allowed.extend(postgres::all());
     allowed
 }

@@ -20,6 +20,9 @@ pub fn problems(url: &str, options: &BTreeMap<String, String>) -> Vec<(String, S
         }
     };
     let provider = Provider::of(parsed.scheme());
+    if let Some(absent) = provider.and_then(Provider::absent) {
+        return address(absent);
+    }
     let wrong = match (parsed.scheme(), provider) {
         (_, Some(_)) => wrong_address(&parsed),
         ("memory", None) => None,

@@ -23,6 +23,7 @@ pub mod local;
 pub mod options;
 pub mod outcome;
 pub mod probe;
+#[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
 mod remote;
 pub mod tree;
 pub mod words;
@@ -39,7 +40,6 @@ use url::Url;
 use crate::Error;
 pub use address::{problems, shown};
 use local::DurableLocal;
-use options::Provider;
 pub use outcome::{Outcome, outcome};
 pub use probe::probe;
 pub use words::told;
@@ -72,7 +72,8 @@ impl Store {
             return Err(Error::Settings(message));
         }
         let parsed = Url::parse(url).map_err(|error| Error::Settings(error.to_string()))?;
-        if let Some(provider) = Provider::of(parsed.scheme()) {
+        #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
+        if let Some(provider) = options::Provider::of(parsed.scheme()) {
             let objects = remote::open(provider, &parsed, options, environment)?;
             return Ok(Store { objects, url: parsed, local: None });
         }

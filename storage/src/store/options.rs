@@ -7,8 +7,11 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "s3")]
 use object_store::aws::AmazonS3ConfigKey;
+#[cfg(feature = "az")]
 use object_store::azure::AzureConfigKey;
+#[cfg(feature = "gs")]
 use object_store::gcp::GoogleConfigKey;
 
 /// Who keeps the objects.
@@ -120,6 +123,19 @@ impl Provider {
         }
     }
 
+    /// Why this build cannot open such a store, if it cannot.
+    pub fn absent(self) -> Option<String> {
+        let built = match self {
+            Provider::S3 => cfg!(feature = "s3"),
+            Provider::Google => cfg!(feature = "gs"),
+            Provider::Azure => cfg!(feature = "az"),
+        };
+        let scheme = self.scheme();
+        (!built).then(|| {
+            format!("this build knows no {scheme}:// stores; build it with --features {scheme}")
+        })
+    }
+
     fn keys(self) -> &'static [&'static str] {
         match self {
             Provider::S3 => S3,
@@ -132,9 +148,14 @@ impl Provider {
     fn canonical(self, key: &str) -> Option<String> {
         let key = key.to_ascii_lowercase();
         match self {
+            #[cfg(feature = "s3")]
             Provider::S3 => key.parse().ok().map(|k: AmazonS3ConfigKey| k.as_ref().to_owned()),
+            #[cfg(feature = "gs")]
             Provider::Google => key.parse().ok().map(|k: GoogleConfigKey| k.as_ref().to_owned()),
+            #[cfg(feature = "az")]
             Provider::Azure => key.parse().ok().map(|k: AzureConfigKey| k.as_ref().to_owned()),
+            #[cfg(not(all(feature = "s3", feature = "gs", feature = "az")))]
+            _absent => None,
         }
     }
 

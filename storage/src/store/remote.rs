@@ -16,8 +16,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt, future};
+#[cfg(feature = "s3")]
 use object_store::aws::{AmazonS3Builder, S3ConditionalPut};
+#[cfg(feature = "az")]
 use object_store::azure::MicrosoftAzureBuilder;
+#[cfg(feature = "gs")]
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -121,6 +124,7 @@ impl Remote {
             options.entry(key.into()).or_insert_with(|| default.into());
         }
         Ok(match provider {
+            #[cfg(feature = "s3")]
             Provider::S3 => {
                 let mut builder = AmazonS3Builder::new().with_url(url);
                 for (key, value) in options {
@@ -128,6 +132,7 @@ impl Remote {
                 }
                 clients!(builder.with_conditional_put(S3ConditionalPut::ETagMatch))
             }
+            #[cfg(feature = "gs")]
             Provider::Google => {
                 let mut builder = GoogleCloudStorageBuilder::new().with_url(url);
                 for (key, value) in options {
@@ -135,12 +140,18 @@ impl Remote {
                 }
                 clients!(builder)
             }
+            #[cfg(feature = "az")]
             Provider::Azure => {
                 let mut builder = MicrosoftAzureBuilder::new().with_url(url);
                 for (key, value) in options {
                     builder = builder.with_config(key.parse()?, value);
                 }
                 clients!(builder)
+            }
+            #[cfg(not(all(feature = "s3", feature = "gs", feature = "az")))]
+            absent => {
+                let source = absent.absent().unwrap_or_default().into();
+                return Err(object_store::Error::Generic { store: absent.scheme(), source });
             }
         })
     }

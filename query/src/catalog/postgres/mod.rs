@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | this | [`PgCatalog`]: the schema; which table is whose |
+//! | [`columns`] | `information_schema.columns`, where clients look for types |
 //! | [`relations`] | tables, views and columns, as the catalogs number them |
 //! | [`tables`] | `pg_class`, `pg_attribute` and the others that say what is here |
 //! | [`types`] | Arrow types as PostgreSQL's, for the catalogs and the wire |
@@ -11,7 +12,8 @@
 //! from `datafusion-pg-catalog`. Nothing here takes a snapshot: looking around
 //! pins no rows.
 
-pub(super) mod relations;
+pub(super) mod columns;
+mod relations;
 mod tables;
 pub(crate) mod types;
 
@@ -19,18 +21,18 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::catalog::{SchemaProvider, TableFunction, TableProvider};
 use datafusion::common::{DataFusionError, plan_datafusion_err};
 use datafusion::datasource::TableType;
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
+use datafusion_pg_catalog::pg_catalog::oid_type_planner::PgOidTypePlanner;
 use datafusion_pg_catalog::pg_catalog::{
-    ArrowTable, PG_CATALOG_TABLES, PgCatalogSchemaProvider, PgCatalogStaticTables,
+    PG_CATALOG_TABLES, PgCatalogSchemaProvider, PgCatalogStaticTables,
 };
 
 use super::View;
-
-pub(super) const NAME: &str = "pg_catalog";
 
 /// The tables that are the same everywhere.
 fn fixed() -> Result<&'static PgCatalogStaticTables, DataFusionError> {
@@ -39,9 +41,15 @@ fn fixed() -> Result<&'static PgCatalogStaticTables, DataFusionError> {
     TABLES.as_ref().map_err(|error| plan_datafusion_err!("pg_catalog cannot be read: {error}"))
 }
 
-/// The words of SQL, which `pg_get_keywords()` lists.
-pub(crate) fn keywords() -> Result<Arc<ArrowTable>, DataFusionError> {
-    Ok(fixed()?.pg_get_keywords.clone())
+/// Adds to a session what is no table: `regclass` and its like as types, and
+/// `pg_get_keywords()`, which psql completes words with.
+pub(crate) fn prepare(
+    mut builder: SessionStateBuilder,
+) -> Result<SessionStateBuilder, DataFusionError> {
+    let name = "pg_get_keywords".to_owned();
+    let keywords = TableFunction::new(name.clone(), fixed()?.pg_get_keywords.clone());
+    builder.table_functions().get_or_insert_default().insert(name, Arc::new(keywords));
+    Ok(builder.with_type_planner(Arc::new(PgOidTypePlanner)))
 }
 
 #[derive(Debug)]

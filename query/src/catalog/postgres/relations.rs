@@ -5,7 +5,9 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
 
-use super::super::{INFORMATION, PUBLIC, SYSTEM, View, describe, public, system, views};
+use super::super::{
+    INFORMATION, PG_CATALOG, PUBLIC, SYSTEM, View, describe, public, system, views,
+};
 
 /// The one data base and its one owner.
 pub(super) const DATABASE: i32 = 5;
@@ -15,7 +17,7 @@ pub(super) const PG_CLASS: i32 = 1259;
 
 /// PostgreSQL's own numbers where it has fixed ones.
 pub(super) const SCHEMAS: [(&str, i32); 4] =
-    [(PUBLIC, 2200), (SYSTEM, 16_384), (super::NAME, 11), (INFORMATION, 13_183)];
+    [(PUBLIC, 2200), (SYSTEM, 16_384), (PG_CATALOG, 11), (INFORMATION, 13_183)];
 
 /// Catalogs that are named by number in queries over them.
 const NUMBERED: [(&str, i32); 8] = [
@@ -68,7 +70,7 @@ pub(in crate::catalog) fn all(view: &Arc<View>) -> Vec<Relation> {
     }
     let nothing = Arc::new(Schema::empty());
     for name in PG_CATALOG_TABLES {
-        all.push(relation(super::NAME, (*name).to_owned(), nothing.clone()));
+        all.push(relation(PG_CATALOG, (*name).to_owned(), nothing.clone()));
     }
     all
 }
@@ -91,7 +93,7 @@ fn relation(schema: &'static str, name: String, columns: SchemaRef) -> Relation 
 /// The same on every node and after every start: clients keep them.
 pub(super) fn number(schema: &str, name: &str) -> i32 {
     if let Some((_, oid)) =
-        NUMBERED.iter().find(|(known, _)| schema == super::NAME && *known == name)
+        NUMBERED.iter().find(|(known, _)| schema == PG_CATALOG && *known == name)
     {
         return *oid;
     }
@@ -115,7 +117,7 @@ mod tests {
         let public = catalog.tables().iter().map(|def| (PUBLIC, def.name));
         let views = views::names().map(|name| (PUBLIC, name));
         let system = system::NAMES.iter().map(|name| (SYSTEM, *name));
-        let own = PG_CATALOG_TABLES.iter().map(|name| (super::super::NAME, *name));
+        let own = PG_CATALOG_TABLES.iter().map(|name| (PG_CATALOG, *name));
         let all: Vec<_> = public.chain(views).chain(system).chain(own).collect();
         let numbers: BTreeSet<i32> =
             all.iter().map(|(schema, name)| number(schema, name)).collect();
