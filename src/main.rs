@@ -38,7 +38,8 @@ use std::time::Duration;
 use clap::Parser;
 
 /// Batches are freed by other threads than made them, and a node is paid for by
-/// what stays resident: glibc's arenas kept 1.6 times as much (benches/README.md).
+/// what stays resident: the system's own allocator gives memory back late or never
+/// (benches/README.md, docs/bounds.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

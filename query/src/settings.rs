@@ -29,7 +29,7 @@ pub struct Settings {
     /// Of one user of a tenant, where users are known.
     pub user_concurrency: usize,
     /// Bytes that the process should have resident at most. Above 70 % of it
-    /// statements wait, above 85 % the largest is cancelled.
+    /// statements begin one by one, above 85 % the largest is cancelled.
     pub resident: u64,
     /// How long a statement waits for its turn before it is told to come back.
     pub queue: Duration,

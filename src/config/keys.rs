@@ -253,7 +253,7 @@ pub struct Limits {
     /// for telemetry and 1GiB for queries.
     pub memory: Bytes,
     /// Memory that the whole process should have resident at most. Above 70 %
-    /// queries wait, above 85 % the largest is cancelled. Default:
+    /// queries begin one by one, above 85 % the largest is cancelled. Default:
     /// limits.memory and as much again, at least 1GiB more, within what the
     /// machine or the container has.
     pub resident: Bytes,

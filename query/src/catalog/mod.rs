@@ -33,6 +33,7 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::common::{DataFusionError, internal_err};
 use datafusion::datasource::TableType;
 use datafusion::datasource::empty::EmptyTable;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use futures::FutureExt;
@@ -41,7 +42,7 @@ use tokio::time::Instant;
 
 use crate::Error;
 use crate::attributes::Rewrite;
-use crate::engine::{Core, Stats, share::Share, stop::Stop};
+use crate::engine::{Core, Given, Query, Stats, share::Share, stop::Stop};
 use crate::functions;
 use pins::Pins;
 
@@ -57,36 +58,44 @@ pub(crate) struct View {
     pub core: Arc<Core>,
     pub tenant: Tenant,
     pub pins: Arc<Pins>,
+    /// Values for parameters of functions in FROM.
+    pub given: Given,
     env: Arc<RuntimeEnv>,
     stop: Stop,
     now_unix_nano: i64,
     zone: Option<Arc<str>>,
+    connection: Option<i32>,
 }
 
 impl View {
+    /// What a statement sees. A parameter without a value is given one while it
+    /// is only `described`.
     pub fn new(
         core: Arc<Core>,
-        tenant: Tenant,
-        stats: Stats,
+        query: &Query,
         env: Arc<RuntimeEnv>,
         stop: Stop,
         now_unix_nano: i64,
-        zone: Option<Arc<str>>,
+        described: bool,
     ) -> Arc<View> {
         let stores = core.base.stores.clone();
-        let limit = core.settings.pinned;
+        let (tenant, limit) = (query.tenant.clone(), core.settings.pinned);
+        let stats = stop.stats().clone();
         let pins = Pins::new(core.source.clone(), stores, tenant.clone(), stats, limit);
-        Arc::new(View { core, tenant, pins: Arc::new(pins), env, stop, now_unix_nano, zone })
+        let given = Given::new(query.params.clone(), described);
+        let (zone, connection) = (query.zone.clone(), query.connection);
+        let pins = Arc::new(pins);
+        Arc::new(View { core, tenant, pins, given, env, stop, now_unix_nano, zone, connection })
     }
 
     /// A view for looking at tables rather than rows.
     pub fn aside(core: &Arc<Core>, tenant: &Tenant) -> Arc<View> {
         let env = core.base.env(&Share::new(&core.memory));
         let now = core.clock.now_unix_nano();
-        let stats = Stats::begin();
         let limit = core.settings.timeout;
-        let stop = core.stop(Instant::now() + limit, limit, &stats);
-        View::new(core.clone(), tenant.clone(), stats, env, stop, now, None)
+        let stop = core.stop(Instant::now() + limit, limit, &Stats::begin());
+        let query = Query { tenant: tenant.clone(), ..Query::new("", "inside") };
+        View::new(core.clone(), &query, env, stop, now, false)
     }
 
     /// A session that plans and runs over this view.
@@ -100,6 +109,12 @@ impl View {
         let stop = &self.stop;
         let mut state = core.base.session(list, env, rewrite, stop, self.now_unix_nano, zone);
         functions::table::register(&mut state, self);
+        let own = postgres::comments::functions(self).into_iter();
+        for function in own.chain(functions::postgres::connected(self.connection)) {
+            if let Err(error) = state.register_udf(function) {
+                tracing::warn!(%error, "a function of the session is left out");
+            }
+        }
         state
     }
 

@@ -12,13 +12,16 @@
 //! | --- | --- |
 //! | this | [`Engine`], [`Query`], admission |
 //! | [`params`] | [`Params`]: values of `$1`, `$2`, … |
+//! | [`summary`] | `SUMMARIZE`: a row about each column |
 //! | [`run`] | one statement from text to its last row |
 //! | [`admission`] | whose turn it is: bounds in all and by user, fair among users |
 //! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
 //! | [`share`] | the memory, divided among statements and their operators |
-//! | [`pressure`] | the memory of the process: holds back who comes, cancels the largest |
+//! | [`pressure`] | the memory of the process: holds back who comes, cancels the largest, gives on the turns of those that do not stop |
+//! | [`priority`] | threads of queries come after those of ingest |
 //! | [`stop`] | deadline, cancellation, bytes read: asked between two pieces of work |
 //! | [`checkpoint`] | a rule of planning that asks, between all others |
+//! | [`zone`] | text beside an instant, read in the statement's zone |
 //! | [`watch`] | plan nodes that ask, yield, and bound what operators hold |
 //! | [`size`] | bytes of rows |
 //! | [`answer`] | [`Answer`]: the schema, the stream, the numbers |
@@ -34,13 +37,16 @@ mod answer;
 mod checkpoint;
 mod params;
 mod pressure;
+mod priority;
 mod run;
 pub(crate) mod session;
 pub(crate) mod share;
 pub(crate) mod size;
 mod stats;
 pub(crate) mod stop;
+mod summary;
 mod watch;
+pub(crate) mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +60,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 pub use answer::{Answer, Rows};
+pub(crate) use params::Given;
 pub use params::Params;
 pub use pressure::{Gauge, resident_bytes};
 pub use stats::{Stats, Summary};
@@ -86,11 +93,13 @@ pub struct Query {
     pub door: &'static str,
     /// A time limit below the configured one; a longer one is cut to it.
     pub deadline: Option<Duration>,
-    /// Where a text without a zone is read that is cast to `timestamptz`, and
-    /// where `date_trunc` and its like find their days: a name of the IANA data
-    /// base or an offset ([`Engine::check_zone`]). UTC if absent. A text that is
-    /// compared with a column of UTC as it stands is read as UTC.
+    /// Where a text without a zone is read that is cast to `timestamptz` or
+    /// compared with one, and where `date_trunc` and its like find their days: a
+    /// name of the IANA data base or an offset ([`Engine::check_zone`]). UTC if
+    /// absent.
     pub zone: Option<Arc<str>>,
+    /// What `pg_backend_pid()` says, where a connection has a number.
+    pub connection: Option<i32>,
 }
 
 /// What a statement wants and gives.
@@ -113,6 +122,7 @@ impl Query {
             door,
             deadline: None,
             zone: None,
+            connection: None,
         }
     }
 }
@@ -167,6 +177,7 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads)
             .thread_name("query")
+            .on_thread_start(priority::lower())
             .thread_stack_size(STACK)
             .enable_all()
             .build()
@@ -259,11 +270,7 @@ impl Engine {
         };
         let stop = core.stop(deadline, limit, &Stats::begin());
         let stopped = stop.clone();
-        let task = runtime.spawn(async move {
-            let described = run::describe(core, query, stopped).await;
-            drop(permit);
-            described
-        });
+        let task = runtime.spawn(run::describe(core, query, stopped, permit));
         let _end = AbortOnDrop { task: task.abort_handle(), stop };
         match timeout_at(deadline, task).await {
             Ok(Ok(described)) => described,

@@ -20,7 +20,7 @@ use super::admission::Permit;
 use super::answer::Message;
 use super::share::Share;
 use super::stop::Stop;
-use super::{Core, Description, Entry, Query, params, size};
+use super::{Core, Description, Entry, Query, params, size, summary};
 use crate::catalog::View;
 use crate::sandbox::{self, Admitted};
 use crate::{Error, redact};
@@ -48,7 +48,7 @@ impl Statement {
     pub async fn run(self, ready: Ready, rows: mpsc::Sender<Message>) {
         let Statement { query, entry, stop, permit } = self;
         let share = Share::new(&entry.core.memory);
-        let known = entry.core.running.begin(entry.activity.id, share.clone(), stop.clone());
+        let known = entry.core.running.begin(&permit, share.clone(), stop.clone());
         entry.activity.moved(State::Planning);
         let planned = apart(&stop, plan(&entry, &query, &share, &stop));
         let planned = match planned {
@@ -65,7 +65,7 @@ impl Statement {
             return;
         }
         let cap = query.limit.unwrap_or(usize::MAX).min(entry.core.settings.max_rows);
-        let sending = bounded(&entry, &stop, planned.send(&entry, cap, &rows));
+        let sending = bounded(&entry, &stop, planned.send(&entry, &stop, cap, &rows));
         let outcome = sending.await;
         entry.activity.stats.peak(share.peak());
         // Memory and snapshots go before the permit, and both before the
@@ -133,17 +133,20 @@ impl Planned {
     async fn send(
         mut self,
         entry: &Entry,
+        stop: &Stop,
         cap: usize,
         rows: &mpsc::Sender<Message>,
     ) -> Result<State, Error> {
         let stats = &entry.activity.stats;
         let mut left = cap;
         let mut bytes_left = entry.core.settings.max_result_bytes;
+        let mut working = stop.working();
         while let Some(batch) = self.stream.next().await {
             let mut batch = batch?;
             if batch.num_rows() == 0 {
                 continue;
             }
+            working.set(batch.get_array_memory_size());
             let bytes = size::of(&batch) as u64;
             let fit = left.min(fitting(batch.num_rows(), bytes, bytes_left));
             let cut = batch.num_rows() > fit;
@@ -156,7 +159,8 @@ impl Planned {
             if self.explains {
                 batch = without_paths(&batch)?;
             }
-            if batch.num_rows() > 0 && rows.send(Message::Rows(batch)).await.is_err() {
+            let sent = stop.unread(rows.send(Message::Rows(batch)));
+            if fit > 0 && sent.await.is_err() {
                 return Ok(State::Cancelled);
             }
             if cut {
@@ -192,11 +196,12 @@ async fn prepare(
     share: &Share,
     stop: &Stop,
     now: i64,
+    described: bool,
 ) -> Result<Prepared, Error> {
-    let Admitted { statement, explains } = sandbox::admit(&query.sql)?;
+    let (sql, summarizes) = summary::without_word(&query.sql);
+    let Admitted { statement, explains } = sandbox::admit(&sql)?;
     let env = core.base.env(share);
-    let (tenant, zone, stats) = (query.tenant.clone(), query.zone.clone(), stop.stats().clone());
-    let view = View::new(core.clone(), tenant, stats, env, stop.clone(), now, zone);
+    let view = View::new(core.clone(), query, env, stop.clone(), now, described);
     let state = view.session();
     let plan = match state.statement_to_plan(statement).await {
         Ok(plan) => plan,
@@ -209,6 +214,7 @@ async fn prepare(
         error if error.kind() == schema::ErrorKind::Invalid => Error::denied(error.to_string()),
         error => error,
     })?;
+    let plan = if summarizes { summary::of(plan)? } else { plan };
     Ok(Prepared { plan, state, view, explains })
 }
 
@@ -217,11 +223,14 @@ pub(super) async fn describe(
     core: Arc<Core>,
     query: Query,
     stop: Stop,
+    permit: Permit,
 ) -> Result<Description, Error> {
     let share = Share::new(&core.memory);
+    let _known = core.running.begin(&permit, share.clone(), stop.clone());
     let now = core.clock.now_unix_nano();
-    let Prepared { plan, state, .. } = apart(&stop, prepare(&core, &query, &share, &stop, now))?;
-    let params = params::wanted(&plan)?;
+    let prepared = apart(&stop, prepare(&core, &query, &share, &stop, now, true))?;
+    let Prepared { plan, state, view, .. } = prepared;
+    let params = view.given.with(params::wanted(&plan)?);
     let plan = if query.params.is_empty() { plan } else { query.params.bind(plan)? };
     // Types are settled by the rules that run before the optimizer's.
     let settled = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
@@ -232,7 +241,8 @@ async fn plan(entry: &Entry, query: &Query, share: &Share, stop: &Stop) -> Resul
     let core = &entry.core;
     core.base.bound_spill(core.source.spill_room())?;
     let now = entry.activity.started_unix_nano;
-    let Prepared { plan, state, view, explains } = prepare(core, query, share, stop, now).await?;
+    let Prepared { plan, state, view, explains } =
+        prepare(core, query, share, stop, now, false).await?;
     let plan = query.params.clone().bind(plan)?;
     let plan = limited(plan, query.limit)?;
     let stream = start(&state, &plan).await?;

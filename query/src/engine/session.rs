@@ -18,6 +18,7 @@ use super::checkpoint::Checkpoint;
 use super::share::Share;
 use super::stop::Stop;
 use super::watch::Watch;
+use super::zone::Zoned;
 use crate::codes::{ByCode, Codes};
 use crate::sandbox::functions::guard;
 use crate::sandbox::stores::Stores;
@@ -94,6 +95,9 @@ impl Base {
         let mut rules = self.state.analyzer().rules.clone();
         // Before types are settled: what it emits has to be coerced as well.
         rules.insert(0, Arc::new(rewrite));
+        if let Some(zone) = zone {
+            rules.insert(0, Arc::new(Zoned(zone.into())));
+        }
         // After that, and before anything is evaluated.
         rules.push(Arc::new(guard::Early));
         let mut optimizers = self.state.optimizers().to_vec();

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use datafusion::common::DataFusionError;
@@ -21,10 +21,12 @@ use crate::Error;
 /// How long a statement may keep a thread from the others.
 pub(super) const TURN: Duration = Duration::from_millis(20);
 
-/// Bytes of the large constants that a statement's functions may make. Each
-/// becomes a part of the plan, and every rule of planning copies that.
-const MAX_CONSTANTS: usize = 4 << 20;
-const LARGE_CONSTANT: usize = 16 << 10;
+/// Bytes of the constants that a statement's functions may make, but for small
+/// ones. Each becomes a part of the plan, which every rule of planning copies,
+/// part of the name of every expression around it, and as many times itself as a
+/// batch has rows where it stands among columns.
+const MAX_CONSTANTS: usize = 16 << 10;
+const SMALL_CONSTANT: usize = 256;
 
 /// One statement's order to stop: its reader left, its time is up, it read too
 /// much, or the process needs its memory. A task that is aborted ends at its
@@ -43,8 +45,12 @@ struct Inner {
     /// Bytes that may be read from files.
     scan: u64,
     stats: Stats,
-    /// Bytes of large constants so far.
+    /// Bytes of constants so far.
     constants: AtomicUsize,
+    /// Since when its reader has not read what is ready.
+    unread: Mutex<Option<Instant>>,
+    /// Bytes that its operators and functions work on.
+    at_work: AtomicU64,
     /// What a function last refused to do.
     refusal: Mutex<Option<Error>>,
 }
@@ -60,6 +66,8 @@ impl Stop {
             scan,
             stats,
             constants: AtomicUsize::new(0),
+            unread: Mutex::new(None),
+            at_work: AtomicU64::new(0),
             refusal: Mutex::new(None),
         }))
     }
@@ -128,17 +136,40 @@ impl Stop {
         }
     }
 
+    /// Waits for the reader to take what is ready.
+    pub async fn unread<T>(&self, taken: impl Future<Output = T>) -> T {
+        *self.0.unread.lock() = Some(Instant::now());
+        let taken = taken.await;
+        *self.0.unread.lock() = None;
+        taken
+    }
+
+    /// Since when its reader has not read what is ready.
+    pub fn unread_since(&self) -> Option<Instant> {
+        *self.0.unread.lock()
+    }
+
+    /// Bytes that are worked on now and that no pool knows of.
+    pub fn at_work(&self) -> u64 {
+        self.0.at_work.load(Ordering::Relaxed)
+    }
+
+    /// Counts what one operator or function works on.
+    pub fn working(&self) -> Working {
+        Working { stop: self.clone(), bytes: 0 }
+    }
+
     /// Counts a value that a function made out of constants.
     pub fn constant(&self, bytes: usize) -> Result<(), Error> {
-        if bytes < LARGE_CONSTANT {
+        if bytes < SMALL_CONSTANT {
             return Ok(());
         }
         let before = self.0.constants.fetch_add(bytes, Ordering::Relaxed);
         if before.saturating_add(bytes) <= MAX_CONSTANTS {
             return Ok(());
         }
-        let most = MAX_CONSTANTS >> 20;
-        Err(Error::invalid(format!("the constants of the statement are larger than {most} MiB"))
+        let most = MAX_CONSTANTS >> 10;
+        Err(Error::invalid(format!("the constants of the statement are larger than {most} KiB"))
             .with_hint("repeat less text"))
     }
 
@@ -162,6 +193,27 @@ impl Stop {
         let given = Handle::try_current()
             .is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread);
         if given { tokio::task::block_in_place(work) } else { work() }
+    }
+}
+
+/// What one operator or function works on, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Working {
+    stop: Stop,
+    bytes: u64,
+}
+
+impl Working {
+    pub fn set(&mut self, bytes: usize) {
+        let all = &self.stop.0.at_work;
+        all.fetch_add(bytes as u64, Ordering::Relaxed);
+        all.fetch_sub(std::mem::replace(&mut self.bytes, bytes as u64), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.set(0);
     }
 }
 

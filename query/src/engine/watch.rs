@@ -6,9 +6,11 @@
 //! of planning puts a [`Watched`] node where rows enter and leave those, and
 //! above every scan.
 
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -28,24 +30,26 @@ use datafusion::physical_plan::joins::{
 };
 use datafusion::physical_plan::placeholder_row::PlaceholderRowExec;
 use datafusion::physical_plan::unnest::UnnestExec;
-use datafusion::physical_plan::windows::WindowAggExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::{
     DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::{Stream, StreamExt};
+use parking_lot::Mutex;
 use schema::ErrorKind;
 use tokio::time::Instant;
 
 use super::size;
-use super::stop::{Stop, TURN};
+use super::stop::{Stop, TURN, Working};
 use crate::Error;
 
 /// Bytes of a row that a join may repeat: a batch full of such rows is what an
 /// operator holds without asking.
-const MAX_ROW: usize = 256 << 10;
+const MAX_ROW: usize = 64 << 10;
 
-/// Bytes that the lists of one row may be unnested to.
-const MAX_UNNESTED: usize = 256 << 20;
+/// Bytes that the lists of one row may be unnested to; no more rows than make so
+/// much are unnested at once.
+const MAX_UNNESTED: usize = 64 << 20;
 
 /// A join that takes longer than this over what it was given gets less.
 const SLOW: std::time::Duration = std::time::Duration::from_millis(50);
@@ -61,6 +65,7 @@ impl Watch {
         node: Arc<dyn ExecutionPlan>,
     ) -> Result<Transformed<Arc<dyn ExecutionPlan>>, DataFusionError> {
         let children = node.children();
+        let mut leaving = Role::Passed;
         let roles: Vec<Role> = if node.is::<EmptyExec>() || node.is::<PlaceholderRowExec>() {
             return Ok(Transformed::no(node));
         } else if children.is_empty() {
@@ -70,15 +75,17 @@ impl Watch {
         } else if let Some(unnest) = node.downcast_ref::<UnnestExec>() {
             let lists = unnest.list_column_indices().iter();
             vec![Role::Unnested(lists.map(|list| list.index_in_input_schema).collect())]
-        } else if node.is::<WindowAggExec>() {
-            vec![Role::Held]
+        } else if node.is::<WindowAggExec>() || node.is::<BoundedWindowAggExec>() {
+            let kept = Kept::default();
+            leaving = Role::Left(kept.clone());
+            vec![Role::Kept(kept)]
         } else {
             return Ok(Transformed::no(node));
         };
         let watched = children.into_iter().zip(roles);
         let watched = watched.map(|(child, role)| self.over(child.clone(), role)).collect();
         let node = replace_children_if_necessary(node, watched)?;
-        Ok(Transformed::yes(self.over(node, Role::Passed)))
+        Ok(Transformed::yes(self.over(node, leaving)))
     }
 
     fn over(&self, input: Arc<dyn ExecutionPlan>, role: Role) -> Arc<dyn ExecutionPlan> {
@@ -113,8 +120,26 @@ impl PhysicalOptimizerRule for Watch {
     }
 }
 
+/// By partition: how many rows have left a window, which gives one for each.
+#[derive(Debug, Clone, Default)]
+struct Kept(Arc<Mutex<HashMap<usize, Arc<AtomicUsize>>>>);
+
+impl Kept {
+    /// Begins a partition's count. Who reads the window does so before the
+    /// window reads.
+    fn begin(&self, partition: usize) -> Arc<AtomicUsize> {
+        let count = Arc::default();
+        self.0.lock().insert(partition, Arc::clone(&count));
+        count
+    }
+
+    fn count(&self, partition: usize) -> Arc<AtomicUsize> {
+        self.0.lock().entry(partition).or_default().clone()
+    }
+}
+
 /// What rows are on their way to when they pass.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Role {
     /// Whoever wants them.
     Passed,
@@ -125,8 +150,11 @@ enum Role {
     Probe,
     /// Lists in these columns become rows.
     Unnested(Vec<usize>),
-    /// They are kept to the end by what does not ask the pool for it.
-    Held,
+    /// A window keeps them until as many have left it, and does not ask the
+    /// pool for it.
+    Kept(Kept),
+    /// They come out of that window.
+    Left(Kept),
 }
 
 /// Passes its input's rows on. Its properties are its input's own, so that
@@ -194,17 +222,26 @@ impl ExecutionPlan for Watched {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream, DataFusionError> {
-        let held = (self.role == Role::Held).then(|| {
-            MemoryConsumer::new(format!("Window[{partition}]")).register(context.memory_pool())
-        });
+        let left = match &self.role {
+            Role::Kept(kept) => Some(kept.count(partition)),
+            Role::Left(kept) => Some(kept.begin(partition)),
+            _ => None,
+        };
+        let window = MemoryConsumer::new(format!("Window[{partition}]"));
+        let held =
+            matches!(self.role, Role::Kept(_)).then(|| window.register(context.memory_pool()));
         Ok(Box::pin(Watching {
             schema: self.input.schema(),
             input: Some(self.input.execute(partition, context)?),
             role: self.role.clone(),
             stop: self.stop.clone(),
             since: None,
+            working: self.stop.working(),
+            left,
+            kept: (0, 0),
             held,
             portion: Portion::default(),
+            ready: VecDeque::new(),
         }))
     }
 }
@@ -217,8 +254,16 @@ struct Watching {
     stop: Stop,
     /// Since when this task has gone on without a pause.
     since: Option<Instant>,
+    /// The rows that are passed on now.
+    working: Working,
+    /// Rows that have left the window.
+    left: Option<Arc<AtomicUsize>>,
+    /// Rows and bytes that have entered it.
+    kept: (usize, usize),
     held: Option<MemoryReservation>,
     portion: Portion,
+    /// What was divided.
+    ready: VecDeque<RecordBatch>,
 }
 
 /// As much of a batch as a join finishes soon.
@@ -258,7 +303,8 @@ impl Portion {
 }
 
 impl Watching {
-    fn admit(&self, batch: &RecordBatch) -> Result<(), DataFusionError> {
+    /// What is passed on of a batch, one after the other.
+    fn admit(&mut self, batch: &RecordBatch) -> Result<VecDeque<RecordBatch>, DataFusionError> {
         match &self.role {
             Role::Passed => {}
             Role::Build | Role::Probe => {
@@ -272,21 +318,32 @@ impl Watching {
                 let others = batch.columns().iter().enumerate();
                 let others = others.filter(|(n, _)| !lists.contains(n)).map(|(_, column)| column);
                 let widths = size::of_rows(others, batch.num_rows());
-                let longest = lists.iter().map(|list| lengths(batch.column(*list)));
-                for lengths in longest {
-                    for (width, length) in widths.iter().zip(lengths) {
-                        unnests(length.saturating_mul(width + 16))?;
+                let mut makes = vec![0usize; batch.num_rows()];
+                for list in lists {
+                    let each = widths.iter().zip(lengths(batch.column(*list)));
+                    for (makes, (width, length)) in makes.iter_mut().zip(each) {
+                        *makes = (*makes).max(length.saturating_mul(width + 16));
                     }
                 }
+                return divided(batch, &makes);
             }
-            Role::Held => {
+            Role::Kept(_) => {
+                let left = self.left.as_ref().map_or(0, |left| left.load(Ordering::Relaxed));
+                self.kept.0 += batch.num_rows();
+                self.kept.1 += size::of(batch);
+                let each = self.kept.1 / self.kept.0.max(1);
                 if let Some(held) = &self.held {
                     // What is computed from them is about as large again.
-                    held.try_grow(2 * size::of(batch))?;
+                    held.try_resize(2 * each * self.kept.0.saturating_sub(left))?;
+                }
+            }
+            Role::Left(_) => {
+                if let Some(left) = &self.left {
+                    left.fetch_add(batch.num_rows(), Ordering::Relaxed);
                 }
             }
         }
-        Ok(())
+        Ok([batch.clone()].into())
     }
 
     fn pass(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RecordBatch, DataFusionError>>> {
@@ -300,7 +357,7 @@ impl Watching {
         }
         self.since.get_or_insert(now);
         self.portion.learn(now);
-        if let Some(batch) = self.portion.next(now) {
+        if let Some(batch) = self.portion.next(now).or_else(|| self.ready.pop_front()) {
             return Poll::Ready(Some(Ok(batch)));
         }
         let polled = input.poll_next_unpin(cx);
@@ -308,10 +365,12 @@ impl Watching {
             self.since = None;
         }
         let Some(batch) = ready!(polled).transpose()? else { return Poll::Ready(None) };
-        self.admit(&batch)?;
-        if self.role != Role::Probe {
-            return Poll::Ready(Some(Ok(batch)));
+        self.working.set(batch.get_array_memory_size());
+        self.ready = self.admit(&batch)?;
+        if !matches!(self.role, Role::Probe) {
+            return Poll::Ready(self.ready.pop_front().map(Ok));
         }
+        self.ready.clear();
         self.portion.rest = Some(batch);
         // Reading it took its time, too.
         Poll::Ready(self.portion.next(Instant::now()).map(Ok))
@@ -326,6 +385,8 @@ impl Stream for Watching {
         if matches!(polled, Poll::Ready(None | Some(Err(_)))) {
             self.input = None;
             self.portion = Portion::default();
+            self.ready.clear();
+            self.working.set(0);
         }
         polled
     }
@@ -345,6 +406,22 @@ fn narrow(row: usize) -> Result<(), DataFusionError> {
     Err(Error::new(ErrorKind::TooLarge, error)
         .with_hint("select fewer columns before the join, or a part of them: left(body, 1000)")
         .into())
+}
+
+/// A batch in parts of which each is unnested to no more than may be.
+fn divided(batch: &RecordBatch, makes: &[usize]) -> Result<VecDeque<RecordBatch>, DataFusionError> {
+    let mut parts = VecDeque::new();
+    let (mut from, mut sum) = (0, 0usize);
+    for (row, bytes) in makes.iter().enumerate() {
+        unnests(*bytes)?;
+        if row > from && sum.saturating_add(*bytes) > MAX_UNNESTED {
+            parts.push_back(batch.slice(from, row - from));
+            (from, sum) = (row, 0);
+        }
+        sum = sum.saturating_add(*bytes);
+    }
+    parts.push_back(batch.slice(from, makes.len() - from));
+    Ok(parts)
 }
 
 fn unnests(bytes: usize) -> Result<(), DataFusionError> {

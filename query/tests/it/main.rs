@@ -25,6 +25,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
 
+/// The daemon's: what the process holds is measured here, too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod alike;
 mod ask;
 mod attacks;

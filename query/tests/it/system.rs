@@ -162,3 +162,32 @@ async fn tables_are_described_with_counts() {
     let other = engine.table(&Tenant::new("other").unwrap(), "logs").unwrap();
     assert_eq!(other.rows, Some(0));
 }
+
+/// Scenario: a table of files and hot rows is summarized, and a query with a
+/// NULL, and one without rows; a name that is no table.
+/// Guarantees: a row about each column, in their order; the same numbers as
+/// asked for by hand; a typo is told as elsewhere, at its place.
+#[tokio::test]
+async fn summarize_says_a_row_about_each_column() {
+    let source = TestSource::new();
+    source.commit("spans", origin(1, 2), &[span(0, json!({"duration_ns": 10}))]).await;
+    source.hot("spans", &[span(9, json!({"duration_ns": 30}))]);
+    let asker = asker(&source);
+    let rows = asker.rows("SUMMARIZE spans").await;
+    let columns = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'spans'";
+    assert_eq!(asker.rows(columns).await, [rows.len().to_string()]);
+    let about = |name: &str| rows.iter().find(|row| row.starts_with(&format!("{name},"))).unwrap();
+    assert_eq!(
+        about("duration_ns"),
+        "duration_ns,bigint,10,30,2,20.0,14.142135623730951,10.0,20.0,30.0,2,0.0"
+    );
+    assert!(about("time").starts_with("time,timestamptz,2026-11-23T10:00:00Z,"), "{rows:?}");
+    assert!(about("attributes").contains(",,,,,,,,"), "{rows:?}");
+    let given = "summarize SELECT x FROM (VALUES (1.5, 'a'), (NULL, 'b')) AS t(x, y) WHERE y > ''";
+    assert_eq!(asker.rows(given).await, ["x,double,1.5,1.5,,1.5,,1.5,1.5,1.5,1,50.0"]);
+    let none = "SUMMARIZE (SELECT 1 AS x WHERE false)";
+    assert_eq!(asker.rows(none).await, ["x,bigint,,,0,,,,,,0,"]);
+    let error = asker.error("SUMMARIZE span").await;
+    assert!(error.hint().is_some_and(|hint| hint.contains("spans")), "{error:?}");
+    assert!(asker.try_ask("SUMMARIZE EXPLAIN SELECT 1").await.is_err());
+}

@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | this | [`PgCatalog`]: the schema; which table is whose |
 //! | [`columns`] | `information_schema.columns`, where clients look for types |
+//! | [`comments`] | functions that say what tables and columns mean |
+//! | [`functions`] | `pg_proc`, with what telemetry is asked for with |
 //! | [`relations`] | tables, views and columns, as the catalogs number them |
 //! | [`tables`] | `pg_class`, `pg_attribute` and the others that say what is here |
 //! | [`types`] | Arrow types as PostgreSQL's, for the catalogs and the wire |
@@ -13,6 +15,8 @@
 //! pins no rows.
 
 pub(super) mod columns;
+mod comments;
+pub(crate) mod functions;
 mod relations;
 mod tables;
 pub(crate) mod types;
@@ -24,7 +28,8 @@ use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableFunction, TableProvider};
 use datafusion::common::{DataFusionError, plan_datafusion_err};
 use datafusion::datasource::TableType;
-use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion_pg_catalog::pg_catalog::catalog_info::CatalogInfo;
 use datafusion_pg_catalog::pg_catalog::context::EmptyContextProvider;
 use datafusion_pg_catalog::pg_catalog::oid_type_planner::PgOidTypePlanner;
@@ -50,6 +55,16 @@ pub(crate) fn prepare(
     let keywords = TableFunction::new(name.clone(), fixed()?.pg_get_keywords.clone());
     builder.table_functions().get_or_insert_default().insert(name, Arc::new(keywords));
     Ok(builder.with_type_planner(Arc::new(PgOidTypePlanner)))
+}
+
+/// Adds the functions that answer for one session.
+pub(super) fn register(state: &mut SessionState, view: &Arc<View>) {
+    let own = comments::functions(view).into_iter();
+    for function in own.chain(crate::functions::postgres::connected(view.connection)) {
+        if let Err(error) = state.register_udf(function) {
+            tracing::warn!(%error, "a function of the session is left out");
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -12,11 +12,12 @@ use datafusion::datasource::MemTable;
 use datafusion_pg_catalog::pg_catalog::oid_field::{OID_ALIAS_KEY, kind};
 
 use super::super::{CATALOG, View};
+use super::functions;
 use super::relations::{self, DATABASE, OWNER, PG_CLASS, Relation, SCHEMAS};
 use super::types;
 use crate::functions::postgres::{ROLE, SETTINGS};
 
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 15] = [
     "pg_authid",
     "pg_attribute",
     "pg_class",
@@ -25,6 +26,7 @@ pub(super) const NAMES: [&str; 14] = [
     "pg_description",
     "pg_extension",
     "pg_namespace",
+    "pg_proc",
     "pg_roles",
     "pg_settings",
     "pg_stat_user_tables",
@@ -54,6 +56,7 @@ pub(super) fn table(
         "pg_extension" => extensions(),
         "pg_settings" => settings(),
         "pg_cursors" => cursors(),
+        "pg_proc" => return Ok(Some(functions::table()?)),
         _ => return Ok(None),
     };
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();

@@ -62,6 +62,7 @@ pub(super) async fn ask(
         door: "http",
         deadline: None,
         zone: None,
+        connection: None,
     };
     let answered = match engine.run(query).await {
         Ok(answer) => stream::respond(answer, format(&headers), options).await,

@@ -147,7 +147,8 @@ impl Session {
         }
         let values = bind.values.iter().enumerate().map(|(index, value)| {
             let place = places.get(index).and_then(Option::as_ref);
-            params::value(oid(index), place, bind.formats.is_binary(index), value.as_ref())
+            let binary = bind.formats.is_binary(index);
+            params::value(oid(index), place, self.settings.zone(), binary, value.as_ref())
         });
         let params = Params::of(values.collect::<Result<_, _>>()?);
         let empty = prepared.sql.is_empty();

@@ -10,15 +10,18 @@ use pgwire::api::Type;
 use super::rows::{EPOCH_DAYS, EPOCH_MICROS};
 use super::status::Refusal;
 use crate::catalog::postgres::types;
+use crate::engine::zone;
 
 /// Elements of an array.
 const MAX_ELEMENTS: usize = 10_000;
 
 /// A value of the type with that number, or of the type that its place in the
-/// statement tells when the client left it open (0).
+/// statement tells when the client left it open (0). `zone` is where a time
+/// without one is read.
 pub(super) fn value(
     oid: u32,
     place: Option<&DataType>,
+    zone: Option<&str>,
     binary: bool,
     bytes: Option<&Bytes>,
 ) -> Result<ScalarValue, Refusal> {
@@ -47,7 +50,7 @@ pub(super) fn value(
     }
     let text = std::str::from_utf8(bytes)
         .map_err(|_| Refusal::new("22021", "a parameter is not UTF-8"))?;
-    from_text(&of, &data_type, text).ok_or_else(invalid)
+    from_text(&of, &data_type, zone, text).ok_or_else(invalid)
 }
 
 fn unknown(oid: u32) -> Refusal {
@@ -55,9 +58,17 @@ fn unknown(oid: u32) -> Refusal {
         .with_hint("cast in the client, or send the value as text")
 }
 
-fn from_text(of: &Type, data_type: &DataType, text: &str) -> Option<ScalarValue> {
+fn from_text(
+    of: &Type,
+    data_type: &DataType,
+    zone: Option<&str>,
+    text: &str,
+) -> Option<ScalarValue> {
     match (of, data_type) {
         (&Type::NUMERIC, _) => number(text),
+        (_, DataType::Timestamp(_, Some(_))) => {
+            zone::instant(text, &zone.unwrap_or("UTC").into(), data_type)
+        }
         (&Type::BYTEA, _) => {
             let hex = text.strip_prefix("\\x")?;
             let bytes = hex
@@ -231,7 +242,7 @@ mod tests {
     use super::*;
 
     fn binary(of: Type, bytes: &'static [u8]) -> Option<ScalarValue> {
-        value(of.oid(), None, true, Some(&Bytes::from_static(bytes))).ok()
+        value(of.oid(), None, None, true, Some(&Bytes::from_static(bytes))).ok()
     }
 
     /// Scenario: parameters in their binary form, whole, short, and too long.
@@ -265,18 +276,24 @@ mod tests {
     #[test]
     fn text_values_fit_their_types() {
         let of = |oid: u32, place: Option<&DataType>, text: &str| {
-            value(oid, place, false, Some(&Bytes::copy_from_slice(text.as_bytes()))).ok()
+            value(oid, place, None, false, Some(&Bytes::copy_from_slice(text.as_bytes()))).ok()
         };
         assert_eq!(of(0, Some(&DataType::Int64), "7"), Some(ScalarValue::Int64(Some(7))));
         assert_eq!(of(0, None, "7"), Some(ScalarValue::Utf8(Some("7".into()))));
         assert_eq!(of(Type::BOOL.oid(), None, "t"), Some(ScalarValue::Boolean(Some(true))));
         assert_eq!(of(Type::NUMERIC.oid(), None, "1.5"), Some(ScalarValue::Float64(Some(1.5))));
         assert_eq!(of(Type::INT4.oid(), None, "x"), None);
-        assert_eq!(value(Type::INT4.oid(), None, false, None).unwrap(), ScalarValue::Int32(None));
+        assert_eq!(
+            value(Type::INT4.oid(), None, None, false, None).unwrap(),
+            ScalarValue::Int32(None)
+        );
         let at = of(Type::TIMESTAMPTZ.oid(), None, "2026-11-23 12:00:00+02").unwrap();
         let expected =
             ScalarValue::TimestampMicrosecond(Some(1_795_428_000_000_000), Some("UTC".into()));
         assert_eq!(at, expected);
+        let local = Bytes::from_static(b"2026-11-23 15:30:00");
+        let local = value(Type::TIMESTAMPTZ.oid(), None, Some("Asia/Kolkata"), false, Some(&local));
+        assert_eq!(local.unwrap(), expected);
         let texts = array(r#"{a,"b,\"c\"",NULL,"NULL"}"#).unwrap();
         let texts: Vec<_> = texts.iter().map(Option::as_deref).collect();
         assert_eq!(texts, [Some("a"), Some("b,\"c\""), None, Some("NULL")]);

@@ -190,6 +190,7 @@ impl Session {
             principal: self.caller.principal.clone(),
             deadline: self.settings.timeout(),
             zone: self.settings.zone().map(Into::into),
+            connection: Some(self.key.pid),
             ..Query::new(sql, "postgres")
         }
     }

@@ -41,10 +41,10 @@ const ALL: &[(&str, &[&str], Answer)] = &[
     ("pg_relation_is_publishable", &["pg_is_in_recovery", "pg_is_wal_replay_paused"], Flag(false)),
     ("pg_advisory_unlock_all", &["pg_get_partkeydef", "pg_get_constraintdef"], Text(None)),
     ("pg_get_viewdef", &["pg_get_indexdef", "pg_get_triggerdef", "pg_get_ruledef"], Text(None)),
-    ("pg_get_functiondef", &["pg_get_function_result", "pg_get_function_arguments"], Text(None)),
-    ("pg_get_function_identity_arguments", &["pg_get_function_sqlbody"], Text(None)),
+    ("pg_get_functiondef", &["pg_get_function_sqlbody"], Text(None)),
     ("pg_get_serial_sequence", &["pg_get_statisticsobjdef_columns"], Text(None)),
     ("pg_partition_ancestors", &["pg_tablespace_location", "inet_server_addr"], Text(None)),
+    // A session puts those that know its tables in the place of the first two.
     ("obj_description", &["col_description", "shobj_description"], Text(None)),
     ("inet_client_addr", &["pg_size_pretty"], Text(None)),
     ("inet_server_port", &["inet_client_port"], Int(0)),
@@ -53,15 +53,22 @@ const ALL: &[(&str, &[&str], Answer)] = &[
     ("pg_database_size", &["pg_stat_get_numscans", "txid_current"], Long(0)),
 ];
 
+/// The number of the connection that asks.
+pub(super) fn backend(pid: i32) -> ScalarUDF {
+    of("pg_backend_pid", Int(pid))
+}
+
 pub(super) fn all() -> impl Iterator<Item = ScalarUDF> {
-    let any = || TypeSignature::OneOf(vec![TypeSignature::Nullary, TypeSignature::VariadicAny]);
     let named = ALL.iter().flat_map(|(name, others, answer)| {
         std::iter::once(name).chain(*others).map(move |name| (*name, answer.clone()))
     });
-    named.map(move |(name, answer)| {
-        let signature = Signature::new(any(), Volatility::Stable);
-        ScalarUDF::new_from_impl(Constant { name, answer, signature })
-    })
+    named.map(|(name, answer)| of(name, answer))
+}
+
+fn of(name: &'static str, answer: Answer) -> ScalarUDF {
+    let any = TypeSignature::OneOf(vec![TypeSignature::Nullary, TypeSignature::VariadicAny]);
+    let signature = Signature::new(any, Volatility::Stable);
+    ScalarUDF::new_from_impl(Constant { name, answer, signature })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -22,6 +22,11 @@ use datafusion::logical_expr::{
 };
 use datafusion_pg_catalog::pg_catalog as theirs;
 
+/// The functions that know which connection asks.
+pub(crate) fn connected(connection: Option<i32>) -> Option<Arc<ScalarUDF>> {
+    connection.map(|pid| Arc::new(constant::backend(pid)))
+}
+
 /// The version whose protocol and catalogs these are, and whose server it is.
 pub(crate) const SERVER_VERSION: &str = concat!("16.6 (Cloudsail ", env!("CARGO_PKG_VERSION"), ")");
 pub(crate) const SERVER_VERSION_NUM: &str = "160006";
@@ -86,6 +91,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         ScalarUDF::new_from_impl(Session::new("set_config", Says::Value)),
     ];
     all.extend(constant::all());
+    all.extend(crate::catalog::postgres::functions::told());
     all.into_iter().map(Arc::new).collect()
 }
 

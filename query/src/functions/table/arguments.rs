@@ -47,7 +47,7 @@ impl<'a> Arguments<'a> {
             }
             Some(Expr::Literal(value, _)) => Ok(value),
             _ => Err(self.refused(format!(
-                "needs a constant as {name}: a literal, or now() and intervals, no column and no $1"
+                "needs a constant as {name}: a literal, or $1, or now() and intervals, and no column"
             ))),
         }
     }

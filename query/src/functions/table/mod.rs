@@ -9,12 +9,14 @@
 //! | --- | --- |
 //! | this | [`ALL`], their names in the session, what they are made with |
 //! | [`arguments`] | what they were called with |
+//! | [`bound`] | parameters among that |
 //! | [`metric`] | `metric_rate`, `metric_quantile` |
 //! | [`red`], [`graph`] | `red`, `service_graph`: plain SQL |
 //! | [`trace`], [`tree`] | `trace_tree`, and the arithmetic of trees |
 //! | [`provider`], [`operator`] | a table whose rows are computed, and its plan node |
 
 mod arguments;
+mod bound;
 mod graph;
 mod metric;
 mod operator;
@@ -28,7 +30,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{Column, DataFusionError, ParamValues, ScalarValue, internal_err};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::execution::session_state::SessionState;
@@ -40,6 +42,7 @@ use datafusion::logical_expr::{
 use crate::Error;
 use crate::catalog::{self, View};
 use crate::scan::Table;
+use bound::Bound;
 
 /// How a function is called.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -88,10 +91,15 @@ impl fmt::Display for Form {
     }
 }
 
-/// Puts them into a session over a view.
+/// Puts them into a session over a view, and lets all there are take parameters.
 pub(crate) fn register(state: &mut SessionState, view: &Arc<View>) {
     for form in &ALL {
         state.register_udtf(form.name, Arc::new(Call { form, view: view.clone() }));
+    }
+    let all: Vec<Arc<TableFunction>> = state.table_functions().values().cloned().collect();
+    for inner in all {
+        let name = inner.name().to_owned();
+        state.register_udtf(&name, Arc::new(Bound { inner, view: view.clone() }));
     }
 }
 

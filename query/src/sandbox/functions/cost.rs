@@ -40,6 +40,8 @@ pub(super) enum Rule {
     Replaces,
     /// All arguments together: `concat`, `make_array`, `array_append`.
     Joins,
+    /// About as much as it is given: `upper`, `array_sort`.
+    Keeps,
     /// `concat_ws(separator, …)`.
     JoinsWith,
     /// `array_to_string(list, separator, null)`.
@@ -58,6 +60,11 @@ pub(super) enum Rule {
 }
 
 impl Rule {
+    /// Whether a row makes just what its cost says, and not less.
+    pub fn is_exact(self) -> bool {
+        matches!(self, Rule::Repeats | Rule::Joins)
+    }
+
     /// The rule for a function, if it has one.
     pub fn of(name: &str) -> Option<Rule> {
         Some(match name {
@@ -67,6 +74,8 @@ impl Rule {
             "concat" | "overlay" | "make_array" | "array_append" | "array_prepend"
             | "array_concat" | "array_union" | "arrays_zip" | "map" | "array_replace"
             | "array_replace_n" | "array_replace_all" | "array_insert" => Rule::Joins,
+            "upper" | "lower" | "initcap" | "reverse" | "translate" | "encode" | "decode"
+            | "array_reverse" | "array_sort" | "array_distinct" | "flatten" => Rule::Keeps,
             "concat_ws" => Rule::JoinsWith,
             "array_to_string" => Rule::Writes,
             "string_to_array" => Rule::Splits,
@@ -147,7 +156,7 @@ impl Costs {
                 let times = bytes(0) / bytes(1).max(1) + 1;
                 bytes(0).saturating_add(times.saturating_mul(bytes(2)))
             }
-            Rule::Joins => all(),
+            Rule::Joins | Rule::Keeps => all(),
             Rule::JoinsWith => all().saturating_add(bytes(0).saturating_mul(self.arguments.len())),
             Rule::Writes => {
                 let between = bytes(1).saturating_add(bytes(2));

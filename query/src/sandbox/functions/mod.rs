@@ -50,7 +50,8 @@ const ABSENT: [&str; 6] = [
     "array_resize",
 ];
 
-/// Bytes that one call over one batch may make, beyond twice what it is given.
+/// Bytes that one call over one batch may make. Functions that only change what
+/// they are given ([`Rule::Keeps`]) may make that beyond it.
 const MAX_MADE: usize = 64 << 20;
 
 /// A piece makes and costs no more than this, unless it is one row.
@@ -81,7 +82,14 @@ impl Guarded {
         let whole = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if whole { 1 } else { args.number_rows };
         let costs = Costs::of(self.rule, name, &args.args, rows)?;
-        let pieces = pieces(&costs, rows, name)?;
+        let room = match self.rule {
+            Rule::Keeps => costs.given().saturating_add(MAX_MADE),
+            _ => MAX_MADE,
+        };
+        let (pieces, makes) = pieces(&costs, rows, name)?;
+        if self.rule.is_exact() && makes > room {
+            return Err(too_much(name, room).into());
+        }
         if whole {
             let value = stop.work(|| self.inner.invoke_with_args(args))?;
             if let ColumnarValue::Scalar(constant) = &value {
@@ -92,13 +100,14 @@ impl Guarded {
         if pieces.len() <= 1 {
             return stop.work(|| self.inner.invoke_with_args(args));
         }
-        let room = MAX_MADE.saturating_add(costs.given().saturating_mul(2));
         let mut made = 0usize;
+        let mut working = stop.working();
         let mut parts = Vec::with_capacity(pieces.len());
         for (from, rows) in pieces {
             let piece = slice(&args, from, rows);
             let part = stop.work(|| self.inner.invoke_with_args(piece))?.to_array(rows)?;
             made += size::total(&part);
+            working.set(made);
             if made > room {
                 return Err(too_much(name, room).into());
             }
@@ -109,9 +118,9 @@ impl Guarded {
     }
 }
 
-/// Divides rows, in order, into pieces by what they cost.
-fn pieces(costs: &Costs, rows: usize, name: &str) -> Result<Vec<(usize, usize)>, Error> {
-    let mut pieces = Vec::new();
+/// Divides rows, in order, into pieces by what they cost; and what all make.
+fn pieces(costs: &Costs, rows: usize, name: &str) -> Result<(Vec<(usize, usize)>, usize), Error> {
+    let (mut pieces, mut makes) = (Vec::new(), 0usize);
     let (mut from, mut sum) = (0, Cost::default());
     for row in 0..rows {
         let cost = costs.at(row)?;
@@ -123,6 +132,7 @@ fn pieces(costs: &Costs, rows: usize, name: &str) -> Result<Vec<(usize, usize)>,
             return Err(Error::invalid(format!("{name} has too much to do for one row"))
                 .with_hint("give it less of the text or list: left(body, 1000)"));
         }
+        makes = makes.saturating_add(cost.makes);
         let with = sum.plus(cost);
         if row > from && (with.makes > PIECE.makes || with.works > PIECE.works) {
             pieces.push((from, row - from));
@@ -132,7 +142,7 @@ fn pieces(costs: &Costs, rows: usize, name: &str) -> Result<Vec<(usize, usize)>,
         }
     }
     pieces.push((from, rows - from));
-    Ok(pieces)
+    Ok((pieces, makes))
 }
 
 fn slice(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionArgs {

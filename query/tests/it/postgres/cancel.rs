@@ -4,7 +4,7 @@ use futures::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::NoTls;
 
-use super::{door, door_with, refusal, told, two_spans};
+use super::{door, door_with, refusal, texts, told, two_spans};
 
 /// A statement that runs for minutes, holds little, and gives nothing before.
 pub const ENDLESS: &str =
@@ -127,23 +127,25 @@ async fn fault_f43_a_stop_tells_those_who_wait() {
     assert!(idle.simple_query("SELECT 1").await.is_err());
 }
 
-/// Scenario: as many cursors as the engine runs statements, then one more.
-/// Guarantees: S22, it is told to come back, and gets in when one is closed.
+/// Scenario: an open cursor that nobody reads, where one statement may run; then
+/// another, and a statement that comes after both.
+/// Guarantees: S22, a cursor that is not read gives its turn on and goes on when
+/// it is read; as many as may run do so, the next is told to come back, and gets
+/// in when one is closed.
 #[tokio::test]
-async fn sec_s22_open_cursors_count_as_running() {
-    let door = door_with(&two_spans().await, |settings| {
-        settings.concurrency = 1;
-        settings.queue = Duration::from_millis(50);
-    })
-    .await;
-    let client = door.connect().await;
-    client
-        .batch_execute("BEGIN; DECLARE c CURSOR FOR SELECT * FROM generate_series(1, 100000000)")
-        .await
-        .unwrap();
+async fn sec_s22_open_cursors_are_bounded_and_keep_nobody_out() {
+    let door = door_with(&two_spans().await, |settings| settings.concurrency = 1).await;
+    let declare = "BEGIN; DECLARE c CURSOR FOR SELECT value FROM generate_series(1, 100000000)";
+    let (first, second) = (door.connect().await, door.connect().await);
+    first.batch_execute(declare).await.unwrap();
+    second.batch_execute(declare).await.unwrap();
     let other = door.connect().await;
     assert_eq!(refusal(&other, "SELECT 1").await.0, "53300");
-    client.batch_execute("CLOSE c").await.unwrap();
-    until("its end", || door.asker.engine.running() == 0).await;
+    for client in [&first, &second] {
+        let rows = texts(client, "FETCH 20000 FROM c").await;
+        assert_eq!((rows.len(), rows[19_999].as_str()), (20_000, "20000"));
+    }
+    first.batch_execute("CLOSE c").await.unwrap();
+    until("its end", || door.asker.engine.running() == 1).await;
     assert!(other.simple_query("SELECT 1").await.is_ok());
 }

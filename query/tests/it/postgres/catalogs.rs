@@ -61,6 +61,25 @@ async fn grafana_finds_its_way() {
     }
 }
 
+/// Scenario: what psql asks for the comments of `\d+`, and of a table.
+/// Guarantees: they say what columns and tables mean.
+#[tokio::test]
+async fn comments_say_what_columns_mean() {
+    let door = door(&two_spans().await).await;
+    let client = door.connect().await;
+    let columns = "SELECT a.attname, pg_catalog.col_description(a.attrelid, a.attnum) \
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = 'spans'::regclass AND a.attnum > 0 \
+        ORDER BY a.attnum";
+    let told = door.asker.engine.table(&Default::default(), "spans").unwrap();
+    let expected = told.columns.iter().map(|c| match c.doc.as_str() {
+        "" => format!("{}|~", c.name),
+        doc => format!("{}|{doc}", c.name),
+    });
+    assert_eq!(texts(&client, columns).await, expected.collect::<Vec<_>>());
+    let table = "SELECT obj_description('spans'::regclass, 'pg_class')";
+    assert_ne!(texts(&client, table).await, ["~"]);
+}
+
 /// Scenario: what drivers and tools ask when they connect.
 /// Guarantees: they are answered.
 #[tokio::test]

@@ -2,7 +2,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
 use tokio_postgres::types::Type;
 
-use super::{door, told, two_spans};
+use super::{door, texts, told, two_spans};
 
 /// Scenario: values of every type in binary.
 /// Guarantees: a typed client reads them as what they are, NULLs too.
@@ -68,6 +68,32 @@ async fn parameters_have_types() {
     let error = client.prepare("SELECT nothing FROM spans").await.err().unwrap();
     assert_eq!(told(&error).0, "42703");
     assert!(client.query("SELECT 1", &[]).await.is_ok());
+}
+
+/// Scenario: arguments of functions in FROM are parameters, bare and cast.
+/// Guarantees: their places tell their types; the answer is that of the values
+/// written out; too few values are an error.
+#[tokio::test]
+async fn functions_in_from_take_parameters() {
+    let door = door(&two_spans().await).await;
+    let client = door.connect().await;
+    let sql = "SELECT coalesce(sum(calls), 0)::bigint FROM red($1, $2, $3::timestamptz) \
+        WHERE service_name <> $4";
+    let statement = client.prepare(sql).await.unwrap();
+    assert_eq!(statement.params(), [Type::TEXT, Type::TIMESTAMPTZ, Type::TIMESTAMPTZ, Type::TEXT]);
+    let at = |seconds| DateTime::from_timestamp(crate::source::START + seconds, 0).unwrap();
+    let row = client.query_one(&statement, &[&"1m", &at(0), &at(1), &"x"]).await.unwrap();
+    let written = "SELECT coalesce(sum(calls), 0)::bigint \
+        FROM red('1m', '2026-11-23T10:00:00Z', '2026-11-23T10:00:01Z')";
+    assert_eq!([row.get::<_, i64>(0).to_string()], texts(&client, written).await[..]);
+    let series = client.prepare("SELECT count(*) FROM generate_series($1, $2)").await.unwrap();
+    assert_eq!(series.params(), [Type::INT8, Type::INT8]);
+    let row = client.query_one(&series, &[&3i64, &7i64]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 5);
+    let tree = client.query("SELECT name FROM trace_tree($1)", &[&"no trace"]).await.unwrap();
+    assert!(tree.is_empty());
+    let error = door.asker.error("SELECT * FROM red($1, now() - interval '1 hour', now())").await;
+    assert!(error.to_string().contains("1 parameters and 0 values"), "{error}");
 }
 
 /// Scenario: a portal read two rows at a time, in a transaction, with another

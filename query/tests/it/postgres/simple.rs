@@ -122,6 +122,45 @@ async fn settings_belong_to_their_connection() {
     assert!(texts(&one, "SHOW ALL").await.iter().any(|line| line.starts_with("server_version|16")));
 }
 
+/// Scenario: text beside a column of instants in comparisons of every form, on a
+/// connection with a zone and on one without.
+/// Guarantees: as in PostgreSQL, it is read in the connection's zone, unless it
+/// says its own offset.
+#[tokio::test]
+async fn text_beside_an_instant_is_read_in_the_zone_of_its_connection() {
+    let door = door(&two_spans().await).await;
+    let (one, other) = (door.connect().await, door.connect().await);
+    one.batch_execute("SET TIME ZONE 'Asia/Kolkata'").await.unwrap();
+    let count = |condition: &str| format!("SELECT count(*) FROM spans WHERE {condition}");
+    for condition in [
+        "time = '2026-11-23 15:30:00'",
+        "'2026-11-23 15:30:00' >= time",
+        "time BETWEEN '2026-11-23 15:29:00' AND '2026-11-23 15:30:00'",
+        "time IN ('2026-11-23 15:30:00', '2026-11-23 15:31:30')",
+        "date_trunc('minute', time) = '2026-11-23 15:30:00' AND time < '2026-11-23 15:30:01'",
+    ] {
+        let sql = count(condition);
+        let [first, second] = [texts(&one, &sql).await, texts(&other, &sql).await];
+        assert_eq!(first, ["1"], "{condition}");
+        assert_ne!(first, second, "{condition}");
+    }
+    let said = count("time = '2026-11-23T10:00:00Z'");
+    assert_eq!(texts(&one, &said).await, texts(&other, &said).await);
+}
+
+/// Scenario: two connections ask for their number, alone and beside rows.
+/// Guarantees: each has one of its own, and keeps it.
+#[tokio::test]
+async fn a_connection_knows_its_number() {
+    let door = door(&two_spans().await).await;
+    let (one, other) = (door.connect().await, door.connect().await);
+    let first = texts(&one, "SELECT pg_backend_pid()").await;
+    assert_ne!(first, ["0"]);
+    assert_ne!(first, texts(&other, "SELECT pg_backend_pid()").await);
+    let rows = texts(&one, "SELECT pg_catalog.pg_backend_pid() FROM spans").await;
+    assert_eq!(rows, [first[0].clone(), first[0].clone()]);
+}
+
 /// Scenario: settings in a transaction that is rolled back, SET LOCAL, and what
 /// the startup message says.
 /// Guarantees: they last as long as PostgreSQL lets them.
