@@ -12,7 +12,7 @@ use storage::Reader;
 use storage::table::DeltaTable;
 
 use crate::load::BASE;
-use crate::node::{DAY, Node, Noon, rows, store, trace_id};
+use crate::node::{DAY, Node, Noon, cpu, memory, mib, rows, store, trace_id};
 
 const SPANS: u64 = 100;
 const COLD: usize = 9;
@@ -28,8 +28,16 @@ pub async fn run(commits: u64) {
         node.storage.flush().await.expect("it is committed");
     }
     let took = started.elapsed();
-    println!("{commits} commits of {SPANS} spans in {took:.1?}, joins beside them");
+    println!(
+        "{commits} commits of {SPANS} spans in {took:.1?}, joins beside them; \
+         then {} live files and {:.0} MiB resident, at most {:.0}",
+        node.live_files(),
+        mib(memory("VmRSS")),
+        mib(memory("VmHWM"))
+    );
+    let started = Instant::now();
     let joined = node.storage.compact().await.expect("all is joined");
+    println!("what was left was joined in {:.1?}", started.elapsed());
     for table in joined.iter().filter(|table| table.files > 0) {
         println!("{}: {} files at version {:?}", table.table, table.files, table.version);
     }
@@ -58,7 +66,8 @@ pub async fn run(commits: u64) {
         ("a trace by id", format!("SELECT * FROM spans WHERE trace_id = '{id}'")),
     ];
     println!(
-        "| what | ten files | {commits} commits, joined | ratio |\n| --- | ---: | ---: | ---: |"
+        "| what | ten files | {commits} commits, joined | ratio | CPU | CPU | ratio |\n\
+         | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     );
     tell("opening the table", opened(few.path()).await, opened(many.path()).await);
     for (what, sql) in &questions {
@@ -78,37 +87,64 @@ async fn append(node: &Node, commit: u64, commits: u64) {
     node.append(rows(&catalog, commit * SPANS..(commit + 1) * SPANS, times)).await;
 }
 
-fn tell(what: &str, few: Duration, many: Duration) {
-    let ratio = many.as_secs_f64() / few.as_secs_f64();
-    println!("| {what} | {few:.2?} | {many:.2?} | {ratio:.2} |");
+/// What one thing took.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: Duration,
+    /// Of all threads of this process: other processes lengthen it little.
+    cpu: Duration,
 }
 
-fn median(mut took: Vec<Duration>) -> Duration {
-    took.sort_unstable();
-    took[took.len() / 2]
+fn tell(what: &str, few: Took, many: Took) {
+    let ratio = |few: Duration, many: Duration| many.as_secs_f64() / few.as_secs_f64();
+    println!(
+        "| {what} | {:.2?} | {:.2?} | {:.2} | {:.2?} | {:.2?} | {:.2} |",
+        few.wall,
+        many.wall,
+        ratio(few.wall, many.wall),
+        few.cpu,
+        many.cpu,
+        ratio(few.cpu, many.cpu)
+    );
+}
+
+/// Runs it, and what that took.
+async fn timed<T>(work: impl Future<Output = T>) -> (T, Took) {
+    let (started, cpu) = (Instant::now(), cpu());
+    let done = work.await;
+    (done, Took { wall: started.elapsed(), cpu: self::cpu().saturating_sub(cpu) })
+}
+
+/// The kernel counts the processors' time in ticks, so of that it is the mean.
+fn median(took: Vec<Took>) -> Took {
+    let count = took.len();
+    let mut wall: Vec<Duration> = took.iter().map(|took| took.wall).collect();
+    wall.sort_unstable();
+    let cpu: Duration = took.iter().map(|took| took.cpu).sum();
+    Took { wall: wall[count / 2], cpu: cpu / count as u32 }
 }
 
 /// Loading the table of spans, as a start does.
-async fn opened(dir: &Path) -> Duration {
+async fn opened(dir: &Path) -> Took {
     let catalog = Catalog::default();
     let spans = catalog.get("spans").expect("a table").clone();
-    let mut took = Vec::new();
-    for _ in 0..COLD {
-        let (store, started) = (store(dir), Instant::now());
-        let opened = DeltaTable::open(&store, &Tenant::default(), spans.clone(), None).await;
-        let opened = opened.expect("the table opens");
-        took.push(started.elapsed());
-        assert!(opened.current().is_some());
+    let mut all = Vec::new();
+    for _ in 0..WARM {
+        let (store, tenant) = (store(dir), Tenant::default());
+        let open = DeltaTable::open(&store, &tenant, spans.clone(), None);
+        let (opened, took) = timed(open).await;
+        assert!(opened.expect("the table opens").current().is_some());
+        all.push(took);
     }
-    median(took)
+    median(all)
 }
 
 struct Asked {
     rows: usize,
     files: u64,
     /// By an engine that has read no footer yet.
-    first: Duration,
-    again: Duration,
+    first: Took,
+    again: Took,
 }
 
 async fn asked(dir: &Path, sql: &str) -> Asked {
@@ -137,11 +173,13 @@ async fn asked(dir: &Path, sql: &str) -> Asked {
     Asked { rows, files, first: median(first), again: median(again) }
 }
 
-async fn answered(engine: &Engine, sql: &str) -> (usize, u64, Duration) {
-    let started = Instant::now();
-    let answer = engine.run(Query::new(sql, "bench")).await.expect("it is answered");
-    let stats = answer.stats.clone();
-    let batches: Vec<_> = answer.rows.try_collect().await.expect("to the last row");
-    let took = started.elapsed();
+async fn answered(engine: &Engine, sql: &str) -> (usize, u64, Took) {
+    let work = async {
+        let answer = engine.run(Query::new(sql, "bench")).await.expect("it is answered");
+        let stats = answer.stats.clone();
+        let batches: Vec<_> = answer.rows.try_collect().await.expect("to the last row");
+        (batches, stats)
+    };
+    let ((batches, stats), took) = timed(work).await;
     (batches.iter().map(|batch| batch.num_rows()).sum(), stats.summary().files_read, took)
 }

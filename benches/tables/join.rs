@@ -5,7 +5,7 @@ use std::time::Instant;
 use schema::Catalog;
 
 use crate::load::BASE;
-use crate::node::{DAY, Node, rows};
+use crate::node::{DAY, Node, memory, mib, rows};
 
 const FILES: u64 = 8;
 const BATCH: u64 = 1_000;
@@ -50,16 +50,4 @@ pub async fn run(spans: u64) {
         mib(before)
     );
     node.stop().await;
-}
-
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
-/// Bytes by the kernel's count.
-fn memory(key: &str) -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with(key)).expect("it is counted");
-    let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
-    kib << 10
 }

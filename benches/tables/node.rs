@@ -78,6 +78,13 @@ impl Node {
         self.storage.append(batch).await.expect("it is acked");
     }
 
+    /// Files that the newest versions name.
+    pub fn live_files(&self) -> usize {
+        let tables = self.storage.catalog().tables().iter();
+        let live = |name| self.storage.snapshot(&Tenant::default(), name);
+        tables.filter_map(|table| live(table.name)).map(|snapshot| snapshot.committed.len()).sum()
+    }
+
     pub async fn stop(self) {
         let late = self.storage.shutdown(Duration::from_secs(60)).await;
         assert!(late.is_empty(), "{late:?}");
@@ -123,4 +130,26 @@ pub fn rows(catalog: &Catalog, numbers: Range<u64>, times: Range<u64>) -> Rows {
     let body = request.encode_to_vec();
     let decoded = decode(Signal::Traces, Encoding::Protobuf, &body, &context);
     decoded.expect("the request is sound").rows.expect("rows")
+}
+
+/// Bytes by the kernel's count.
+pub fn memory(key: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with(key)).expect("it is counted");
+    let kib: u64 = line.split_whitespace().nth(1).expect("a number").parse().expect("a number");
+    kib << 10
+}
+
+pub fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
+/// What the threads that live have taken of the processors.
+pub fn cpu() -> Duration {
+    let threads = std::fs::read_dir("/proc/self/task").expect("Linux").flatten();
+    let nanos = threads.filter_map(|thread| {
+        let line = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStore;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::DataFile;
-use crate::store::told;
+use crate::store::{self, BULK, told};
 
 /// When a removal that failed is tried again.
 const REST: Duration = Duration::from_secs(60);
@@ -27,20 +27,25 @@ impl Doomed {
 
     /// Removes the files whose time has come and that nothing else refers to.
     pub async fn sweep(&self, objects: Arc<dyn ObjectStore>) {
-        for file in self.due(Instant::now()) {
-            let path = match file.location() {
-                Ok(path) => path,
+        let due = self.due(Instant::now());
+        for (nth, some) in due.chunks(BULK).enumerate() {
+            let path = |file: &Arc<DataFile>| match file.location() {
+                Ok(path) => Some(path),
                 Err(error) => {
                     tracing::error!(%error, "a replaced file has no path; it stays");
-                    continue;
+                    None
                 }
             };
-            match objects.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => {
-                    tracing::debug!(%path, error = told(&error), "a replaced file could not be removed; trying again");
-                    self.add(vec![file], Instant::now() + REST);
-                }
+            let paths = some.iter().filter_map(path).collect();
+            if let Err(error) = store::remove(&objects, paths).await {
+                let left = &due[nth * BULK..];
+                tracing::debug!(
+                    files = left.len(),
+                    error = told(&error),
+                    "replaced files could not be removed; trying again"
+                );
+                self.add(left.to_vec(), Instant::now() + REST);
+                return;
             }
         }
     }

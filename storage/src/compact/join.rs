@@ -23,6 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(20);
 /// Below everything that somebody waits for.
 const NICE: i32 = 10;
+/// Files of a table from which on joining them is what queries wait for.
+const MANY: usize = 500;
 
 /// What every job needs.
 #[derive(Debug, Clone)]
@@ -31,6 +33,8 @@ pub struct Joiner {
     pub budget: Budget,
     pub wal_id: WalId,
     pub boot: u64,
+    /// Files that the table has.
+    pub files: usize,
     pub cancel: CancellationToken,
 }
 
@@ -47,7 +51,9 @@ impl Joiner {
         let runtime = tokio::runtime::Handle::current();
         let (this, tenant, table, job) = (self.clone(), tenant.clone(), table.clone(), job.clone());
         let work = move || {
-            if let Err(error) = rustix::process::nice(NICE) {
+            if this.files < MANY
+                && let Err(error) = rustix::process::nice(NICE)
+            {
                 tracing::debug!(%error, "joining files keeps its priority");
             }
             // Who asked may have gone with the node.

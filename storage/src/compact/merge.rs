@@ -15,7 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use arrow::row::{OwnedRow, Rows};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use schema::TableDef;
 use schema::table::PARTITION;
@@ -26,6 +26,8 @@ use crate::encode::parquet::{PROMOTED, file_schema};
 use crate::table::object::Object;
 use crate::{DataFile, Error};
 
+/// Files that are opened at once.
+const AT_ONCE: usize = 8;
 /// Rows read at once from each run. A chunk that is written gathers from many.
 const BATCH: usize = 2048;
 
@@ -53,6 +55,7 @@ fn unfit(file: &DataFile, why: impl std::fmt::Display) -> Broken {
 /// A file that was opened by its footer.
 struct Opened {
     file: Arc<DataFile>,
+    object: Object,
     metadata: ArrowReaderMetadata,
 }
 
@@ -77,7 +80,6 @@ struct Reading {
 /// The rows of all runs.
 pub struct Merge<'a> {
     table: &'a TableDef,
-    objects: Arc<dyn ObjectStore>,
     keys: Keys,
     schema: SchemaRef,
     /// The promotions that every input lists.
@@ -96,21 +98,28 @@ impl<'a> Merge<'a> {
         objects: Arc<dyn ObjectStore>,
         runs: &[Vec<Arc<DataFile>>],
     ) -> Result<Merge<'a>, Broken> {
+        let all = stream::iter(runs.iter().flatten()).map(|file| open(table, &objects, file));
+        let mut all = all.buffered(AT_ONCE);
         let mut opened = Vec::with_capacity(runs.len());
         for run in runs {
             let mut files = VecDeque::with_capacity(run.len());
-            for file in run {
-                files.push_back(open(table, &objects, file).await?);
+            while files.len() < run.len()
+                && let Some(mut file) = all.try_next().await?
+            {
+                if !files.is_empty() {
+                    file.object.forget();
+                }
+                files.push_back(file);
             }
             opened.push(files);
         }
+        drop(all);
         let schema = schema_of(table, opened.iter().flatten())?;
         let promoted = promoted_by_all(opened.iter().flatten());
         let keys = Keys::new(table)?;
         let none = RecordBatch::new_empty(schema.clone());
         let mut merge = Merge {
             table,
-            objects,
             schema,
             promoted,
             runs: Vec::with_capacity(opened.len()),
@@ -252,8 +261,7 @@ impl<'a> Merge<'a> {
         }
     }
 
-    fn start(&self, Opened { file, metadata }: Opened) -> Result<Reading, Broken> {
-        let object = Object::of(self.objects.clone(), &file)?;
+    fn start(&self, Opened { file, object, metadata }: Opened) -> Result<Reading, Broken> {
         let found = metadata.schema();
         let columns = self.schema.fields().iter().map(|f| found.index_of(f.name()).ok()).collect();
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
@@ -288,7 +296,7 @@ async fn open(
     if !claims_order(table, metadata.metadata()) {
         return Err(unfit(file, "it does not claim the order of the table"));
     }
-    Ok(Opened { file: file.clone(), metadata })
+    Ok(Opened { file: file.clone(), object, metadata })
 }
 
 /// Whether every row group says that it is sorted as the table is.
@@ -315,7 +323,7 @@ fn schema_of<'a>(
     files: impl Iterator<Item = &'a Opened>,
 ) -> Result<SchemaRef, Broken> {
     let mut fields: Vec<FieldRef> = file_schema(table)?.fields().iter().cloned().collect();
-    for Opened { file, metadata } in files {
+    for Opened { file, metadata, .. } in files {
         for field in metadata.schema().fields() {
             match fields.iter().find(|known| known.name() == field.name()) {
                 Some(known) if known.data_type() != field.data_type() => {

@@ -180,9 +180,10 @@ impl Compactor {
 
     /// What is due now, the tables in turn.
     async fn due(&self) {
-        self.doomed.sweep(self.store.objects()).await;
         let mut done = true;
         while done && !self.cancel.is_cancelled() {
+            // As long as there is work this does not return.
+            self.doomed.sweep(self.store.objects()).await;
             done = false;
             for live in self.live.all() {
                 for (output, table) in live.outputs().into_iter().enumerate() {
@@ -314,6 +315,7 @@ impl Compactor {
             budget: self.budget.clone(),
             wal_id: self.wal_id,
             boot: self.stage.boot(),
+            files: live.committed(output).map_or(0, |committed| committed.files.len()),
             cancel: self.cancel.clone(),
         };
         let files = match joiner.run(&live.tenant, table, job).await {

@@ -66,9 +66,9 @@ impl Nans {
 
 /// What the footer of a file with this schema says of its columns.
 pub fn from_footer(schema: &SchemaRef, footer: &ParquetMetaData, nans: &Nans) -> FileStats {
-    let mut stats = FileStats::new();
     let columns = schema.fields().iter().zip(first_leaves(schema)).enumerate();
-    for (index, (field, leaf)) in columns.filter(|(_, (field, _))| bounded(field.data_type())) {
+    let columns = columns.filter(|(_, (field, _))| bounded(field.data_type()));
+    let stats = columns.map(|(index, (field, leaf))| {
         let chunks = footer.row_groups().iter().map(|group| group.column(leaf));
         let mut of = Column::default();
         for chunk in chunks {
@@ -77,9 +77,9 @@ pub fn from_footer(schema: &SchemaRef, footer: &ParquetMetaData, nans: &Nans) ->
         if nans.0.contains(&index) {
             (of.no_min, of.no_max) = (true, true);
         }
-        stats.insert(field.name().clone(), of.finish());
-    }
-    stats
+        (field.name(), of.finish())
+    });
+    stats.collect()
 }
 
 /// A column over the row groups of a file.

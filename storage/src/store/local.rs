@@ -21,7 +21,7 @@ use object_store::{
     RenameTargetMode, Result, UploadPart,
 };
 
-use super::tree::{Publish, Temp, Tree};
+use super::tree::{Publish, Temp, Tree, is_temp};
 
 const NAME: &str = "file";
 
@@ -113,15 +113,24 @@ impl ObjectStore for DurableLocal {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        in_order(self.inner.list(prefix))
+        self.list_with_offset(prefix, &Path::default())
     }
 
+    /// A folder lists in any order; readers of a Delta log rely on that of names,
+    /// which every remote store gives.
     fn list_with_offset(
         &self,
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        in_order(self.inner.list_with_offset(prefix, offset))
+        let (tree, offset) = (self.tree.clone(), offset.clone());
+        let prefix = prefix.cloned().unwrap_or_default();
+        let listed = blocking(move || {
+            let mut listed = after(tree.root(), &prefix, &offset)?;
+            listed.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+            Ok(stream::iter(listed.into_iter().map(Ok)))
+        });
+        stream::once(listed).try_flatten().boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -205,17 +214,55 @@ impl MultipartUpload for Upload {
     }
 }
 
-/// A folder lists in any order; readers of a Delta log rely on that of names,
-/// which every remote store gives.
-fn in_order(
-    listed: BoxStream<'static, Result<ObjectMeta>>,
-) -> BoxStream<'static, Result<ObjectMeta>> {
-    let sorted = async move {
-        let mut all: Vec<ObjectMeta> = listed.try_collect().await?;
-        all.sort_unstable_by(|a, b| a.location.cmp(&b.location));
-        Ok::<_, Error>(stream::iter(all.into_iter().map(Ok)))
-    };
-    stream::once(sorted).try_flatten().boxed()
+/// The files below a folder whose names come after `offset`. Only these are looked
+/// at: a Delta log has ten thousand entries before the one that is asked for.
+fn after(root: &FsPath, prefix: &Path, offset: &Path) -> Result<Vec<ObjectMeta>> {
+    let mut found = Vec::new();
+    let mut folders = vec![prefix.as_ref().to_owned()];
+    while let Some(folder) = folders.pop() {
+        let here = |error| failed(&Path::from(folder.as_str()), error);
+        let entries = match std::fs::read_dir(root.join(&folder)) {
+            Err(error) if absent(&error) => continue,
+            entries => entries.map_err(here)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(here)?;
+            let name = entry.file_name();
+            let path = match (folder.as_str(), name.to_string_lossy()) {
+                ("", name) => name.into_owned(),
+                (folder, name) => format!("{folder}/{name}"),
+            };
+            if entry.file_type().map_err(here)?.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.as_str() <= offset.as_ref() || is_temp(FsPath::new(&name)) {
+                continue;
+            }
+            // Of what a link leads to.
+            let seen = match std::fs::metadata(entry.path()) {
+                Err(error) if absent(&error) => continue,
+                seen => seen.map_err(here)?,
+            };
+            if seen.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            found.push(ObjectMeta {
+                location: Path::parse(&path)?,
+                last_modified: seen.modified().map_err(here)?.into(),
+                size: seen.len(),
+                e_tag: None,
+                version: None,
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// A file that is gone by now, or was never a folder.
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Disk work leaves the I/O runtime; without one it runs here.

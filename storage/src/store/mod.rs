@@ -32,9 +32,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
+use object_store::path::Path as ObjectPath;
 use url::Url;
 
 use crate::Error;
@@ -122,4 +123,25 @@ impl Store {
     pub(crate) fn tree(&self) -> Option<&Arc<tree::Tree>> {
         self.local.as_ref().map(|local| local.tree())
     }
+}
+
+/// Objects that are removed by one request, where the store can do so.
+pub(crate) const BULK: usize = 1_000;
+
+/// Removes objects; one that is gone already is fine. After an error some are left,
+/// and only another attempt tells which.
+pub(crate) async fn remove(
+    objects: &Arc<dyn ObjectStore>,
+    paths: Vec<ObjectPath>,
+) -> object_store::Result<()> {
+    let paths = stream::iter(paths.into_iter().map(Ok)).boxed();
+    let mut removed = objects.delete_stream(paths);
+    let mut outcome = Ok(());
+    while let Some(one) = removed.next().await {
+        match one {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
+    }
+    outcome
 }

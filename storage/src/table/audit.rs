@@ -12,7 +12,7 @@ use schema::WalId;
 
 use super::object::Object;
 use super::state::is_joined;
-use super::{Committed, Finding, Place, delta, log};
+use super::{Committed, Finding, Place, log};
 use crate::store::told;
 use crate::{DataFile, Error};
 
@@ -132,15 +132,13 @@ async fn names(place: &Place, entries: &BTreeSet<u64>) -> Result<Vec<Finding>, E
 
 /// Whether the files of each log lie at or below its watermark, and no two
 /// appended ones speak for the same positions.
-pub(super) async fn positions(place: &Place, committed: &Committed) -> Result<Vec<Finding>, Error> {
+pub(super) fn positions(committed: &Committed) -> Vec<Finding> {
     let origins = committed.files.iter().filter_map(|file| Some((file.origin?.wal_id, file)));
     let mut logs: BTreeMap<WalId, Vec<&Arc<DataFile>>> = BTreeMap::new();
     origins.for_each(|(log, file)| logs.entry(log).or_default().push(file));
-    let ids: Vec<WalId> = logs.keys().copied().collect();
-    let watermarks = delta::watermarks(place, &ids).await?;
     let mut findings = Vec::new();
     for (id, mut files) in logs {
-        let watermark = watermarks.get(&id).copied().unwrap_or_default();
+        let watermark = committed.watermarks.get(&id).copied().unwrap_or_default();
         let above = files.iter().filter(|file| file.origin.is_some_and(|o| o.last > watermark));
         for file in above {
             findings.push(Finding {
@@ -162,7 +160,7 @@ pub(super) async fn positions(place: &Place, committed: &Committed) -> Result<Ve
             }
         }
     }
-    Ok(findings)
+    findings
 }
 
 /// What lies in the table's folder and is no damage, but somebody should know.

@@ -1,5 +1,7 @@
 //! Bounds as they are, neither cut nor widened: what others are held against.
 
+use std::collections::BTreeMap;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{max, max_boolean, max_string, min, min_boolean, min_string};
 use arrow::datatypes::{
@@ -12,7 +14,7 @@ use crate::{ColumnStats, FileStats, StatValue};
 /// Takes in rows of one schema, batch by batch. NaN has no place in an order
 /// and is passed over.
 #[derive(Debug, Default)]
-pub struct Bounds(FileStats);
+pub struct Bounds(BTreeMap<String, ColumnStats>);
 
 impl Bounds {
     pub fn add(&mut self, rows: &RecordBatch) {
@@ -25,7 +27,7 @@ impl Bounds {
     }
 
     pub fn finish(self) -> FileStats {
-        self.0
+        self.0.into_iter().collect()
     }
 }
 

@@ -13,7 +13,8 @@ use super::{Place, delta};
 use crate::store::Store;
 use crate::{Error, failpoint};
 
-const LOG: &str = "_delta_log";
+/// The folder of a table's log.
+pub(super) const LOG: &str = "_delta_log";
 
 /// Writes a checkpoint of a version, so that loading the table need not read
 /// every entry. Slow (seconds with thousands of files).

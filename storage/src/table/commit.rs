@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::future::try_join_all;
-use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{ObjectStoreExt, PutMode, PutPayload};
 use schema::table::{PARTITION, SCHEMA_VERSION};
 use schema::{ErrorKind, Position};
 use serde_json::json;
@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::log::{self, Add, Line, Metadata, Protocol};
 use super::state::{SCHEMA_PROPERTY, State};
-use super::{Committed, DeltaTable, Place, columns, stats};
+use super::{Committed, DeltaTable, Place, columns, load, stats};
 use crate::error::refused;
 use crate::store::{Outcome, outcome};
 use crate::{DataFile, Error, Origin, failpoint};
@@ -294,27 +294,9 @@ impl DeltaTable {
     /// caller stops waiting.
     async fn step(&mut self) -> Result<bool, Error> {
         let Some((state, committed)) = &mut self.now else { return Ok(false) };
-        let path = log::entry_path(state.version + 1);
-        let what = format!("entry {}", state.version + 1);
-        let bytes = match self.place.objects.get(&path).await {
-            Ok(found) => {
-                let size = found.meta.size;
-                let bytes = found.bytes().await.map_err(|e| self.place.unreachable(&what, e))?;
-                // Half an entry may well be lines of their own.
-                if bytes.len() as u64 != size {
-                    let source = format!("{} of {size} bytes came", bytes.len()).into();
-                    let error = StoreError::Generic { store: "table", source };
-                    return Err(self.place.unreachable(&what, error));
-                }
-                bytes
-            }
-            Err(StoreError::NotFound { .. }) => return Ok(false),
-            Err(error) => return Err(self.place.unreachable(&what, error)),
-        };
-        let lines = log::read(&bytes).map_err(|error| {
-            self.place.error(ErrorKind::Corrupt, format!("{what} of its log is broken: {error}"))
-        })?;
-        state.apply(&self.place, self.wal_id, lines)?;
+        let version = state.version + 1;
+        let Some(lines) = load::entry(&self.place, version).await? else { return Ok(false) };
+        state.apply(&self.place, self.wal_id, version, lines)?;
         *committed = state.committed(&self.place);
         Ok(true)
     }

@@ -1,6 +1,7 @@
-//! The door to `deltalake`: loading a table, writing its checkpoints.
+//! The door to `deltalake`: writing a table's checkpoints, and reading those that
+//! another tool wrote in parts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use deltalake_core::kernel::LogicalFileView;
@@ -33,50 +34,30 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
         Err(DeltaTableError::NotATable(_)) => return Ok(None),
         Err(error) => return Err(failed(place, "could not be loaded", error)),
     };
-    let watermark = match wal_id {
-        None => Position::ZERO,
-        Some(id) => {
-            let version = loaded.transaction_version(log.as_ref(), id).await;
-            let version = version.map_err(|e| failed(place, "did not tell its watermark", e))?;
-            Position(version.and_then(|version| u64::try_from(version).ok()).unwrap_or(0))
-        }
-    };
     let mut state = State {
         version: loaded.version(),
         protocol: convert(place, loaded.protocol())?,
         metadata: convert(place, loaded.metadata())?,
-        files: BTreeMap::new(),
-        watermark,
-        before: Position::ZERO,
-        removed: Default::default(),
-        operation_id: None,
-        watermarks: Default::default(),
+        ..State::empty()
     };
     state.check_readable(place)?;
     for view in loaded.log_data().iter() {
         let (path, listed) = listed(place, &view)?;
         state.files.insert(path, listed);
     }
-    Ok(Some(state))
-}
-
-/// Up to where these logs have committed to the table; empty when there is none.
-pub async fn watermarks(place: &Place, logs: &[WalId]) -> Result<BTreeMap<WalId, Position>, Error> {
-    let log = log_store(place)?;
-    let loaded = match DeltaTableState::try_new(log.as_ref(), None).await {
-        Ok(loaded) => loaded,
-        Err(DeltaTableError::NotATable(_)) => return Ok(BTreeMap::new()),
-        Err(error) => return Err(failed(place, "could not be loaded", error)),
-    };
-    let mut found = BTreeMap::new();
+    // The library tells it of one log at a time.
+    let mut logs: BTreeSet<WalId> = wal_id.into_iter().collect();
+    logs.extend(state.files.values().filter_map(|file| Some(file.origin?.wal_id)));
     for id in logs {
-        let version = loaded.transaction_version(log.as_ref(), *id).await;
+        let version = loaded.transaction_version(log.as_ref(), id).await;
         let version = version.map_err(|e| failed(place, "did not tell its watermarks", e))?;
         if let Some(version) = version.and_then(|version| u64::try_from(version).ok()) {
-            found.insert(*id, Position(version));
+            state.watermarks.insert(id, Position(version));
         }
     }
-    Ok(found)
+    let own = wal_id.and_then(|id| state.watermarks.get(&id));
+    state.watermark = own.copied().unwrap_or_default();
+    Ok(Some(state))
 }
 
 /// Files that the table named and then removed, as far as its log still tells:

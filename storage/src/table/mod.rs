@@ -14,17 +14,19 @@
 //! | [`mod@object`] | a Parquet file read range by range, for verify and for joins |
 //! | [`rewrite`] | files out and others in, by the same loop: compaction, retention |
 //! | [`state`] | what the entries add up to; a table at one version |
+//! | [`mod@load`] | the state by the newest checkpoint and the entries since |
 //! | [`log`] | the lines of an entry |
 //! | [`columns`] | Arrow schema ↔ Delta schema |
 //! | [`stats`] | [`FileStats`](crate::FileStats) ↔ Delta's statistics JSON |
-//! | [`delta`] | loading a table and writing checkpoints, by `deltalake`; its only mention |
-//! | [`writers`] | up to where every log has committed, for an index |
+//! | [`delta`] | writing checkpoints, and reading those that others wrote in parts, by `deltalake`; its only mention |
 //! | [`mod@verify`] | every file a table names is there and is what its statistics say |
 //!
-//! The library loads and checkpoints; entries are written and followed here,
+//! The library writes checkpoints; entries are written and followed here,
 //! because a blind append needs one conditional put and the read of what it
 //! missed, while the library's commit costs a conflict check over all files
-//! and would let one watermark be committed twice.
+//! and would let one watermark be committed twice. A log is loaded here too,
+//! because the library reads a checkpoint once for the files and again for each
+//! watermark.
 //!
 //! Deliberately not here: Delta features beyond reader 1 / writer 2 (a table
 //! that demands them is refused); which files are joined or dropped (`compact`).
@@ -35,6 +37,7 @@ mod checkpoint;
 mod columns;
 mod commit;
 mod delta;
+mod load;
 mod log;
 pub(crate) mod object;
 pub mod orphans;
@@ -42,7 +45,6 @@ mod rewrite;
 mod state;
 mod stats;
 pub mod verify;
-mod writers;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -59,8 +61,8 @@ use state::State;
 pub use checkpoint::{checkpoint, clean_log, newest_checkpoint};
 pub use orphans::{Orphan, orphans};
 pub use rewrite::Why;
+pub use state::Watermarks;
 pub use verify::{Finding, leftovers, verify};
-pub use writers::Watermarks;
 
 /// How long a commit tries before it gives up with an unknown outcome.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -75,8 +77,8 @@ pub struct Committed {
     pub watermark: Position,
     /// Of the own log's last commits: files that were named, and then removed.
     pub removed: Arc<BTreeSet<String>>,
-    /// Of an index: up to where the rows of each log are in `files`, or were when
-    /// their base still had them. Logs that are missing are not known of.
+    /// Up to where the rows of each log are in `files`, or were when they were not
+    /// dropped yet. Logs that are missing are not known of.
     pub watermarks: Arc<Watermarks>,
 }
 
@@ -175,7 +177,7 @@ impl DeltaTable {
     /// Looks for these files among those that the table named before it was loaded
     /// and names no more, as far back as its log tells of them: joined, or dropped.
     pub async fn recall(&mut self, files: &[&DataFile]) -> Result<(), Error> {
-        let removed = delta::removed(&self.place).await?;
+        let removed = load::removed(&self.place).await?;
         let Some((state, committed)) = &mut self.now else { return Ok(()) };
         for file in files {
             let path = self.place.within(file)?;
@@ -202,10 +204,7 @@ impl DeltaTable {
 
     /// Takes the table as the store has it, from its newest checkpoint on.
     async fn load(&mut self) -> Result<(), Error> {
-        let mut loaded = delta::load(&self.place, self.wal_id).await?;
-        if let Some(state) = loaded.as_mut().filter(|_| is_index(&self.place.table)) {
-            state.watermarks = writers::at(&self.place, state.version).await?;
-        }
+        let loaded = load::load(&self.place, self.wal_id).await?;
         let known = self.now.as_ref().map(|(state, _)| (state.metadata.id.as_str(), state.version));
         let gone = match (&loaded, known) {
             (Some(new), Some((id, _))) if new.metadata.id != id => "was replaced by another table",

@@ -1,19 +1,18 @@
 //! Objects in a table's folder that its log does not name.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 use schema::{TableDef, Tenant, WalId};
 
 use super::state::{is_joined, origin};
-use super::{DeltaTable, Place, delta};
-use crate::store::Store;
-use crate::store::tree;
+use super::{DeltaTable, Place, load};
+use crate::store::{self, Store, tree};
 use crate::{Error, Origin};
 
 /// What an object is that no current version names.
@@ -53,18 +52,13 @@ pub async fn orphans(
     table: &Arc<TableDef>,
 ) -> Result<Vec<Orphan>, Error> {
     let place = Place::of(store, tenant, table.clone())?;
-    // In this order: what is committed meanwhile is above a watermark read
-    // before, or named by a version read after.
+    // In this order: what is committed meanwhile is named by a version read after.
     let listed: Result<Vec<ObjectMeta>, _> = place.objects.list(None).try_collect().await;
     let mut listed = listed.map_err(|error| place.unreachable("its folder", error))?;
     listed.retain(|object| {
         let path = object.location.as_ref();
         path.ends_with(".parquet") && !path.starts_with("_delta_log/")
     });
-    let logs = listed.iter().filter_map(|object| origin(object.location.as_ref()));
-    let logs: BTreeSet<WalId> = logs.map(|origin| origin.wal_id).collect();
-    let logs: Vec<WalId> = logs.into_iter().collect();
-    let watermarks = delta::watermarks(&place, &logs).await?;
     let current = DeltaTable::open(store, tenant, table.clone(), None).await?.current();
     let files = current.iter().flat_map(|committed| committed.files.iter());
     let named: HashSet<&str> = files.map(|file| file.path.as_str()).collect();
@@ -73,21 +67,19 @@ pub async fn orphans(
     if listed.is_empty() {
         return Ok(Vec::new());
     }
-    let removed = delta::removed(&place).await?;
+    let removed = load::removed(&place).await?;
+    let watermark = |log: &WalId| current.as_ref()?.watermarks.get(log).copied();
     let mut orphans = Vec::new();
     for object in listed {
         let name = object.location.as_ref();
         let kind = match origin(name) {
             None => Kind::Foreign,
             Some(_) if is_joined(name) => Kind::Joined,
-            Some(origin) => {
-                let watermark = watermarks.get(&origin.wal_id).copied().unwrap_or_default();
-                match origin.last > watermark {
-                    true => Kind::Staged(origin),
-                    false if removed.contains(name) => Kind::Spent,
-                    false => Kind::Doubtful,
-                }
-            }
+            Some(origin) => match origin.last > watermark(&origin.wal_id).unwrap_or_default() {
+                true => Kind::Staged(origin),
+                false if removed.contains(name) => Kind::Spent,
+                false => Kind::Doubtful,
+            },
         };
         orphans.push(Orphan { path: path(&object), object, kind });
     }
@@ -131,20 +123,19 @@ pub async fn unfinished(
 }
 
 /// Removes what nobody can want; what is gone already is fine.
-pub async fn remove(store: &Store, orphan: &Orphan) -> Result<(), Error> {
-    let path = &orphan.path;
-    let failed = format!("{path} could not be removed");
-    match (orphan.kind, store.tree()) {
-        (Kind::Unfinished, Some(tree)) => {
-            tree::remove(&tree.root().join(path)).map_err(Error::disk(failed))
-        }
-        _ => {
-            let location = Path::parse(path)
-                .map_err(|error| Error::Internal(format!("{path} is no object path: {error}")))?;
-            match store.objects().delete(&location).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(Error::store(failed)(error)),
+pub async fn remove(store: &Store, orphans: &[Orphan]) -> Result<(), Error> {
+    let mut paths = Vec::with_capacity(orphans.len());
+    for Orphan { path, kind, .. } in orphans {
+        match (kind, store.tree()) {
+            (Kind::Unfinished, Some(tree)) => tree::remove(&tree.root().join(path))
+                .map_err(Error::disk(format!("{path} could not be removed")))?,
+            _ => {
+                paths.push(Path::parse(path).map_err(|error| {
+                    Error::Internal(format!("{path} is no object path: {error}"))
+                })?)
             }
         }
     }
+    let removed = store::remove(&store.objects(), paths).await;
+    removed.map_err(Error::store("files that no version names could not be removed"))
 }

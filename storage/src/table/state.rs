@@ -9,9 +9,11 @@ use schema::{ErrorKind, Position, Version, WalId};
 use serde_json::Value;
 
 use super::log::{Line, Metadata, Protocol};
-use super::writers::{self, Watermarks};
-use super::{Committed, Place, columns, is_index, stats};
+use super::{Committed, Place, columns, stats};
 use crate::{DataFile, Error, Origin, Place as Where};
+
+/// Up to where the rows of each log are in a table.
+pub type Watermarks = BTreeMap<WalId, Position>;
 
 /// The table property that carries [`SCHEMA_VERSION`].
 pub const SCHEMA_PROPERTY: &str = "cloudsail.schema";
@@ -33,7 +35,7 @@ pub struct State {
     pub removed: BTreeSet<String>,
     /// The newest mark of the own log's rewrites that was read as an entry.
     pub operation_id: Option<String>,
-    /// Of every log, if the table is an index.
+    /// Of every log that has committed.
     pub watermarks: Watermarks,
 }
 
@@ -48,21 +50,35 @@ pub struct Listed<'a> {
 }
 
 impl State {
-    /// Moves to the next version. The state is unchanged on an error.
+    /// Before the first entry.
+    pub fn empty() -> State {
+        State {
+            version: 0,
+            protocol: Protocol::default(),
+            metadata: Metadata::default(),
+            files: BTreeMap::new(),
+            watermark: Position::ZERO,
+            before: Position::ZERO,
+            removed: BTreeSet::new(),
+            operation_id: None,
+            watermarks: Watermarks::new(),
+        }
+    }
+
+    /// Takes in the next entry, or lines of the checkpoint that a log begins with.
+    /// The state is unchanged on an error.
     pub fn apply(
         &mut self,
         place: &Place,
         wal_id: Option<WalId>,
+        version: u64,
         entry: Vec<Line>,
     ) -> Result<(), Error> {
         let app = wal_id.map(|id| id.to_string());
         let mut next = self.header();
-        next.version += 1;
+        next.version = version;
         let mut removed = Vec::new();
         for line in entry {
-            if is_index(&place.table) {
-                writers::note(&mut next.watermarks, &line);
-            }
             let own = |id: &&str| app.as_ref().is_some_and(|app| id.starts_with(app.as_str()));
             if let Some(id) = line.operation_id().filter(own) {
                 next.operation_id = Some(id.to_owned());
@@ -73,9 +89,16 @@ impl State {
             if let Some(metadata) = line.meta_data {
                 next.metadata = metadata;
             }
-            if let Some(txn) = line.txn.filter(|txn| Some(&txn.app_id) == app.as_ref()) {
-                next.before = next.watermark;
-                next.watermark = Position(u64::try_from(txn.version).unwrap_or(0));
+            if let Some(txn) = line.txn {
+                let position = Position(u64::try_from(txn.version).unwrap_or(0));
+                if Some(&txn.app_id) == app.as_ref() {
+                    next.before = next.watermark;
+                    next.watermark = position;
+                }
+                // Other tools have names of their own.
+                if let Ok(log) = txn.app_id.parse() {
+                    next.watermarks.insert(log, position);
+                }
             }
             if let Some(remove) = line.remove {
                 removed.push(decode(place, &remove.path)?);
@@ -259,7 +282,8 @@ pub fn is_joined(path: &str) -> bool {
     origin(path).is_some() && name.matches('-').count() == 4
 }
 
-fn decode(place: &Place, path: &str) -> Result<String, Error> {
+/// A path of an entry as objects have it, from the table's folder.
+pub fn decode(place: &Place, path: &str) -> Result<String, Error> {
     let outside = path.starts_with('/') || path.contains("://");
     match Path::from_url_path(path) {
         Ok(decoded) if !outside => Ok(decoded.to_string()),

@@ -10,15 +10,15 @@ use crate::{ColumnStats, FileStats, StatValue};
 /// The `stats` of an Add.
 pub fn write(rows: u64, stats: &FileStats) -> String {
     let (mut low, mut high, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for (name, column) in stats {
+    for (name, column) in stats.iter() {
         if let Some(value) = column.min.as_ref().and_then(|min| bound(min, false)) {
-            low.insert(name.clone(), value);
+            low.insert(name.to_owned(), value);
         }
         if let Some(value) = column.max.as_ref().and_then(|max| bound(max, true)) {
-            high.insert(name.clone(), value);
+            high.insert(name.to_owned(), value);
         }
         if let Some(count) = column.null_count {
-            nulls.insert(name.clone(), count.into());
+            nulls.insert(name.to_owned(), count.into());
         }
     }
     let stats = [
@@ -37,10 +37,9 @@ pub fn read(table: &TableDef, json: &str) -> (Option<u64>, FileStats) {
     let Ok(json) = serde_json::from_str::<Value>(json) else {
         // Statistics are a hint: without them the file is simply read.
         tracing::debug!(table = table.name, "statistics are not JSON");
-        return (None, FileStats::new());
+        return (None, FileStats::default());
     };
-    let mut stats = FileStats::new();
-    for column in &table.columns {
+    let stats = table.columns.iter().filter_map(|column| {
         let of = |kind: &str| json.get(kind).and_then(|values| values.get(&column.name));
         let mut known = ColumnStats {
             min: of("minValues").and_then(|value| parse(&column.data_type, value, false)),
@@ -51,10 +50,9 @@ pub fn read(table: &TableDef, json: &str) -> (Option<u64>, FileStats) {
         if column.data_type == DataType::Float64 && (known.min.is_none() || known.max.is_none()) {
             (known.min, known.max) = (None, None);
         }
-        if known != ColumnStats::default() {
-            stats.insert(column.name.clone(), known);
-        }
-    }
+        (known != ColumnStats::default()).then_some((&column.name, known))
+    });
+    let stats = stats.collect();
     (json.get("numRecords").and_then(Value::as_u64), stats)
 }
 
@@ -145,7 +143,7 @@ mod tests {
                 ("time", times.into_iter().map(StatValue::Timestamp).collect()),
             ];
             let made: FileStats =
-                columns.iter().map(|(name, values)| ((*name).to_owned(), stats(values, 3))).collect();
+                columns.iter().map(|(name, values)| (*name, stats(values, 3))).collect();
             let kept: FileStats = serde_json::from_str(&serde_json::to_string(&made).unwrap()).unwrap();
             let catalog = Catalog::default();
             let (count, logged) = read(catalog.get("metrics").unwrap(), &write(23, &kept));
@@ -171,7 +169,7 @@ mod tests {
             "maxValues":{"value":"NaN","time":"2026-11-23T01:02:03.004Z"},"nullCount":{"unit":3,"attributes":0}}"#;
         let (rows, stats) = read(metrics, json);
         assert_eq!(rows, Some(3));
-        assert!(!stats.contains_key("value"));
+        assert!(stats.get("value").is_none());
         assert_eq!(stats["unit"].null_count, Some(3));
         let (Some(StatValue::Timestamp(low)), Some(StatValue::Timestamp(high))) =
             (&stats["time"].min, &stats["time"].max)
@@ -179,6 +177,6 @@ mod tests {
             panic!("{stats:?}")
         };
         assert_eq!(high - low, 999);
-        assert_eq!(read(metrics, "NaN"), (None, FileStats::new()));
+        assert_eq!(read(metrics, "NaN"), (None, FileStats::default()));
     }
 }

@@ -47,7 +47,7 @@ pub async fn verify(
         Err(error) => return Err(error),
     };
     let Some(committed) = opened.current() else { return Ok(findings) };
-    findings.extend(audit::positions(&place, &committed).await?);
+    findings.extend(audit::positions(&committed));
     for file in committed.files.iter() {
         let problems = check(store.objects(), table, file).await?;
         let finding = |problem| Finding {
@@ -97,7 +97,7 @@ async fn check(
     if rows != file.rows {
         problems.push(format!("has {rows} rows, the log says {}", file.rows));
     }
-    for (name, said) in &file.stats {
+    for (name, said) in file.stats.iter() {
         // A column that the file lacks is NULL throughout.
         let absent = ColumnStats { null_count: Some(rows), ..ColumnStats::default() };
         let is = found.get(name).unwrap_or(&absent);

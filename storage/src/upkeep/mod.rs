@@ -33,8 +33,9 @@ use crate::commit::Committers;
 use crate::compact::doomed::Doomed;
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
-use crate::store::Store;
-use crate::table::{self, DeltaTable, Why, orphans};
+use crate::store::{BULK, Store};
+use crate::table::orphans::{self, Kind};
+use crate::table::{self, DeltaTable, Orphan, Why};
 use crate::{CompactionSettings, Error, RetentionSettings, failpoint};
 use lease::{Held, Lease};
 use vacuum::Vacuum;
@@ -278,12 +279,17 @@ impl Upkeep {
         orphans.extend(orphans::unfinished(store, &live.tenant, table).await?);
         let prefix = format!("{}/{}/", live.tenant, table.name);
         let grace = self.parts.compaction.grace;
-        for orphan in self.vacuum.due(&prefix, &orphans, held.store_time, now, grace) {
+        let due = self.vacuum.due(&prefix, &orphans, held.store_time, now, grace);
+        let (temps, objects): (Vec<_>, Vec<_>) =
+            due.into_iter().partition(|orphan| orphan.kind == Kind::Unfinished);
+        for some in temps.chunks(1).chain(objects.chunks(BULK)) {
             failpoint::hit("vacuum_before");
-            orphans::remove(store, &orphan).await?;
+            orphans::remove(store, some).await?;
             failpoint::hit("vacuum_after");
-            tracing::info!(path = orphan.path, "removed a file that no version names");
-            self.parts.metrics.vacuumed_files.inc();
+            for Orphan { path, .. } in some {
+                tracing::info!(path, "removed a file that no version names");
+            }
+            self.parts.metrics.vacuumed_files.inc_by(some.len() as u64);
         }
         Ok(())
     }

@@ -39,6 +39,7 @@ impl World {
             objects: objects.clone(),
             budget: Budget::new(1 << 30),
             wal_id: OWN,
+            files: 2,
             boot: 1,
             cancel: Default::default(),
         };

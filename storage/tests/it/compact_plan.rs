@@ -40,7 +40,7 @@ impl World {
             size: rows * ROW + 10_000,
             rows,
             date,
-            stats: [("trace_id".to_owned(), stats)].into(),
+            stats: [("trace_id", stats)].into_iter().collect(),
             origin: Some(origin),
         })
     }

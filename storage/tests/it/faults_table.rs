@@ -1,6 +1,5 @@
 //! One table under many writers, broken checkpoints and broken bytes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ async fn file(store: &Store, log: WalId, at: u64) -> DataFile {
         size: 3,
         rows: 10,
         date: 20_780,
-        stats: BTreeMap::new(),
+        stats: Default::default(),
         origin: Some(origin),
     };
     store.objects().put(&file.location().unwrap(), "any".into()).await.unwrap();

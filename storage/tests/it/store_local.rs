@@ -84,6 +84,9 @@ async fn writing_by_every_way_and_listing() {
     let listed: Vec<String> =
         store.list(None).map_ok(|o| o.location.to_string()).try_collect().await.unwrap();
     assert_eq!(listed, ["t/a", "t/c", "t/u/b"]);
+    let after = store.list_with_offset(Some(&"t".into()), &"t/a".into());
+    let after: Vec<String> = after.map_ok(|o| o.location.to_string()).try_collect().await.unwrap();
+    assert_eq!(after, ["t/c", "t/u/b"]);
     let on_disk = std::fs::read_dir(dir.path().join("t")).unwrap().count();
     assert_eq!(on_disk, 4, "a, a#17, c, u and no other temporary file");
 }

@@ -1,0 +1,426 @@
+//! Loading a table: its newest checkpoint and the entries since, by one listing
+//! that begins at the checkpoint and one reading of each.
+//!
+//! A checkpoint's rows are the actions of entries in columns, so both come as
+//! lines. Only those columns are read that are asked for: what was removed in a
+//! week is most of a checkpoint, and the state of a table needs none of it.
+//!
+//! Checkpoints in other forms than one whole file (parts, sidecars, no row
+//! counts) are left to the library.
+
+use std::collections::HashSet;
+
+use ::parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
+use arrow::array::{BooleanArray, RecordBatch};
+use arrow::compute::{filter_record_batch, is_not_null, or};
+use arrow::error::ArrowError;
+use arrow::json::LineDelimitedWriter;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
+use schema::{ErrorKind, WalId};
+
+use super::checkpoint::{self, LOG};
+use super::log::{self, Line};
+use super::object::Object;
+use super::state::{State, decode};
+use super::{Place, delta};
+use crate::Error;
+use crate::store::told;
+
+/// Entries that are read at once.
+const AT_ONCE: usize = 16;
+/// How often a log is read that another node cleans meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What a state is made of.
+const STATE: &[&str] = &[
+    "protocol",
+    "metaData",
+    "txn",
+    "add.path",
+    "add.partitionValues",
+    "add.size",
+    "add.modificationTime",
+    "add.dataChange",
+    "add.stats",
+    "add.deletionVector",
+];
+/// What tells of files that are named no more.
+const REMOVED: &[&str] = &["remove.path"];
+
+/// The newest version, or `None` when there is no table.
+pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>, Error> {
+    let mut missing = 0;
+    for _ in 0..ATTEMPTS {
+        let mut state = State::empty();
+        let take = |version, lines| state.apply(place, wal_id, version, lines);
+        match read(place, STATE, take).await? {
+            Read::Whole if state.metadata.id.is_empty() => {
+                let message = "its log has no metadata; restore its first entry from a copy";
+                return Err(place.error(ErrorKind::Corrupt, message));
+            }
+            Read::Whole => return Ok(Some(state)),
+            Read::Nothing => return Ok(None),
+            Read::Foreign => return delta::load(place, wal_id).await,
+            Read::Missing(version) => missing = version,
+        }
+    }
+    Err(gap(place, missing))
+}
+
+/// Files that the table named and then removed, as far as its log still tells:
+/// paths within the table, decoded.
+pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
+    let mut missing = 0;
+    for _ in 0..ATTEMPTS {
+        let mut removed = HashSet::new();
+        let take = |_, lines: Vec<Line>| {
+            for line in lines {
+                if let Some(remove) = line.remove {
+                    removed.insert(decode(place, &remove.path)?);
+                }
+            }
+            Ok(())
+        };
+        match read(place, REMOVED, take).await? {
+            Read::Whole | Read::Nothing => return Ok(removed),
+            Read::Foreign => return delta::removed(place).await,
+            Read::Missing(version) => missing = version,
+        }
+    }
+    Err(gap(place, missing))
+}
+
+fn gap(place: &Place, version: u64) -> Error {
+    place.error(
+        ErrorKind::Corrupt,
+        format!("entry {version} of its log is missing, and later ones are there; restore it from a copy"),
+    )
+}
+
+/// How a log could be read.
+enum Read {
+    Whole,
+    /// There is no table, or none that is listed yet.
+    Nothing,
+    /// Its newest checkpoint has a form that only the library reads.
+    Foreign,
+    /// This entry was cleaned away while the log was read, or is lost.
+    Missing(u64),
+}
+
+/// Hands on the lines of the newest checkpoint, those of them that have one of
+/// `columns`, then all lines of the entries since, in order.
+async fn read(
+    place: &Place,
+    columns: &[&str],
+    mut take: impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
+) -> Result<Read, Error> {
+    let extent = Extent::of(place).await?;
+    let mut first = 0;
+    match extent.checkpoint {
+        None => {}
+        Some((version, None)) => {
+            tracing::debug!(table = place.prefix, version, "a checkpoint in parts");
+            return Ok(Read::Foreign);
+        }
+        Some((version, Some(object))) => {
+            match of_checkpoint(place, version, &object, columns, &mut take).await {
+                Ok(true) => first = version + 1,
+                Ok(false) => return Ok(Read::Foreign),
+                Err(error) if is_gone(&error) => return Ok(Read::Missing(version)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let Some(last) = extent.last.or(first.checked_sub(1)) else {
+        // A list may be behind (F27).
+        return Ok(match entry(place, 0).await? {
+            Some(lines) => take(0, lines).map(|()| Read::Whole)?,
+            None => Read::Nothing,
+        });
+    };
+    let entries = futures::stream::iter(first..=last)
+        .map(|version| async move { Ok::<_, Error>((version, entry(place, version).await?)) });
+    let mut entries = entries.buffered(AT_ONCE);
+    while let Some((version, lines)) = entries.try_next().await? {
+        match lines {
+            Some(lines) => take(version, lines)?,
+            None => return Ok(Read::Missing(version)),
+        }
+    }
+    Ok(Read::Whole)
+}
+
+/// From where to where a log must be read.
+struct Extent {
+    /// The newest checkpoint, and its object if it is one whole file.
+    checkpoint: Option<(u64, Option<ObjectMeta>)>,
+    /// The newest entry.
+    last: Option<u64>,
+}
+
+impl Extent {
+    async fn of(place: &Place) -> Result<Extent, Error> {
+        let hint = checkpoint::hint(place).await?;
+        let mut found = Extent::listed(place, hint).await?;
+        let Some(version) = hint.filter(|_| found.checkpoint.is_none()) else { return Ok(found) };
+        // A list may be behind (F27).
+        let location =
+            Path::from_iter([LOG.to_owned(), format!("{version:020}.checkpoint.parquet")]);
+        match place.objects.head(&location).await {
+            // The store behind calls it by its whole name.
+            Ok(object) => {
+                found.checkpoint = Some((version, Some(ObjectMeta { location, ..object })));
+                Ok(found)
+            }
+            // It broke off, or is gone.
+            Err(StoreError::NotFound { .. }) => Extent::listed(place, None).await,
+            Err(error) => Err(place.unreachable("its checkpoint", error)),
+        }
+    }
+
+    async fn listed(place: &Place, from: Option<u64>) -> Result<Extent, Error> {
+        let folder = Path::from(LOG);
+        let mut listed = match from {
+            // Just before its own names.
+            Some(version) => {
+                let offset = Path::from_iter([LOG.to_owned(), format!("{version:020}")]);
+                place.objects.list_with_offset(Some(&folder), &offset)
+            }
+            None => place.objects.list(Some(&folder)),
+        };
+        let mut extent = Extent { checkpoint: None, last: None };
+        let failed = |error| place.unreachable("its log", error);
+        while let Some(object) = listed.try_next().await.map_err(failed)? {
+            let name = object.location.filename().unwrap_or_default();
+            let Some((version, form)) = name.split_once('.') else { continue };
+            let Some(version) = version.parse::<u64>().ok().filter(|_| version.len() == 20) else {
+                continue;
+            };
+            match form {
+                "json" => extent.last = extent.last.max(Some(version)),
+                _ if !form.starts_with("checkpoint.") => {}
+                _ if extent.checkpoint.as_ref().is_some_and(|(newest, _)| *newest > version) => {}
+                "checkpoint.parquet" => extent.checkpoint = Some((version, Some(object))),
+                _ if extent.checkpoint.as_ref().is_some_and(|(newest, _)| *newest == version) => {}
+                _ => extent.checkpoint = Some((version, None)),
+            }
+        }
+        Ok(extent)
+    }
+}
+
+/// The lines of an entry; `None` if it is not there.
+pub async fn entry(place: &Place, version: u64) -> Result<Option<Vec<Line>>, Error> {
+    let what = format!("entry {version}");
+    let bytes = match place.objects.get(&log::entry_path(version)).await {
+        Ok(found) => {
+            let size = found.meta.size;
+            let bytes = found.bytes().await.map_err(|e| place.unreachable(&what, e))?;
+            // Half an entry may well be lines of their own.
+            if bytes.len() as u64 != size {
+                let source = format!("{} of {size} bytes came", bytes.len()).into();
+                let error = StoreError::Generic { store: "table", source };
+                return Err(place.unreachable(&what, error));
+            }
+            bytes
+        }
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(place.unreachable(&what, error)),
+    };
+    let lines = log::read(&bytes).map_err(|error| {
+        place.error(ErrorKind::Corrupt, format!("{what} of its log is broken: {error}"))
+    })?;
+    Ok(Some(lines))
+}
+
+/// False when it is not of the form that this project writes.
+async fn of_checkpoint(
+    place: &Place,
+    version: u64,
+    object: &ObjectMeta,
+    columns: &[&str],
+    take: &mut impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
+) -> Result<bool, Error> {
+    let what = || format!("its checkpoint of version {version} could not be read");
+    let failed = |error: ::parquet::errors::ParquetError| match error {
+        ::parquet::errors::ParquetError::External(source) => match source.downcast() {
+            Ok(source) => Error::store(format!("table {}: {}", place.prefix, what()))(*source),
+            Err(source) => place.error(ErrorKind::Unavailable, format!("{}: {source}", what())),
+        },
+        error => place.error(ErrorKind::Unavailable, format!("{}: {}", what(), told(&error))),
+    };
+    let file = Object::at(place.objects.clone(), object);
+    let builder = ParquetRecordBatchStreamBuilder::new(file).await.map_err(failed)?;
+    // Its files are in other objects.
+    if builder.schema().column_with_name("checkpointMetadata").is_some() {
+        return Ok(false);
+    }
+    let only = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    let mut rows = builder.with_projection(only).build().map_err(failed)?;
+    while let Some(rows) = rows.try_next().await.map_err(failed)? {
+        let lines = lines(&rows)
+            .map_err(|error| place.error(ErrorKind::Corrupt, format!("{}: {error}", what())))?;
+        if lines.iter().any(|line| line.add.as_ref().is_some_and(|add| add.stats.is_none())) {
+            return Ok(false);
+        }
+        if !lines.is_empty() {
+            take(version, lines)?;
+        }
+    }
+    Ok(true)
+}
+
+/// The rows that have anything, as entries have them.
+fn lines(rows: &RecordBatch) -> Result<Vec<Line>, ArrowError> {
+    let mut any = BooleanArray::from(vec![false; rows.num_rows()]);
+    for column in rows.columns() {
+        any = or(&any, &is_not_null(column)?)?;
+    }
+    let mut json = LineDelimitedWriter::new(Vec::new());
+    json.write(&filter_record_batch(rows, &any)?)?;
+    json.finish()?;
+    log::read(&json.into_inner()).map_err(|error| ArrowError::JsonError(error.to_string()))
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(error, Error::Store { source: StoreError::NotFound { .. }, .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use schema::{Catalog, Position, TableDef, Tenant, Version};
+
+    use super::*;
+    use crate::store::Store;
+    use crate::table::{self, DeltaTable, Why};
+    use crate::{ColumnStats, DataFile, Origin, Place as Where, StatValue};
+
+    struct World {
+        store: Store,
+        spans: Arc<TableDef>,
+        place: Place,
+    }
+
+    impl World {
+        async fn file(&self, log: WalId, at: u64) -> DataFile {
+            let text = |text: String| Some(StatValue::Text(text));
+            let name = ColumnStats {
+                min: text(format!("a{at} \"")),
+                max: text("z".into()),
+                null_count: Some(at),
+            };
+            let empty = ColumnStats { null_count: Some(10), ..ColumnStats::default() };
+            let file = DataFile {
+                place: Where::Store,
+                path: format!("default/spans/date=2026-11-23/{log}-1-{at}-{at}.parquet"),
+                size: 3,
+                rows: 10,
+                date: 20_780,
+                stats: [("name".to_owned(), name), ("kind".to_owned(), empty)]
+                    .into_iter()
+                    .collect(),
+                origin: Some(Origin { wal_id: log, first: Position(at), last: Position(at) }),
+            };
+            self.store.objects().put(&file.location().unwrap(), "any".into()).await.unwrap();
+            file
+        }
+
+        /// What is loaded here and by the library, if they agree.
+        async fn agreed(&self, log: WalId) -> State {
+            let ours = load(&self.place, Some(log)).await.unwrap().unwrap();
+            let theirs = delta::load(&self.place, Some(log)).await.unwrap().unwrap();
+            assert_eq!((ours.version, ours.watermark), (theirs.version, theirs.watermark));
+            assert_eq!(ours.protocol, theirs.protocol);
+            let told = |state: &State| {
+                let m = state.metadata.clone();
+                (m.id, m.schema_string, m.partition_columns, m.configuration, m.format.to_string())
+            };
+            assert_eq!(told(&ours), told(&theirs));
+            assert_eq!(ours.files, theirs.files);
+            // The library is asked of logs that still have files.
+            assert!(theirs.watermarks.iter().all(|(log, mark)| ours.watermarks[log] == *mark));
+            let (a, b) =
+                (removed(&self.place).await.unwrap(), delta::removed(&self.place).await.unwrap());
+            assert_eq!(a, b);
+            ours
+        }
+    }
+
+    /// Scenario: two logs commit to a table and join files; it is loaded before its
+    /// first checkpoint, at one, with entries after it, with those before it cleaned
+    /// away, without the pointer to it, and with its checkpoint renamed to one in
+    /// parts, as others write them.
+    /// Guarantees: what is loaded is what the library loads, each time, and what was
+    /// removed from the table is known as far back.
+    #[tokio::test]
+    async fn a_log_adds_up_to_what_the_library_says() {
+        let store = Store::open("memory://", &BTreeMap::new()).unwrap();
+        let spans = Catalog::default().get("spans").unwrap().clone();
+        let tenant = Tenant::default();
+        let place = Place::of(&store, &tenant, spans.clone()).unwrap();
+        let world = World { store: store.clone(), spans, place };
+        let logs = [WalId(7), WalId(8)];
+        let mut tables = Vec::new();
+        for log in logs {
+            tables.push(
+                DeltaTable::open(&store, &tenant, world.spans.clone(), Some(log)).await.unwrap(),
+            );
+        }
+        let commit = async |tables: &mut Vec<DeltaTable>, nth: usize, at: u64| {
+            let file = world.file(logs[nth], at).await;
+            tables[nth].commit(vec![file], Position(at)).await.unwrap()
+        };
+        let join = async |tables: &mut Vec<DeltaTable>, into: u64| {
+            let known = tables[0].refresh().await.unwrap().unwrap();
+            let old: Vec<_> = known
+                .files
+                .iter()
+                .filter(|f| f.origin.unwrap().wal_id == logs[0])
+                .cloned()
+                .collect();
+            let new = world.file(WalId(9), into).await;
+            tables[0].rewrite(&old, vec![new], Why::Join).await.unwrap().unwrap()
+        };
+        for at in 1..=4 {
+            commit(&mut tables, 0, at).await;
+            commit(&mut tables, 1, at).await;
+        }
+        world.agreed(logs[0]).await;
+        let joined = join(&mut tables, 100).await;
+        assert_eq!(world.agreed(logs[0]).await.files.len(), 5);
+        table::checkpoint(&store, &tenant, &world.spans, joined.version).await.unwrap();
+        assert_eq!(world.agreed(logs[1]).await.version, joined.version.0);
+        for at in 5..=6 {
+            commit(&mut tables, 0, at).await;
+        }
+        let Version(last) = join(&mut tables, 101).await.version;
+        assert_eq!(world.agreed(logs[0]).await.version, last);
+        let gone = table::clean_log(&store, &tenant, &world.spans, Duration::ZERO).await.unwrap();
+        assert_eq!(gone as u64, joined.version.0);
+        assert_eq!(world.agreed(WalId(3)).await.watermarks.len(), 2);
+
+        let objects = &world.place.objects;
+        let hint = Path::from_iter([LOG, "_last_checkpoint"]);
+        objects.delete(&hint).await.unwrap();
+        assert_eq!(world.agreed(logs[0]).await.version, last);
+        let name = |form: &str| {
+            Path::from_iter([LOG.to_owned(), format!("{:020}.checkpoint.{form}", joined.version.0)])
+        };
+        let (whole, part) = (name("parquet"), name("0000000001.0000000001.parquet"));
+        objects.rename(&whole, &part).await.unwrap();
+        assert_eq!(world.agreed(logs[0]).await.version, last);
+
+        objects.delete(&log::entry_path(last - 1)).await.unwrap();
+        objects.rename(&part, &whole).await.unwrap();
+        let lost = load(&world.place, None).await.unwrap_err();
+        assert!(lost.to_string().contains("is missing"), "{lost}");
+        assert_eq!(lost.kind(), ErrorKind::Corrupt);
+    }
+}
