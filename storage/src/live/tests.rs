@@ -79,7 +79,7 @@ impl World {
             size: 1,
             rows: held.len() as u64,
             date: 0,
-            stats: BTreeMap::new(),
+            stats: Default::default(),
             origin: None,
         };
         self.files.insert(path, held);
