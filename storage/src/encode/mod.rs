@@ -7,6 +7,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
+//! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
 //! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
 //! | [`stats`] | [`from_footer`](stats::from_footer): bounds and null counts per column, sound under cuts and NaN |
@@ -18,6 +19,7 @@
 //! Deliberately not here: merging files into larger ones (compaction), and the
 //! form in which Delta writes statistics (`table`).
 
+pub mod absent;
 pub mod order;
 pub mod parquet;
 pub mod rows;

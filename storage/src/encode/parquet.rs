@@ -19,6 +19,7 @@ use schema::rows::{Place, stretches, widths};
 use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 use schema::{Rows, TableDef};
 
+use super::absent::{ABSENT, Absent};
 use super::order::Day;
 use super::stats::{self, Nans, bounded};
 use crate::{Error, FileStats};
@@ -172,6 +173,7 @@ pub struct FileWriter<W: Write + Send> {
     writer: ArrowWriter<W>,
     schema: SchemaRef,
     nans: Nans,
+    absent: Absent,
     rows: u64,
 }
 
@@ -190,11 +192,13 @@ impl<W: Write + Send> FileWriter<W> {
             .with_skip_arrow_metadata(true);
         let schema = sample.schema();
         let writer = ArrowWriter::try_new_with_options(out, schema.clone(), options)?;
-        Ok(FileWriter { writer, schema, nans: Nans::default(), rows: 0 })
+        let absent = Absent::new(table, &schema);
+        Ok(FileWriter { writer, schema, nans: Nans::default(), absent, rows: 0 })
     }
 
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
         self.nans.look(rows);
+        self.absent.look(rows);
         self.rows += rows.num_rows() as u64;
         Ok(self.writer.write(rows)?)
     }
@@ -206,6 +210,7 @@ impl<W: Write + Send> FileWriter<W> {
 
     /// Writes the footer; nothing may be written after it.
     pub fn finish(&mut self) -> Result<Encoded, Error> {
+        self.writer.append_key_value_metadata(KeyValue::new(ABSENT.into(), self.absent.said()));
         let footer = self.writer.finish()?;
         Ok(Encoded {
             size: self.writer.bytes_written() as u64,

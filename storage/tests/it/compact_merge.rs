@@ -268,6 +268,47 @@ async fn inv_k1_columns_that_come_and_go_lose_nothing() {
     assert!(claimed.contains("service.name") && !claimed.contains("app."), "{claimed}");
 }
 
+/// Scenario: promoted keys of which one stayed in maps of some files, and one in
+/// none; files with and without it are joined.
+/// Guarantees: a file, joined or not, says of a key that no map has it if and only
+/// if that is so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_says_which_promoted_keys_no_map_has() {
+    let promote = |key: &str| Promotion {
+        scope: Scope::Record,
+        key: key.into(),
+        kind: ColumnType::Text,
+        column: key.into(),
+    };
+    // `rows` puts the first into maps.
+    let catalog = Catalog::new(&[promote("value 7"), promote("app.tier")]);
+    let logs = catalog.get("logs").unwrap();
+    let bare = |seed: u64| {
+        let batch = rows(logs, 100, 1, seed);
+        let mut columns = batch.columns().to_vec();
+        let at = batch.schema().index_of("attributes").unwrap();
+        columns[at] = arrow::array::new_null_array(columns[at].data_type(), batch.num_rows());
+        RecordBatch::try_new(batch.schema(), columns).unwrap()
+    };
+    let world = World::new();
+    let mut files = vec![world.file(logs, 1, rows(logs, 400, 1, 1)).await];
+    for at in 2..=3 {
+        files.push(world.file(logs, at, bare(at)).await);
+    }
+    let none = world.join(logs, &files[1..], 1).await.unwrap();
+    let some = world.join(logs, &files, 1).await.unwrap();
+    for (file, left) in
+        [(&*files[0], true), (&*files[1], false), (&none[0], false), (&some[0], true)]
+    {
+        let reader = SerializedFileReader::new(world.bytes(file).await).unwrap();
+        let entries = reader.metadata().file_metadata().key_value_metadata().unwrap().clone();
+        let said = entries.iter().find(|entry| entry.key == "cloudsail.absent").unwrap();
+        let said = said.value.as_deref().unwrap();
+        assert!(said.contains(r#"{"column":"attributes","key":"app.tier"}"#), "{said}");
+        assert_eq!(said.contains(r#""key":"value 7""#), !left, "{}: {said}", file.path);
+    }
+}
+
 /// Scenario: joined spans are opened by their footer alone.
 /// Guarantees: what a query prunes by is there: order, bloom filters, page
 /// indexes, and statistics that hold.
