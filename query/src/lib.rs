@@ -13,6 +13,7 @@
 //! | [`scan`] | committed ∪ staged ∪ hot, each row once (S1) |
 //! | [`prune`] | files that cannot match, left unopened |
 //! | [`codes`] | grouping by text as by numbers |
+//! | [`runs`] | grouping by runs of rows |
 //! | [`attributes`] | `attributes['k']`, whether `k` has a column or not |
 //! | [`functions`] | functions of our own |
 //! | [`series`] | rates and quantiles out of a metric's points |
@@ -38,6 +39,7 @@ mod metrics;
 mod prune;
 mod redact;
 pub mod render;
+mod runs;
 mod sandbox;
 mod scan;
 mod series;

@@ -9,6 +9,8 @@
 //!   Aggregate: groupBy=[text_code(service_name) AS c], count(*) AS n
 //! ```
 //!
+//! `status_code = 'ERROR'` in what is counted becomes `text_code(status_code) = 7`.
+//!
 //! `text_code` moves down into the scan, which hands it the dictionary of the
 //! file instead of text ([`crate::scan`]). Any text gets a code, so a wrong
 //! guess costs memory, which is the statement's own, and never the answer.
@@ -17,7 +19,7 @@
 //! | --- | --- |
 //! | this | [`Codes`]: text to code and back, one per statement |
 //! | [`functions`] | `text_code` and `code_text` |
-//! | [`rule`] | which groupings |
+//! | [`rule`] | which groupings and comparisons |
 
 mod functions;
 mod rule;
@@ -86,6 +88,11 @@ impl Codes {
     ) -> Result<Vec<Option<i32>>, DataFusionError> {
         let mut known = self.0.lock();
         texts.map(|text| text.map(|text| known.code(text)).transpose()).collect()
+    }
+
+    /// The code of one text.
+    fn code(&self, text: &str) -> Result<i32, DataFusionError> {
+        self.0.lock().code(text)
     }
 
     /// The text of each code that was given out so far.

@@ -20,6 +20,7 @@ use super::stop::Stop;
 use super::watch::Watch;
 use super::zone::Zoned;
 use crate::codes::{ByCode, Codes};
+use crate::runs::ByRuns;
 use crate::sandbox::functions::guard;
 use crate::sandbox::stores::Stores;
 use crate::{Error, Settings, attributes, functions};
@@ -125,6 +126,7 @@ impl Base {
             .with_analyzer_rules(rules)
             .with_optimizer_rules(optimizers)
             .with_physical_optimizer_rules(physical)
+            .with_physical_optimizer_rule(Arc::new(ByRuns))
             .with_physical_optimizer_rule(Arc::new(Watch(stop.clone())))
             .with_execution_props(props)
             .build()
