@@ -38,7 +38,7 @@ use parking_lot::Mutex;
 use schema::Tenant;
 use schema::table::Scope;
 
-pub(crate) use rewrite::{Promoted, Rewrite, is_access};
+pub(crate) use rewrite::{Promoted, Rewrite, accessed, is_access};
 
 use crate::functions;
 

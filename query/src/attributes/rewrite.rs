@@ -261,7 +261,7 @@ fn mentions(expr: &Expr) -> bool {
 }
 
 /// `column['key']` with a literal key.
-fn accessed(expr: &Expr) -> Option<(&Column, &str)> {
+pub(crate) fn accessed(expr: &Expr) -> Option<(&Column, &str)> {
     let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { return None };
     let [Expr::Column(column), Expr::Literal(key, _)] = args.as_slice() else { return None };
     let is_access = is_access(func);

@@ -16,12 +16,13 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DataFusionError, ScalarValue, internal_err};
 use datafusion::logical_expr::ColumnarValue;
-use datafusion::physical_expr::expressions::{CastExpr, Literal};
+use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 use datafusion::physical_expr_adapter::{
     DefaultPhysicalExprAdapterFactory, PhysicalExprAdapter, PhysicalExprAdapterFactory,
 };
 
+use super::absent;
 use crate::{attributes, codes};
 
 type Result<T> = std::result::Result<T, DataFusionError>;
@@ -30,7 +31,7 @@ type Result<T> = std::result::Result<T, DataFusionError>;
 /// bounds and bloom filters stay as they are.
 pub(super) fn readable(file: &Schema, compared: &HashSet<String>) -> SchemaRef {
     let fields = file.fields().iter().map(|field| {
-        let grouped = is_grouped(field.name()) && !compared.contains(field.name());
+        let grouped = codes::is_few(field.name()) && !compared.contains(field.name());
         match field.data_type() {
             DataType::Utf8 if grouped => {
                 Arc::new(field.as_ref().clone().with_data_type(dictionary()))
@@ -46,13 +47,7 @@ pub(super) fn readable(file: &Schema, compared: &HashSet<String>) -> SchemaRef {
 
 /// Whether a column of this name and type can be read better than it is.
 pub(super) fn is_better_coded(name: &str, data_type: &DataType) -> bool {
-    coded(data_type).is_some() || (is_grouped(name) && *data_type == DataType::Utf8)
-}
-
-/// A column of few texts that is grouped by rather than compared with one:
-/// that is done on text, above the scan.
-fn is_grouped(name: &str) -> bool {
-    codes::is_few(name) && !matches!(name, "kind" | "status_code" | "severity" | "severity_text")
+    coded(data_type).is_some() || (codes::is_few(name) && *data_type == DataType::Utf8)
 }
 
 fn dictionary() -> DataType {
@@ -92,7 +87,8 @@ impl PhysicalExprAdapterFactory for Adapters {
         physical: SchemaRef,
     ) -> Result<Arc<dyn PhysicalExprAdapter>> {
         let inner = DefaultPhysicalExprAdapterFactory.create(logical, physical.clone())?;
-        Ok(Arc::new(Adapter { inner, physical }))
+        let absent = absent::keys(&physical);
+        Ok(Arc::new(Adapter { inner, physical, absent }))
     }
 }
 
@@ -100,6 +96,7 @@ impl PhysicalExprAdapterFactory for Adapters {
 struct Adapter {
     inner: Arc<dyn PhysicalExprAdapter>,
     physical: SchemaRef,
+    absent: absent::Keys,
 }
 
 impl PhysicalExprAdapter for Adapter {
@@ -115,6 +112,9 @@ impl PhysicalExprAdapter for Adapter {
 impl Adapter {
     fn coded(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         let Some(call) = expr.downcast_ref::<ScalarFunctionExpr>() else { return Ok(None) };
+        if self.is_absent(call) {
+            return Ok(Some(Arc::new(Literal::new(ScalarValue::Utf8(None)))));
+        }
         if let Some(lookup) = self.lookup(call)? {
             return Ok(Some(Arc::new(lookup)));
         }
@@ -130,6 +130,17 @@ impl Adapter {
             let args = vec![cast.expr().clone()];
             Arc::new(ScalarFunctionExpr::new(call.name(), fun, args, returns, config)) as _
         }))
+    }
+
+    /// Whether no map of the file has the key.
+    fn is_absent(&self, call: &ScalarFunctionExpr) -> bool {
+        let [map, key] = call.args() else { return false };
+        let map = map.downcast_ref::<CastExpr>().map_or(map, |cast| cast.expr());
+        let key = key.downcast_ref::<Literal>().and_then(|key| key.value().try_as_str()).flatten();
+        let (Some(map), Some(key)) = (map.downcast_ref::<Column>(), key) else { return false };
+        attributes::is_access(call.fun())
+            && *call.return_type() == DataType::Utf8
+            && self.absent.contains(&(map.name().to_owned(), key.to_owned()))
     }
 
     /// `get_field(CAST(map AS …), 'k')`, of a map that is read coded.

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use datafusion::catalog::Session;
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DataFusionError, ScalarValue, Statistics};
+use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::DataSourceExec;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::logical_expr::Operator;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use datafusion::physical_expr::conjunction as all_of;
 use datafusion::physical_expr::expressions::{self, Column};
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
@@ -20,9 +22,11 @@ use object_store::path::Path;
 use schema::TableDef;
 use storage::{DataFile, Place};
 
-use super::decode;
+use super::narrow::{Narrow, Wanted};
 use super::reader::Readers;
+use super::{absent, decode};
 use crate::catalog::pins::Pins;
+use crate::engine::stop::Stop;
 use crate::prune;
 use crate::sandbox::stores::Stores;
 
@@ -41,8 +45,8 @@ pub(super) struct Scan<'a> {
     pub place: Place,
     /// Every match lies between these, whatever the statement says.
     pub times: Option<prune::Range>,
-    /// Columns that the statement filters by.
-    pub compared: HashSet<String>,
+    /// What the statement filters by.
+    pub filters: &'a [Expr],
 }
 
 impl Scan<'_> {
@@ -63,28 +67,48 @@ impl Scan<'_> {
         let mut source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(readers.clone());
-        if let Some(times) = self.times {
-            source = source.with_predicate(self.within(times)?);
+        let points = self.points();
+        if !points.is_empty() {
+            source = source.with_bloom_filter_on_read(false);
         }
+        let known = self.known(state)?;
+        if !known.is_empty() {
+            source = source.with_predicate(all_of(known));
+        }
+        let source = Narrow {
+            inner: Arc::new(source),
+            readers: readers.clone(),
+            wanted: Wanted::of(self.filters).into(),
+            points: points.into(),
+            stop: state.config_options().extensions.get::<Stop>().cloned(),
+            sorted: self.def.sort,
+            greatest: None,
+        };
 
         let partitions = state.config().target_partitions();
         let total = self.total(&files);
         // One sorted file per group is in order by itself. Several in a group
         // overlap: every flush covers all services and times.
-        let ordered = files.len() <= partitions && files.iter().all(|f| f.origin.is_some());
+        let ordered = files.len() <= partitions
+            && files.iter().all(|f| f.origin.is_some())
+            && !self.is_of_times();
         let ordering = if ordered { self.ordering()? } else { Vec::new() };
         let detailed = files.len() <= WITH_STATISTICS;
         let mut groups: Vec<Vec<PartitionedFile>> = Vec::new();
         let coded = files.len() <= WITH_FOOTERS && self.is_better_coded(projection);
+        let compared: HashSet<String> = self
+            .filters
+            .iter()
+            .flat_map(|filter| filter.column_refs())
+            .map(|column| column.name.clone())
+            .collect();
         for group in spread(files, partitions) {
             let mut parts = Vec::with_capacity(group.len());
             for file in group {
                 let part = self.file(&file, detailed)?;
                 let schema = if coded { readers.schema(&part).await } else { None };
                 parts.push(match schema {
-                    Some(schema) => {
-                        part.with_arrow_schema(decode::readable(&schema, &self.compared))
-                    }
+                    Some(schema) => part.with_arrow_schema(decode::readable(&schema, &compared)),
                     None => part,
                 });
             }
@@ -106,6 +130,49 @@ impl Scan<'_> {
         let better =
             |at: &usize| decode::is_better_coded(fields[*at].name(), fields[*at].data_type());
         projection.is_none_or(|columns| columns.iter().any(better))
+    }
+
+    /// What every match is known to fulfil, beside the statement's filters.
+    fn known(&self, state: &dyn Session) -> Result<Vec<Arc<dyn PhysicalExpr>>, DataFusionError> {
+        let times = self.times.map(|times| self.within(times)).transpose()?;
+        let implied = conjunction(absent::implied(self.filters));
+        let schema = DFSchema::try_from(self.schema.table_schema().clone())?;
+        let implied = implied.map(|expr| state.create_physical_expr(expr, &schema)).transpose()?;
+        Ok(times.into_iter().chain(implied).collect())
+    }
+
+    /// Whether times are asked for: pages that lie within them are read apart
+    /// ([`super::narrow`]), which is worth more than an order.
+    fn is_of_times(&self) -> bool {
+        let is_time = |expr: &Expr| matches!(expr, Expr::Column(column) if column.name == "time");
+        let is_bound = |expr: &Expr| match expr {
+            Expr::BinaryExpr(BinaryExpr { left, op, .. }) => {
+                is_time(left)
+                    && matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
+            }
+            _ => false,
+        };
+        self.filters.iter().flat_map(split_conjunction).any(is_bound)
+    }
+
+    /// Texts that are looked for in columns with bloom filters.
+    fn points(&self) -> Vec<(String, String)> {
+        let point = |column: &Expr, text: &Expr| match (column, text) {
+            (Expr::Column(column), Expr::Literal(value, _)) => {
+                let bloomed = self.def.bloom.contains(&column.name.as_str());
+                let text = value.try_as_str().flatten().filter(|_| bloomed)?;
+                Some((column.name.clone(), text.to_owned()))
+            }
+            _ => None,
+        };
+        let points =
+            self.filters.iter().flat_map(split_conjunction).filter_map(|expr| match expr {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                    point(left, right).or_else(|| point(right, left))
+                }
+                _ => None,
+            });
+        points.collect()
     }
 
     fn within(&self, (from, to): prune::Range) -> Result<Arc<dyn PhysicalExpr>, DataFusionError> {

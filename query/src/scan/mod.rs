@@ -10,6 +10,8 @@
 //! | this | [`Table`], the provider; the union |
 //! | [`files`] | Parquet files of one place: groups, order, statistics |
 //! | [`decode`] | how their text is decoded: keys of maps, columns of few texts |
+//! | [`absent`] | promoted keys that no map of a file has |
+//! | [`narrow`] | what of them DataFusion is asked to read, row group by row group |
 //! | [`reader`] | reads their bytes, with footers cached, and counts |
 //! | [`hot`] | rows in memory |
 //!
@@ -17,9 +19,11 @@
 //! then pushes them into the Parquet reader itself, where they are evaluated
 //! once. Setting them here as well would evaluate them twice.
 
+mod absent;
 mod decode;
 mod files;
 mod hot;
+mod narrow;
 mod reader;
 
 use std::sync::Arc;
@@ -132,11 +136,7 @@ impl TableProvider for Table {
                     pins: &self.pins,
                     place,
                     times,
-                    compared: filters
-                        .iter()
-                        .flat_map(|filter| filter.column_refs())
-                        .map(|column| column.name.clone())
-                        .collect(),
+                    filters,
                 };
                 parts.push(scan.plan(state, here, projection, limit).await?);
             }

@@ -13,6 +13,7 @@
 //! | [`functions`] | `metric_rate`, `metric_quantile`, `red`, `service_graph`, `trace_tree`, `changes` |
 //! | [`cookbook`] | what the README says, word for word |
 //! | [`alike`] | promoted or not, pruned or not: the same answer |
+//! | [`narrow`] | rows, columns and pages left out before they are read |
 //! | [`attributes`] | plans behind `attributes['k']` |
 //! | [`sandbox`] | S19 to S23: what is refused |
 //! | [`attacks`] | a corpus of hostile statements, and that none does harm |
@@ -38,6 +39,7 @@ mod cookbook;
 mod flight;
 mod functions;
 mod http;
+mod narrow;
 mod plans;
 mod postgres;
 mod pruning;

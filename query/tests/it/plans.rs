@@ -12,12 +12,12 @@ use super::ask::{Asker, asker};
 use super::source::{START, TestSource, batch, origin, span};
 
 /// Rows of one file: two row groups, dozens of pages.
-const ROWS: usize = 140_000;
+pub const ROWS: usize = 140_000;
 const SERVICES: usize = 20;
 
 /// `svc00` to `svc19`, a second between the rows of each; the trace id is the
 /// row's place among all `files`.
-fn rows(source: &TestSource, file: usize, files: usize) -> RecordBatch {
+pub fn rows(source: &TestSource, file: usize, files: usize) -> RecordBatch {
     let def = source.def("spans");
     let one =
         [span(0, json!({"attributes": {"a": "1", "k": "v"}, "span_id": "s", "trace_id": "t"}))];
@@ -53,7 +53,7 @@ async fn files(count: usize) -> Asker {
     asker(&source)
 }
 
-async fn analyzed(asker: &Asker, sql: &str) -> String {
+pub async fn analyzed(asker: &Asker, sql: &str) -> String {
     asker.rows(&format!("EXPLAIN ANALYZE {sql}")).await.join("\n")
 }
 

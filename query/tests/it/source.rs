@@ -65,8 +65,11 @@ impl TestSource {
 
     /// Puts rows into memory.
     pub fn hot(&self, table: &'static str, rows: &[Value]) {
-        let def = self.def(table);
-        let rows = Rows::plain(&def.layout, &batch(&def, rows)).unwrap();
+        self.hot_batch(table, batch(&self.def(table), rows));
+    }
+
+    pub fn hot_batch(&self, table: &'static str, rows: RecordBatch) {
+        let rows = Rows::plain(&self.def(table).layout, &rows).unwrap();
         let mut shelves = self.shelves.lock();
         shelves.entry(table).or_default().hot.push(Arc::new(HotRows::unpaid(rows)));
     }
