@@ -59,6 +59,9 @@ pub enum Command {
     Demo(Demo),
     /// Sends recorded OTLP.
     Replay(Replay),
+    /// Checks an experiment's document, judges a run, verifies a report.
+    #[command(subcommand)]
+    Experiment(ExperimentCommand),
     /// Checks or prints the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -168,6 +171,70 @@ pub enum ConfigCommand {
     },
     /// Prints the configuration's JSON schema.
     Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ExperimentCommand {
+    /// Prints the completed document, and refuses what cannot work.
+    Lint(Lint),
+    /// Judges a run by the telemetry of its window; the exit code is the verdict's.
+    Judge(Judge),
+    /// Judges a report's run again, over the rows it was made from.
+    Verify(Verified),
+}
+
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// The experiment, YAML.
+    pub file: PathBuf,
+    /// A variable of the environment that the document may name; repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// A running daemon, to check min-samples against the traffic of the last five minutes.
+    #[arg(long, value_name = "URL")]
+    pub server: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Judge {
+    /// The experiment, YAML.
+    pub file: PathBuf,
+    /// When the fault was injected, like 2026-11-23T10:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from: String,
+    /// When it was removed.
+    #[arg(long, value_name = "TIME")]
+    pub to: String,
+    /// How far these two may be off; such buckets are in no phase.
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    pub uncertainty: Period,
+    /// Another run's window with its recovery, FROM/TO; repeatable.
+    #[arg(long, value_name = "FROM/TO")]
+    pub other: Vec<String>,
+    /// Names the run, and seeds its resampling; default: document and --from.
+    #[arg(long, value_name = "ID")]
+    pub run_id: Option<String>,
+    /// Shorter phases: 2m, 1m, 2m.
+    #[arg(long)]
+    pub quick: bool,
+    /// A variable of the environment that the document may name; repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub env: Vec<String>,
+    /// A running daemon.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320")]
+    pub server: String,
+    /// Folder for report.json and the document's other formats.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Verified {
+    /// A report.json.
+    pub report: PathBuf,
+    /// A running daemon.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4320")]
+    pub server: String,
 }
 
 #[derive(Debug, Args)]
@@ -316,6 +383,7 @@ mod tests {
             "cloudsail replay a --in-flight 0",
             "cloudsail drain --deadline 10",
             "cloudsail adopt",
+            "cloudsail experiment judge x.yaml --from 2026-11-23T10:00:00Z",
             "cloudsail completions tcsh2",
         ] {
             assert!(parse(line).is_err(), "{line}");

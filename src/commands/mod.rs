@@ -6,6 +6,7 @@
 //! | [`sql`] | `sql`: over HTTP, or in process straight on a store |
 //! | [`replay`] | `replay`: recorded OTLP, sent again |
 //! | [`demo`] | `demo`: a daemon, a shop with a fault, questions about it |
+//! | [`experiment`] | `experiment lint`, `judge`, `verify` |
 //! | [`config`] | `config validate`, `show`, `schema` |
 //! | [`doctor`] | `doctor`: tries what the daemon will need |
 //! | [`drain`] | `drain`: nothing left in log and stage |
@@ -22,6 +23,7 @@ mod config;
 mod demo;
 mod doctor;
 mod drain;
+mod experiment;
 mod replay;
 mod serve;
 mod sql;
@@ -54,6 +56,7 @@ pub async fn run(mut cli: Cli) -> Result<ExitCode> {
         Command::Sql(sql) => sql::run(&given, sql).await,
         Command::Replay(replay) => replay::run(replay).await,
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Experiment(which) => experiment::run(which).await,
         Command::Config(which) => config::run(&given, which),
         Command::Doctor => doctor::run(&given).await,
         Command::Drain(drain) => drain::run(&given, drain).await,

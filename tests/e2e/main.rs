@@ -25,6 +25,7 @@
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
 //! | [`usage`] | what telemetry costs, as metered |
+//! | [`experiment`] | experiments: lint, judge, verify |
 //! | [`cli`] | the commands |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -41,6 +42,7 @@ mod attacks;
 mod cli;
 mod crash;
 mod examples;
+mod experiment;
 mod flight;
 mod full;
 mod nezha;

@@ -1,0 +1,37 @@
+//! What flowed at all, so that silence can be told from a blind pipeline, and
+//! what the load was.
+
+use super::text::{Stretch, instant};
+use crate::verdict::evidence::Source;
+use crate::window::Span;
+
+/// Rows per service and bucket.
+pub fn rows(source: Source, span: Span, judged: i64) -> String {
+    let stretch = Stretch::new(span, judged);
+    format!(
+        "SELECT service_name, {bucket}, count(*) AS n\nFROM {table} WHERE {window} GROUP BY 1, 2 ORDER BY 1, 2",
+        bucket = stretch.bucket("time_unix_nano"),
+        table = source.table(),
+        window = stretch.window(),
+    )
+}
+
+/// The latest event time of a source, from `from` on: what is older is not past it.
+pub fn watermark(source: Source, from: i64, judged: i64) -> String {
+    format!(
+        "SELECT max(time_unix_nano) AS watermark FROM {} WHERE time >= {} AND time <= {judged} AND ingest_time <= {judged}",
+        source.table(),
+        instant(from),
+        judged = instant(judged),
+    )
+}
+
+/// Requests of users: roots by endpoint, the commonest.
+pub fn load(span: Span, judged: i64) -> String {
+    let stretch = Stretch::new(span, judged);
+    format!(
+        "SELECT endpoint, count(*) AS n FROM (SELECT DISTINCT trace_id, span_id, name AS endpoint\n\
+         FROM spans WHERE {} AND parent_span_id IS NULL) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200",
+        stretch.window()
+    )
+}

@@ -1,0 +1,133 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::document::provider::{Outcome, Provider};
+use crate::document::{Allowed, Experiment};
+use crate::verdict::evidence::{Flow, Gap, Source};
+use crate::window::Phase;
+
+/// One of each statement, as it was last agreed to.
+const GOLDEN: &str = include_str!("statements.sql");
+
+fn measure(probe: &str) -> Measure {
+    let text = format!(
+        "{{apiVersion: chaos/v1, kind: Experiment, title: t, target: {{services: [a]}}, effect-check: none, steady-state-hypothesis: {{probes: [{probe}]}}}}"
+    );
+    let experiment = Experiment::parse(&text, &Allowed::new()).unwrap_or_else(|e| panic!("{e}"));
+    match &experiment.steady_state_hypothesis.probes[0].provider {
+        Provider::Measure(measure) => measure.clone(),
+        Provider::Sql { .. } => panic!("no measure"),
+    }
+}
+
+const SPAN: Span = Span { from: 1_661_140_434_000_000_000, buckets: 3 };
+const JUDGED: i64 = 1_661_150_000_000_000_000;
+
+fn all() -> String {
+    let probes = [
+        "{service: pay, indicator: rate, min: 1}",
+        "{service: pay, endpoint: \"it's\", indicator: error_ratio, max: 1%}",
+        "{service: pay, indicator: p95, max: 1s}",
+        "{service: pay, endpoint: charge, indicator: self.p50, max: 1s}",
+        "{edge: shop->pay, indicator: gap_p50, max: 1s}",
+        "{edge: shop->pay, operation: charge, indicator: error_ratio, max: 1%}",
+        "{edge: shop->pay, indicator: calls, max: 1}",
+        "{edge: shop->pay, indicator: call_ratio, min: 1%}",
+        "{edge: shop->pay, indicator: mask_ratio, min: 1%}",
+        "{service: pay, indicator: log.error_ratio, max: 1%}",
+        "{service: pay, indicator: log.trace_id_ratio, min: 1%}",
+        "{service: pay, indicator: resource.cpu, max: 1}",
+        "{service: pay, indicator: trace.root_success, min: 1%}",
+        "{service: pay, indicator: trace.complete_ratio, min: 1%}",
+        "{service: pay, indicator: slo.burn_rate, objective: 99%, max: 1}",
+    ];
+    let mut text = String::new();
+    for probe in probes {
+        let measure = measure(probe);
+        text += &format!("-- {measure}\n{};\n\n", statement(&measure, SPAN, JUDGED));
+    }
+    text += &format!("-- what flowed\n{};\n\n", flow::rows(Source::Logs, SPAN, JUDGED));
+    text += &format!("-- how far\n{};\n\n", flow::watermark(Source::Spans, SPAN.from, JUDGED));
+    text += &format!("-- the load\n{};\n\n", flow::load(SPAN, JUDGED));
+    text += &format!("-- what was scanned\n{};\n", query::scanned(SPAN, JUDGED));
+    text
+}
+
+/// Scenario: one statement of each indicator, for a stretch of three buckets.
+/// Guarantees: they are as agreed in `statements.sql`; literals cannot end early.
+#[test]
+fn statements_are_as_agreed() {
+    let text = all();
+    assert!(text == GOLDEN, "statements.sql must say:\n{text}");
+    assert!(text.contains("name = 'it''s'"));
+}
+
+fn table(columns: &[&str], rows: Value) -> Table {
+    let rows = rows.as_array().unwrap().iter();
+    Table {
+        columns: columns.iter().map(|name| name.to_string()).collect(),
+        rows: rows.map(|row| row.as_array().unwrap().clone()).collect(),
+        ..Table::default()
+    }
+}
+
+/// Scenario: answers of each shape.
+/// Guarantees: buckets without rows are there and empty, cells are sorted and in
+/// milliseconds, numbers may be text.
+#[test]
+fn rows_become_buckets() {
+    let ratio = measure("{service: pay, indicator: error_ratio, max: 1%}");
+    let rows = table(&["bucket", "n", "hits", "sampled"], json!([[0, 10, 1, 0], [2, "7", 0, 2]]));
+    let series = answer::series(&ratio, SPAN, &rows).unwrap();
+    assert_eq!(series.shares(), [(1, 10), (0, 0), (0, 7)]);
+    assert_eq!((series.n(), series.sampled, series.longest_silence()), (17, 2, (1, 1)));
+    let latency = measure("{service: pay, indicator: p95, max: 1s}");
+    let cell = |ms: f64| ((ms * 1e6).ln() * text::CELLS).floor() as i64;
+    let rows = json!([[1, cell(200.0), 1], [1, cell(100.0), 3]]);
+    let rows = table(&["bucket", "cell", "n"], rows);
+    let cells = &answer::series(&latency, SPAN, &rows).unwrap().buckets[1].cells;
+    assert!((cells[0].0 - 100.0).abs() < 1.0 && (cells[1].0 - 200.0).abs() < 2.0, "{cells:?}");
+    let mut flow = Flow::default();
+    let rows = table(&["service_name", "bucket", "n"], json!([["a", 0, 5], [null, 2, 1]]));
+    answer::flow(&mut flow, Phase::Baseline, SPAN, &rows).unwrap();
+    assert_eq!(flow.others("a", Phase::Baseline, 3), [0, 0, 1]);
+    assert_eq!(flow.total(Phase::Baseline), 6);
+}
+
+/// Scenario: NaN, text, NULL, a missing column, a bucket outside, two metrics,
+/// more hits than rows, an answer that was cut or is incomplete, rows for a scalar.
+/// Guarantees: J2: each is an error or a gap, never a zero.
+#[test]
+fn inv_j2_what_is_no_number_is_an_error() {
+    let gauge = measure("{service: pay, indicator: resource.cpu, max: 1}");
+    let ratio = measure("{service: pay, indicator: error_ratio, max: 1%}");
+    let gauges = ["bucket", "n", "value", "series"];
+    let ratios = ["bucket", "n", "hits"];
+    for (measure, columns, rows) in [
+        (&gauge, &gauges[..], json!([[0, 1, "NaN", 1]])),
+        (&gauge, &gauges, json!([[0, 1, null, 1]])),
+        (&gauge, &gauges, json!([[0, 1, 0.5, 2]])),
+        (&ratio, &ratios, json!([[3, 1, 0]])),
+        (&ratio, &ratios, json!([[-1, 1, 0]])),
+        (&ratio, &ratios, json!([[0, 1, 2]])),
+        (&ratio, &ratios, json!([[0, "many", 2]])),
+        (&ratio, &ratios[..2], json!([[0, 1]])),
+    ] {
+        let answer = answer::series(measure, SPAN, &table(columns, rows.clone()));
+        assert!(matches!(answer, Err(Gap::Error(_))), "{rows}: {answer:?}");
+    }
+    let whole = table(&ratios, json!([[0, 1, 0]]));
+    let cut = Table { truncated: true, ..whole.clone() };
+    let partial = Table { incomplete: vec!["another node".into()], ..whole };
+    for table in [cut, partial] {
+        assert!(matches!(answer::series(&ratio, SPAN, &table), Err(Gap::Incomplete(_))));
+    }
+    for rows in [json!([]), json!([[1], [2]]), json!([[1, 2]]), json!([[null]]), json!([["NaN"]])] {
+        let answer = answer::value(Outcome::Scalar, &table(&["a", "b"], rows.clone()));
+        assert!(matches!(answer, Err(Gap::Error(_))), "{rows}");
+    }
+    assert_eq!(answer::value(Outcome::Rows, &table(&["a"], json!([[1], [2]]))).unwrap(), 2);
+    let rows = answer::value(Outcome::Table, &table(&["a"], json!([[1]]))).unwrap();
+    assert_eq!(rows, json!([{"a": 1}]));
+    assert_eq!(answer::number("n", &table(&["n"], json!([[null]]))).unwrap(), None);
+}

@@ -1,0 +1,84 @@
+//! Pieces of SQL that all statements share.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::document::units::Period;
+use crate::window::{BUCKET, Span};
+
+/// How far outside of a stretch the other end of a call is looked for: calls
+/// that end late, clocks that differ.
+const MARGIN: Period = Period::secs(600);
+
+/// Cells of durations are a hundredth of an e-fold wide, about 1 %: fine enough
+/// for every tolerance, and few enough to send.
+pub const CELLS: f64 = 100.0;
+
+/// Spans that stand for an unknown number of others: a sampling threshold above
+/// zero in the trace state (OpenTelemetry's consistent sampling, `ot=th:…`).
+pub const SAMPLED: &str =
+    "sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled";
+
+/// A text literal.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A time as SQL compares it, to the microsecond.
+pub fn instant(nanos: i64) -> String {
+    let since = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    format!("'{}'", humantime::format_rfc3339_micros(UNIX_EPOCH + since))
+}
+
+/// A stretch of buckets as predicates and expressions.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch {
+    pub span: Span,
+    pub judged: i64,
+}
+
+impl Stretch {
+    pub fn new(span: Span, judged: i64) -> Stretch {
+        Stretch { span, judged }
+    }
+
+    /// `{window}`: rows of the stretch that were known when it was judged.
+    pub fn window(&self) -> String {
+        self.between(self.span.from, self.span.to())
+    }
+
+    /// The same with room for the other ends of calls.
+    pub fn near(&self) -> String {
+        let margin = MARGIN.nanos();
+        self.between(self.span.from.saturating_sub(margin), self.span.to().saturating_add(margin))
+    }
+
+    fn between(&self, from: i64, to: i64) -> String {
+        format!(
+            "time >= {} AND time < {} AND ingest_time <= {}",
+            instant(from),
+            instant(to),
+            instant(self.judged)
+        )
+    }
+
+    /// The number of the bucket that a time in nanoseconds lies in.
+    pub fn bucket(&self, column: &str) -> String {
+        format!("CAST(({column} - {}) / {} AS BIGINT) AS bucket", self.span.from, BUCKET.nanos())
+    }
+}
+
+/// The cell of a duration in nanoseconds. None is under a microsecond: clocks
+/// of two hosts can make a gap negative.
+pub fn cell(nanos: &str) -> String {
+    format!("CAST(floor(ln(greatest({nanos}, 1000)) * {CELLS}) AS BIGINT) AS cell")
+}
+
+/// The middle of a cell, in milliseconds.
+pub fn cell_millis(cell: i64) -> f64 {
+    ((cell as f64 + 0.5) / CELLS).exp() / 1e6
+}
+
+/// How many rows fulfil a condition.
+pub fn counted(condition: &str, name: &str) -> String {
+    format!("sum(CASE WHEN {condition} THEN 1 ELSE 0 END) AS {name}")
+}

@@ -1,0 +1,261 @@
+//! The rows of a run, by SQL.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schema::ErrorKind;
+use serde_json::Value;
+
+use crate::Error;
+use crate::document::Experiment;
+use crate::document::probe::{Effect, EffectCheck, Mode, Probe};
+use crate::document::provider::{Measure, Outcome, Provider};
+use crate::document::tolerance::Tolerance;
+use crate::document::units::Period;
+use crate::indicator::{self, Ask, Series, Table, answer, flow, query};
+use crate::verdict::evidence::{
+    Answered, Asked, Evidence, Flow, Gap, Load, Measured, Observed, Source,
+};
+use crate::window::{BUCKET, Phase, Phases, Span, Window};
+
+/// How far back fault-free history is looked for.
+pub const HISTORY: Period = Period::secs(24 * 3_600);
+/// Empty buckets that break a stretch of history: nothing was recorded there.
+const BREAK: usize = 6;
+
+const PHASES: [Phase; 3] = [Phase::Baseline, Phase::Injection, Phase::Recovery];
+
+/// Asks for everything that the verdict needs.
+pub async fn collect(
+    experiment: &Experiment,
+    window: &Window,
+    judged: i64,
+    seed: u64,
+    ask: &dyn Ask,
+) -> Result<Evidence, Error> {
+    let phases = Phases::of(window, &experiment.window);
+    let mut collector = Collector { window, phases, judged, ask, known: BTreeMap::new() };
+    let mut probes = Vec::new();
+    let mut sources = BTreeSet::from([Source::Spans]);
+    for probe in &experiment.steady_state_hypothesis.probes {
+        probes.push(match &probe.provider {
+            Provider::Measure(measure) => {
+                sources.insert(Source::of(measure.family));
+                let history = matches!(probe.tolerance, Tolerance::Relative(_));
+                Observed::Measure(collector.measured(measure, history).await?)
+            }
+            Provider::Sql { query, result } => {
+                sources.extend([Source::Logs, Source::Metrics]);
+                Observed::Sql(collector.answered(probe, query, *result).await?)
+            }
+        });
+    }
+    let mut effects = Vec::new();
+    if let Some(EffectCheck::Any { any }) = &experiment.effect_check {
+        for effect in any {
+            if let Effect::Moved { measure, .. } = effect {
+                sources.insert(Source::of(measure.family));
+                effects.push(collector.measured(measure, false).await?);
+            }
+        }
+    }
+    let mut flows = BTreeMap::new();
+    for source in sources {
+        flows.insert(source, collector.flow(source).await?);
+    }
+    let load = collector.load().await?;
+    Ok(Evidence { phases, probes, effects, flows, load, seed })
+}
+
+struct Collector<'a> {
+    window: &'a Window,
+    phases: Phases,
+    judged: i64,
+    ask: &'a dyn Ask,
+    /// Answers by statement: several hypotheses ask for the same.
+    known: BTreeMap<String, Result<Table, Gap>>,
+}
+
+impl Collector<'_> {
+    /// Asks, unless it was asked before, and reads the answer. An engine that is
+    /// away fails the judging; one that refuses is a gap.
+    async fn read<T>(
+        &mut self,
+        sql: &str,
+        read: impl FnOnce(&Table) -> Result<T, Gap>,
+    ) -> Result<Result<T, Gap>, Error> {
+        if !self.known.contains_key(sql) {
+            let answer = match self.ask.ask(sql).await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                answer => answer.map_err(|error| Gap::Error(error.to_string())),
+            };
+            self.known.insert(sql.to_owned(), answer);
+        }
+        Ok(match self.known.get(sql) {
+            Some(Ok(table)) => read(table),
+            Some(Err(gap)) => Err(gap.clone()),
+            None => Err(Gap::Error("it was not answered".into())),
+        })
+    }
+
+    async fn series(&mut self, measure: &Measure, span: Span) -> Result<Asked<Series>, Error> {
+        let sql = indicator::statement(measure, span, self.judged);
+        if span.buckets == 0 {
+            return Ok(Asked { sql, answer: Ok(Series::default()) });
+        }
+        let answer = self.read(&sql, |table| answer::series(measure, span, table)).await?;
+        Ok(Asked { sql, answer })
+    }
+
+    async fn measured(&mut self, measure: &Measure, history: bool) -> Result<Measured, Error> {
+        let mut phases = BTreeMap::new();
+        for phase in PHASES {
+            phases.insert(phase, self.series(measure, self.phases.get(phase)).await?);
+        }
+        let history = match history {
+            true => Some(self.history(measure).await?),
+            false => None,
+        };
+        Ok(Measured { phases, history })
+    }
+
+    /// The day before the baseline, but for other windows, in unbroken stretches.
+    async fn history(&mut self, measure: &Measure) -> Result<Asked<Vec<Series>>, Error> {
+        let end = self.phases.baseline.from;
+        let span = Span::between(end.saturating_sub(HISTORY.nanos()), end);
+        let Asked { sql, answer } = self.series(measure, span).await?;
+        // A day of rows is not kept for the sake of a second question.
+        self.known.remove(&sql);
+        let others = &self.window.others;
+        Ok(Asked { sql, answer: answer.map(|series| stretches(&series, span, others)) })
+    }
+
+    async fn answered(
+        &mut self,
+        probe: &Probe,
+        text: &str,
+        result: Outcome,
+    ) -> Result<Vec<Answered>, Error> {
+        let Phases { baseline, injection, recovery } = self.phases;
+        // What must be so at the end is asked of all that happened since the injection.
+        let end = self.phases.end();
+        let whole = Span::between(injection.from, end);
+        let spans: Vec<(Phase, Span)> = match probe.mode {
+            Mode::SOT => vec![(Phase::Baseline, baseline)],
+            Mode::OnChaos => vec![(Phase::Injection, injection)],
+            Mode::EOT => vec![(Phase::Recovery, whole)],
+            Mode::Edge => vec![(Phase::Baseline, baseline), (Phase::Recovery, whole)],
+            Mode::Continuous => vec![
+                (Phase::Baseline, baseline),
+                (Phase::Injection, injection),
+                (Phase::Recovery, recovery),
+            ],
+        };
+        let mut answers = Vec::new();
+        for (phase, span) in spans.into_iter().filter(|(_, span)| span.buckets > 0) {
+            let sql = query::statement(text, span, self.judged);
+            let answer = self.read(&sql, |table| answer::value(result, table)).await?;
+            let value: Asked<Value> = Asked { sql, answer };
+            let scanned = query::scanned(span, self.judged);
+            let scanned = self.read(&scanned, |table| answer::number("n", table)).await?;
+            let scanned = scanned.ok().flatten().and_then(|n| u64::try_from(n).ok());
+            answers.push(Answered { phase, value, scanned: scanned.unwrap_or(0) });
+        }
+        Ok(answers)
+    }
+
+    async fn flow(&mut self, source: Source) -> Result<Asked<Flow>, Error> {
+        let mut sum = Flow::default();
+        let mut gap = None;
+        let mut statements = Vec::new();
+        for phase in PHASES {
+            let span = self.phases.get(phase);
+            if span.buckets == 0 {
+                continue;
+            }
+            let sql = flow::rows(source, span, self.judged);
+            let added = self.read(&sql, |table| answer::flow(&mut sum, phase, span, table)).await?;
+            statements.push(sql);
+            gap = gap.or(added.err());
+        }
+        let sql = flow::watermark(source, self.phases.baseline.from, self.judged);
+        let watermark = self.read(&sql, |table| answer::number("watermark", table)).await?;
+        statements.push(sql);
+        match watermark {
+            Ok(watermark) => sum.watermark = watermark,
+            Err(error) => gap = gap.or(Some(error)),
+        }
+        let answer = gap.map_or(Ok(sum), Err);
+        Ok(Asked { sql: statements.join(";\n"), answer })
+    }
+
+    async fn load(&mut self) -> Result<Asked<Load>, Error> {
+        let mut load = Load::default();
+        let mut gap = None;
+        let mut statements = Vec::new();
+        for phase in PHASES {
+            let span = self.phases.get(phase);
+            if span.buckets == 0 {
+                continue;
+            }
+            let sql = flow::load(span, self.judged);
+            let counts = self.read(&sql, |table| answer::counts("endpoint", table)).await?;
+            statements.push(sql);
+            match counts {
+                Ok(counts) => {
+                    for (endpoint, n) in counts {
+                        load.endpoints.entry(endpoint).or_default().insert(phase, n);
+                    }
+                }
+                Err(error) => gap = gap.or(Some(error)),
+            }
+        }
+        Ok(Asked { sql: statements.join(";\n"), answer: gap.map_or(Ok(load), Err) })
+    }
+}
+
+/// Cuts a series where others' windows lie and where nothing was recorded.
+fn stretches(series: &Series, span: Span, others: &[Span]) -> Vec<Series> {
+    let taken = |at: usize| {
+        let from = span.from + at as i64 * BUCKET.nanos();
+        let bucket = Span { from, buckets: 1 };
+        others.iter().any(|other| other.overlaps(bucket))
+    };
+    let silent = |at: usize| series.buckets.get(at).is_none_or(|bucket| bucket.n == 0);
+    let mut found = Vec::new();
+    let (mut start, mut quiet) = (0, 0);
+    for at in 0..=series.buckets.len() {
+        let over = at == series.buckets.len() || taken(at);
+        quiet = if !over && silent(at) { quiet + 1 } else { 0 };
+        if over || quiet >= BREAK {
+            let end = if over { at } else { at + 1 - quiet };
+            let part = series.part(start..end);
+            if part.n() > 0 {
+                found.push(part);
+            }
+            start = at + 1;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::indicator::Bucket;
+
+    /// Scenario: a history with a window of another run in it, a long silence and
+    /// a short one.
+    /// Guarantees: it is cut at the first two, and the short silence stays.
+    #[test]
+    fn history_is_cut_where_it_is_not_fault_free() {
+        let mut series = Series { buckets: vec![Bucket::default(); 60], sampled: 0 };
+        series.buckets.iter_mut().for_each(|bucket| bucket.n = 1);
+        series.buckets[10..18].fill(Bucket::default());
+        series.buckets[40..43].fill(Bucket::default());
+        let span = Span { from: 0, buckets: 60 };
+        let other = Span { from: 30 * BUCKET.nanos(), buckets: 2 };
+        let lengths: Vec<usize> =
+            stretches(&series, span, &[other]).iter().map(|s| s.buckets.len()).collect();
+        assert_eq!(lengths, [10, 12, 28]);
+    }
+}

@@ -1,0 +1,179 @@
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use async_trait::async_trait;
+use futures::executor::block_on;
+use regex::Regex;
+use schema::ErrorKind;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::indicator::Table;
+use crate::statistics::random::Random;
+use crate::verdict::{Reason, Verdict};
+use crate::window::BUCKET;
+
+const SECOND: i64 = 1_000_000_000;
+const DOCUMENT: &str = include_str!("../../../configs/experiments/twelve-lines.yaml");
+const INJECT: i64 = 1_700_000_000 * SECOND;
+
+/// An engine over a shop that answers each kind of statement from the stretch
+/// that it names, the same every time.
+struct Engine {
+    errors: u64,
+    fault: Option<Error>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl Engine {
+    fn new(errors: u64) -> Engine {
+        Engine { errors, fault: None, asked: Mutex::default() }
+    }
+}
+
+fn times(sql: &str) -> Vec<i64> {
+    let quoted = Regex::new("'([0-9-]{10}T[^']*Z)'").unwrap();
+    let nanos = |text: &str| {
+        let since = humantime::parse_rfc3339(text).unwrap().duration_since(UNIX_EPOCH).unwrap();
+        since.as_nanos() as i64
+    };
+    quoted.captures_iter(sql).map(|found| nanos(&found[1])).collect()
+}
+
+#[async_trait]
+impl Ask for Engine {
+    async fn ask(&self, sql: &str) -> Result<Table, Error> {
+        self.asked.lock().unwrap().push(sql.to_owned());
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        let times = times(sql);
+        let (from, buckets) = (times[0], (times[1] - times[0]) / BUCKET.nanos());
+        let mut random = Random::new(from as u64);
+        let bitten = (INJECT..INJECT + 300 * SECOND).contains(&from);
+        let table = |columns: &[&str], rows: Vec<Vec<Value>>| Table {
+            columns: columns.iter().map(|name| name.to_string()).collect(),
+            rows,
+            ..Table::default()
+        };
+        if sql.contains("AS watermark") {
+            return Ok(table(&["watermark"], vec![vec![json!(INJECT + 7_200 * SECOND)]]));
+        }
+        if sql.contains("AS endpoint") {
+            return Ok(table(&["endpoint", "n"], vec![vec![json!("GET /"), json!(buckets * 50)]]));
+        }
+        if sql.contains("SELECT service_name") {
+            let rows = (0..buckets).flat_map(|b| {
+                ["frontend", "checkout"].map(|name| vec![json!(name), json!(b), json!(100)])
+            });
+            return Ok(table(&["service_name", "bucket", "n"], rows.collect()));
+        }
+        if sql.contains("AS cell") {
+            let gap = if sql.contains("pairs") && bitten { 300 } else { 0 };
+            let rows = (0..buckets).flat_map(|b| {
+                let mut cells = [0u64; 9];
+                (0..40).for_each(|_| cells[random.below(5) + random.below(5)] += 1);
+                let cell = |(at, n): (usize, u64)| {
+                    vec![json!(b), json!(1_700 + at as i64 + gap), json!(n), json!(0)]
+                };
+                cells.into_iter().enumerate().filter(|(_, n)| *n > 0).map(cell).collect::<Vec<_>>()
+            });
+            return Ok(table(&["bucket", "cell", "n", "sampled"], rows.collect()));
+        }
+        let rows = (0..buckets).map(|b| {
+            let n = 90 + random.below(20) as u64;
+            let hits = if bitten { self.errors } else { 0 };
+            vec![json!(b), json!(n), json!(hits), json!(0)]
+        });
+        Ok(table(&["bucket", "n", "hits", "sampled"], rows.collect()))
+    }
+}
+
+fn experiment() -> Experiment {
+    Experiment::parse(DOCUMENT, &Allowed::new()).unwrap()
+}
+
+fn window() -> Window {
+    Window {
+        run_id: "r1".into(),
+        inject: INJECT,
+        recover: INJECT + 300 * SECOND,
+        uncertainty_ms: 0,
+        others: Vec::new(),
+        aborted: None,
+    }
+}
+
+fn judged(engine: &Engine) -> Result<Report, Error> {
+    block_on(judge(&experiment(), &window(), INJECT + 7_200 * SECOND, engine))
+}
+
+/// Scenario: the twelve-line document is judged over a shop that keeps its
+/// tolerances, and over one with errors.
+/// Guarantees: held and deviated; each finding carries the statements that were
+/// asked, and no statement is asked twice.
+#[test]
+fn a_document_and_rows_make_a_report() {
+    let engine = Engine::new(0);
+    let report = judged(&engine).unwrap();
+    assert_eq!(report.verdict, Verdict::Held, "{report:#?}");
+    let mut asked = engine.asked.lock().unwrap().clone();
+    for sql in report.findings.iter().flat_map(|finding| &finding.evidence_sql) {
+        assert!(asked.contains(sql), "{sql}");
+    }
+    let all = asked.len();
+    asked.sort();
+    asked.dedup();
+    assert_eq!(asked.len(), all);
+    assert!(asked.iter().all(|sql| sql.contains("ingest_time <= ")), "{asked:#?}");
+    let report = judged(&Engine::new(10)).unwrap();
+    assert_eq!((report.verdict, report.reason), (Verdict::Deviated, None));
+}
+
+/// Scenario: a report is verified over the same rows, and over others.
+/// Guarantees: J1: the same verdict over the same rows; a difference is told; a
+/// document that was changed afterwards is refused.
+#[test]
+fn inv_j1_a_report_is_verified() {
+    let report = judged(&Engine::new(0)).unwrap();
+    let read = Report::read(&report.to_json().unwrap()).unwrap();
+    let verified = |report: &Report, errors| block_on(verify(report, &Engine::new(errors)));
+    assert_eq!(verified(&read, 0).unwrap(), Verified::Same);
+    let Verified::Different(how) = verified(&read, 10).unwrap() else { panic!() };
+    assert!(how[0].contains("was held and is deviated"), "{how:?}");
+    let mut forged = read;
+    forged.document = forged.document.replace("0.01", "0.5");
+    assert!(verified(&forged, 0).unwrap_err().to_string().contains("was changed"));
+}
+
+/// Scenario: the engine cannot be reached; it refuses every statement.
+/// Guarantees: J2: the first is an error, no verdict; the second is inconclusive.
+#[test]
+fn inv_j2_an_engine_that_does_not_answer_passes_nothing() {
+    let failing = |kind| {
+        let fault = Error::Engine { kind, message: "no".into() };
+        judged(&Engine { fault: Some(fault), ..Engine::new(0) })
+    };
+    assert_eq!(failing(ErrorKind::Unavailable).unwrap_err().kind(), ErrorKind::Unavailable);
+    let report = failing(ErrorKind::Invalid).unwrap();
+    assert_eq!((report.verdict, report.reason), (Verdict::Inconclusive, Some(Reason::Error)));
+}
+
+/// Scenario: the whole vocabulary with its query is judged.
+/// Guarantees: `{window}` is replaced by the phase's predicate, and what this
+/// version does not judge is inconclusive.
+#[test]
+fn inv_j2_what_is_not_judged_is_no_pass() {
+    let text = include_str!("../../../configs/experiments/full.yaml");
+    let experiment = Experiment::parse(text, &Allowed::new()).unwrap();
+    let engine = Engine::new(0);
+    let window = window();
+    let judged = judge(&experiment, &window, INJECT + 7_200 * SECOND, &engine);
+    let report = block_on(judged).unwrap();
+    let asked = engine.asked.lock().unwrap();
+    let query = asked.iter().find(|sql| sql.contains("order.id")).unwrap();
+    assert!(query.contains("(time >= '") && !query.contains("{window}"), "{query}");
+    let alert = report.findings.iter().find(|f| f.hypothesis.starts_with("alert")).unwrap();
+    assert_eq!((alert.verdict, alert.reason), (Verdict::Inconclusive, Some(Reason::Error)));
+    assert_ne!(report.verdict, Verdict::Held);
+}

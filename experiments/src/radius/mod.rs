@@ -1,0 +1,25 @@
+//! The measured blast radius: which services a fault touched, which of them it
+//! came from, and how that compares with what was declared.
+//!
+//! | file | its part |
+//! | --- | --- |
+//! | [`statement`] | one statement per signal, for all services at once |
+//! | [`collect`] | the rows of the phase and of what it is compared with |
+//! | [`signal`] | signs: significant *and* large moves of a signal |
+//! | [`blame`] | from signs to services, ranked; inside or off target |
+//!
+//! What a phase is compared with is its baseline; for logs also all fault-free
+//! telemetry of the day before, because a call site is expected by having been
+//! seen. Deliberately not here: declared hypotheses (`verdict`); finding what
+//! nobody declared has floors and thresholds of its own.
+
+pub mod blame;
+pub mod collect;
+pub mod signal;
+pub mod statement;
+#[cfg(test)]
+mod tests;
+
+pub use blame::{Place, Radius, Suspect};
+pub use collect::discover;
+pub use signal::{Sign, Signal};

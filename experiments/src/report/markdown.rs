@@ -1,0 +1,83 @@
+//! A report for people.
+
+use std::fmt::Write as _;
+
+use super::{Report, instant};
+
+/// A heading, the verdict, a row per finding, and the statements behind them.
+pub fn markdown(report: &Report) -> String {
+    let mut out = String::new();
+    let phases = &report.phases;
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    line(format!("# {}: {}\n", plain(&report.title), report.in_short()));
+    line(format!("{}\n", plain(&report.detail)));
+    line(format!(
+        "Run `{}`, document {}, judged {} over the rows ingested until then, seed {}.\n",
+        report.window.run_id.replace('`', "'"),
+        report.version,
+        report.judged_at,
+        report.seed
+    ));
+    line("| phase | from | to |\n| --- | --- | --- |".into());
+    for (name, span) in [
+        ("baseline", phases.baseline),
+        ("injection", phases.injection),
+        ("recovery", phases.recovery),
+    ] {
+        if span.buckets > 0 {
+            line(format!("| {name} | {} | {} |", instant(span.from), instant(span.to())));
+        }
+    }
+    line("\n| hypothesis | phase | verdict | what was found |\n| --- | --- | --- | --- |".into());
+    for finding in &report.findings {
+        line(format!(
+            "| {}{} | {} | {} | {} |",
+            plain(&finding.hypothesis),
+            if finding.severity == "critical" { "" } else { " (not critical)" },
+            finding.phase.as_deref().unwrap_or("–"),
+            finding.in_short(),
+            plain(&finding.detail)
+        ));
+    }
+    if !report.notes.is_empty() {
+        line(String::new());
+    }
+    for note in &report.notes {
+        line(format!("- {}", plain(note)));
+    }
+    if !report.suspects.is_empty() {
+        line("\n## Blast radius\n\n| service | place | signs |\n| --- | --- | --- |".into());
+    }
+    for suspect in &report.suspects {
+        let signs = plain(&suspect.signs.join("; "));
+        line(format!("| {} | {} | {signs} |", plain(&suspect.service), suspect.place));
+    }
+    line("\n## Evidence\n".into());
+    for finding in report.findings.iter().filter(|finding| !finding.evidence_sql.is_empty()) {
+        line(format!("### {}\n", plain(&finding.hypothesis)));
+        for sql in &finding.evidence_sql {
+            line(format!("```sql\n{}\n```\n", sql.replace("```", "'''")));
+        }
+    }
+    out
+}
+
+/// Text from documents and telemetry may not make markup of its own.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '|' | '[' | ']' | '*' | '_' | '`' | '\\' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}

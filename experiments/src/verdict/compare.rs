@@ -1,0 +1,294 @@
+//! An indicator's buckets against a tolerance: the interval of its value, and
+//! where that must lie.
+
+use crate::document::provider::{Indicator, Measure, Nature};
+use crate::document::tolerance::{Limits, Relative};
+use crate::indicator::series::{Bucket, Series};
+use crate::statistics::bootstrap::{self, Cells};
+use crate::statistics::interval::Interval;
+use crate::statistics::{normal, power, rank, rate, ratio, z};
+use crate::window::BUCKET;
+
+use super::finding::Numbers;
+
+/// Values that a bucket needs to count as one (section 4 of the paper).
+pub const LEAST: u64 = 5;
+/// How many buckets are joined where traffic is low, first to last.
+const WIDTHS: [usize; 5] = [1, 2, 3, 6, 12];
+/// The share of buckets that must have enough values.
+const FILLED: f64 = 0.8;
+/// Buckets that a phase needs to be compared by rank.
+pub const LEAST_BUCKETS: usize = 4;
+/// Values that must lie beyond a quantile for it to be told.
+const BEYOND: f64 = 5.0;
+
+/// The samples do not carry a comparison; why, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooFew(pub String);
+
+/// A move from one stretch to another, in the indicator's unit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shift {
+    pub moved: Interval,
+    /// What it was before.
+    pub level: f64,
+    pub a12: Option<f64>,
+    pub n_effective: f64,
+    pub method: &'static str,
+}
+
+/// How far `after` moved from `before`. `widen` is what calibration found.
+pub fn shift(
+    measure: &Measure,
+    before: &Series,
+    after: &Series,
+    widen: f64,
+) -> Result<Shift, TooFew> {
+    match measure.indicator.nature() {
+        Nature::Duration => {
+            let q = level_of(measure.indicator);
+            let (b, a) = comparable(before, after, q)?;
+            Ok(ranked(&b, &a, widen))
+        }
+        Nature::Gauge => {
+            let (b, a) = (before.gauges(), after.gauges());
+            enough(b.len().min(a.len()), "points")?;
+            Ok(ranked(&b, &a, widen))
+        }
+        Nature::Ratio => {
+            let (b, a) = (before.share(), after.share());
+            if b.n == 0.0 || a.n == 0.0 {
+                return Err(TooFew("a phase has no sample".into()));
+            }
+            let spread = [ratio::dispersion(&before.shares()), ratio::dispersion(&after.shares())];
+            let moved = ratio::difference(b.over(spread[0]), a.over(spread[1])).widened(widen);
+            let per = per_unit(measure);
+            Ok(Shift {
+                moved: moved.scaled(per),
+                level: b.ratio() * per,
+                a12: None,
+                n_effective: a.over(spread[1]).n,
+                method: "difference of ratios, Newcombe, over-dispersion",
+            })
+        }
+        Nature::Count => {
+            let (b, a) = (before.counts(), after.counts());
+            enough(b.len().min(a.len()), "buckets")?;
+            let seconds = BUCKET.0.as_secs_f64();
+            let level = rate::mean(&b).estimate / seconds;
+            let times = rate::ratio(&b, &a).widened(widen);
+            Ok(Shift {
+                moved: times.shifted(-1.0).scaled(level),
+                level,
+                a12: None,
+                n_effective: a.len() as f64 / rate::dispersion(&a),
+                method: "rate ratio with dispersion",
+            })
+        }
+    }
+}
+
+fn ranked(before: &[f64], after: &[f64], widen: f64) -> Shift {
+    let worth = [before, after].map(|v| rank::effective(v) / v.len().max(1) as f64);
+    let dependence = (1.0 / worth[0].min(worth[1])).sqrt();
+    Shift {
+        moved: rank::hodges_lehmann(before, after, widen * dependence),
+        level: rank::median_of(before.iter().copied()),
+        a12: Some(rank::a12(before, after)),
+        n_effective: after.len() as f64 * worth[1],
+        method: "Hodges-Lehmann over buckets",
+    }
+}
+
+fn enough(found: usize, what: &str) -> Result<(), TooFew> {
+    if found >= LEAST_BUCKETS {
+        return Ok(());
+    }
+    Err(TooFew(format!("{found} {what} in a phase; {LEAST_BUCKETS} are needed")))
+}
+
+/// The quantiles of both stretches' buckets, joined as far as traffic needs it.
+fn comparable(before: &Series, after: &Series, q: f64) -> Result<(Vec<f64>, Vec<f64>), TooFew> {
+    for width in WIDTHS {
+        let of = |series: &Series| series.quantiles(q, width, LEAST);
+        let filled = |series: &Series, values: &[f64]| {
+            let all = series.buckets.len() / width;
+            values.len() >= LEAST_BUCKETS && values.len() as f64 >= FILLED * all as f64
+        };
+        let (b, a) = (of(before), of(after));
+        if filled(before, &b) && filled(after, &a) {
+            return Ok((b, a));
+        }
+    }
+    Err(TooFew(format!(
+        "{} values before and {} in the phase; each bucket of at most a minute needs {LEAST}",
+        before.n(),
+        after.n()
+    )))
+}
+
+fn level_of(indicator: Indicator) -> f64 {
+    match indicator {
+        Indicator::Quantile(level) | Indicator::Gap(level) => level.share(),
+        _ => 0.5,
+    }
+}
+
+/// A burn rate is an error ratio in units of what the objective allows.
+fn per_unit(measure: &Measure) -> f64 {
+    measure.objective.map_or(1.0, |objective| 1.0 / (1.0 - objective.0))
+}
+
+/// The value of one stretch alone.
+pub fn value(
+    measure: &Measure,
+    series: &Series,
+    seed: u64,
+) -> Result<(Interval, f64, &'static str), TooFew> {
+    match measure.indicator.nature() {
+        Nature::Duration => {
+            let q = level_of(measure.indicator);
+            told(series, q)?;
+            let cells: Vec<&Cells> = filled(&series.buckets);
+            let worth = rank::effective(&series.quantiles(q, 1, 1));
+            Ok((bootstrap::interval(&cells, q, seed), worth, "quantile, moving blocks of 30 s"))
+        }
+        Nature::Gauge if measure.indicator == Indicator::Restarts => {
+            let values = series.gauges();
+            enough(values.len(), "points")?;
+            let (least, most) = values
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), v| (l.min(*v), m.max(*v)));
+            let grown = most - least;
+            Ok((Interval::new(grown, grown, grown), values.len() as f64, "growth, as counted"))
+        }
+        Nature::Gauge => {
+            let values = series.gauges();
+            enough(values.len(), "points")?;
+            let single: Vec<[(f64, u64); 1]> = values.iter().map(|v| [(*v, 1)]).collect();
+            let cells: Vec<&Cells> = single.iter().map(|cell| &cell[..]).collect();
+            let interval = bootstrap::interval(&cells, 0.5, seed);
+            Ok((interval, rank::effective(&values), "median, moving blocks of 30 s"))
+        }
+        Nature::Ratio => {
+            let share = series.share();
+            if share.n == 0.0 {
+                return Err(TooFew("no sample".into()));
+            }
+            let worth = share.over(ratio::dispersion(&series.shares()));
+            let interval = ratio::interval(worth).scaled(per_unit(measure));
+            Ok((interval, worth.n, "ratio, Wilson or exact, over-dispersion"))
+        }
+        Nature::Count if measure.indicator == Indicator::Errors => {
+            let errors = series.share().hits;
+            Ok((Interval::new(errors, errors, errors), errors, "as counted"))
+        }
+        Nature::Count => {
+            let counts = series.counts();
+            enough(counts.len(), "buckets")?;
+            let interval = rate::mean(&counts).scaled(1.0 / BUCKET.0.as_secs_f64());
+            let worth = counts.len() as f64 / rate::dispersion(&counts);
+            Ok((interval, worth, "mean rate with dispersion"))
+        }
+    }
+}
+
+/// The same without its interval, which is dear.
+pub fn estimate(measure: &Measure, series: &Series) -> Result<f64, TooFew> {
+    if measure.indicator.nature() != Nature::Duration {
+        return value(measure, series, 0).map(|(value, _, _)| value.estimate);
+    }
+    let q = level_of(measure.indicator);
+    told(series, q)?;
+    let whole = series.merged(series.buckets.len());
+    Ok(whole.first().map_or(f64::NAN, |bucket| bootstrap::quantile(&bucket.cells, q)))
+}
+
+/// Enough values lie beyond a quantile.
+fn told(series: &Series, q: f64) -> Result<(), TooFew> {
+    let needed = (BEYOND / (1.0 - q)).ceil();
+    if (series.n() as f64) < needed {
+        return Err(TooFew(format!("{} values; {needed} are needed", series.n())));
+    }
+    Ok(())
+}
+
+fn filled(buckets: &[Bucket]) -> Vec<&Cells> {
+    buckets.iter().filter(|bucket| bucket.n > 0).map(|bucket| &bucket.cells[..]).collect()
+}
+
+/// A stretch against limits of its own.
+pub fn absolute(
+    measure: &Measure,
+    series: &Series,
+    limits: Limits,
+    seed: u64,
+) -> Result<Numbers, TooFew> {
+    let (value, n_effective, method) = value(measure, series, seed)?;
+    let shown =
+        Shown { a12: None, baseline: None, n: series.n(), n_effective, widened: 1.0, method };
+    Ok(numbers(value, limits, shown))
+}
+
+/// A stretch against its baseline.
+pub fn relative(
+    measure: &Measure,
+    before: &Series,
+    after: &Series,
+    tolerance: &Relative,
+    widen: f64,
+) -> Result<Numbers, TooFew> {
+    let shift = shift(measure, before, after, widen)?;
+    let shown = Shown {
+        a12: shift.a12,
+        baseline: Some(shift.level),
+        n: after.n(),
+        n_effective: shift.n_effective,
+        widened: widen,
+        method: shift.method,
+    };
+    Ok(numbers(shift.moved.shifted(shift.level), tolerance.around(shift.level), shown))
+}
+
+struct Shown {
+    a12: Option<f64>,
+    baseline: Option<f64>,
+    n: u64,
+    n_effective: f64,
+    widened: f64,
+    method: &'static str,
+}
+
+fn numbers(value: Interval, limits: Limits, shown: Shown) -> Numbers {
+    let p = outside_by_chance(&value, limits);
+    Numbers {
+        value,
+        low: limits.low,
+        high: limits.high,
+        baseline: shown.baseline,
+        a12: shown.a12,
+        n: shown.n,
+        n_effective: shown.n_effective,
+        mde: power::detectable(&value),
+        p,
+        p_adjusted: p,
+        widened: shown.widened,
+        method: shown.method,
+    }
+}
+
+/// The two-sided p-value that goes with an interval: under 5 % exactly when it
+/// lies outside. Each side has its own width.
+pub fn outside_by_chance(value: &Interval, limits: Limits) -> f64 {
+    let away = |distance: f64, half: f64| match (distance > 0.0, half > 0.0) {
+        (false, _) => 1.0,
+        (true, false) => 0.0,
+        (true, true) => (2.0 * normal::tail(distance / half * z())).min(1.0),
+    };
+    let above =
+        limits.high.map_or(1.0, |high| away(value.estimate - high, value.estimate - value.low));
+    let below =
+        limits.low.map_or(1.0, |low| away(low - value.estimate, value.high - value.estimate));
+    let p = above.min(below);
+    if p.is_nan() { 1.0 } else { p }
+}

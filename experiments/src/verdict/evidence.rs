@@ -1,0 +1,125 @@
+//! Everything that a verdict is made from. The judge collects it by SQL; the
+//! verdict only reads it (J1).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::document::provider::Family;
+use crate::indicator::series::Series;
+use crate::window::{Phase, Phases};
+
+/// Why an answer is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Gap {
+    /// Refused, failed, or not what was asked for: NaN, no number, several series.
+    Error(String),
+    /// The engine could not see everything, or cut the answer.
+    Incomplete(String),
+}
+
+/// A statement and what came back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked<T> {
+    pub sql: String,
+    pub answer: Result<T, Gap>,
+}
+
+/// An indicator in the phases of a run, and before it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measured {
+    pub phases: BTreeMap<Phase, Asked<Series>>,
+    /// Fault-free history, a series per unbroken stretch; none where nothing is
+    /// compared with the baseline.
+    pub history: Option<Asked<Vec<Series>>>,
+}
+
+/// What a query answered in one phase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answered {
+    pub phase: Phase,
+    /// The value, by the query's `result`.
+    pub value: Asked<Value>,
+    /// Rows that the phase holds at all, of any kind: proof that it was scanned.
+    pub scanned: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    Measure(Measured),
+    Sql(Vec<Answered>),
+}
+
+/// One of the tables that indicators read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    Spans,
+    Logs,
+    Metrics,
+}
+
+impl Source {
+    pub fn table(self) -> &'static str {
+        match self {
+            Source::Spans => "spans",
+            Source::Logs => "logs",
+            Source::Metrics => "metrics",
+        }
+    }
+
+    pub fn of(family: Family) -> Source {
+        match family {
+            Family::Log => Source::Logs,
+            Family::Resource => Source::Metrics,
+            _ => Source::Spans,
+        }
+    }
+}
+
+/// Rows per bucket, by phase.
+pub type PhaseCounts = BTreeMap<Phase, Vec<u64>>;
+
+/// What a source sent, service by service.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Flow {
+    pub services: BTreeMap<String, PhaseCounts>,
+    /// The latest event time of all its rows; none without any.
+    pub watermark: Option<i64>,
+}
+
+impl Flow {
+    /// Rows of everybody but `service`, per bucket of a phase.
+    pub fn others(&self, service: &str, phase: Phase, buckets: usize) -> Vec<u64> {
+        let mut sum = vec![0; buckets];
+        let others = self.services.iter().filter(|(name, _)| *name != service);
+        for counts in others.filter_map(|(_, counts)| counts.get(&phase)) {
+            sum.iter_mut().zip(counts).for_each(|(sum, n)| *sum += n);
+        }
+        sum
+    }
+
+    pub fn total(&self, phase: Phase) -> u64 {
+        let counts = self.services.values().filter_map(|counts| counts.get(&phase));
+        counts.flatten().sum()
+    }
+}
+
+/// Requests of users by endpoint, per phase: what the load was.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Load {
+    pub endpoints: BTreeMap<String, BTreeMap<Phase, u64>>,
+}
+
+/// The rows of a run's windows, as far as they were ingested when it was judged.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Evidence {
+    pub phases: Phases,
+    /// One for each probe of the document, in order.
+    pub probes: Vec<Observed>,
+    /// One for each measured sign of the effect check, in order.
+    pub effects: Vec<Measured>,
+    pub flows: BTreeMap<Source, Asked<Flow>>,
+    pub load: Asked<Load>,
+    /// Where resampling begins.
+    pub seed: u64,
+}

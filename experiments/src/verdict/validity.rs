@@ -1,0 +1,275 @@
+//! What is settled before any hypothesis: did the fault bite, and was the
+//! baseline steady?
+
+use crate::document::Experiment;
+use crate::document::probe::{Direction, Effect, EffectCheck, Probe, Severity};
+use crate::document::provider::{Measure, Provider};
+use crate::document::tolerance::{Condition, Limits, Tolerance};
+use crate::document::units::Unit;
+use crate::statistics::Standing;
+use crate::window::{Phase, Window};
+
+use super::compare::{self, Shift};
+use super::evidence::{Asked, Evidence, Flow, Gap, Measured, Observed, Source};
+use super::finding::{Finding, Reason, Ruling, Verdict};
+use super::missing::{self, Sight};
+
+/// Whether the fault was seen to take effect.
+pub fn effect(experiment: &Experiment, evidence: &Evidence) -> Finding {
+    let mut finding = Finding {
+        hypothesis: "effect-check".into(),
+        severity: Severity::Critical,
+        phase: Some(Phase::Injection),
+        ruling: Ruling::held("effect-check: none, as the document says"),
+        numbers: None,
+        evidence_sql: Vec::new(),
+    };
+    let any = match &experiment.effect_check {
+        Some(EffectCheck::None) => return finding,
+        Some(EffectCheck::Any { any }) => any,
+        None => {
+            let detail =
+                "the document has no effect-check, so nothing shows that a fault took effect";
+            finding.ruling = Ruling::invalid(Reason::NoEffect, detail);
+            return finding;
+        }
+    };
+    if let Some(nothing) = out_of_place(evidence) {
+        finding.ruling = nothing;
+        return finding;
+    }
+    let mut rulings = Vec::new();
+    let mut measured = evidence.effects.iter();
+    for sign in any {
+        match sign {
+            Effect::Reported { event } => {
+                let detail = format!(
+                    "no event {event} is known: injectors' events are not read in this version"
+                );
+                rulings.push((Ruling::inconclusive(Reason::NoData, detail), false));
+            }
+            Effect::Moved { measure, direction, by } => {
+                let Some(answers) = measured.next() else {
+                    let detail = format!("{measure} was not asked for");
+                    rulings.push((Ruling::inconclusive(Reason::NoData, detail), true));
+                    continue;
+                };
+                finding.evidence_sql.extend(statements(answers));
+                rulings.push((moved(measure, *direction, by, answers, evidence), true));
+            }
+        }
+    }
+    // Measured evidence ranks above reported: what it says of is settled by it.
+    let any_measured = rulings.iter().any(|(_, measured)| *measured);
+    rulings.retain(|(_, measured)| *measured || !any_measured);
+    // One sign is enough; one that cannot be told leaves it open.
+    let rank = |ruling: &Ruling| match ruling.verdict {
+        Verdict::Held => 0,
+        Verdict::Inconclusive => 1,
+        _ => 2,
+    };
+    if let Some((ruling, _)) = rulings.into_iter().min_by_key(|(ruling, _)| rank(ruling)) {
+        finding.ruling = ruling;
+    }
+    finding
+}
+
+/// A window in which nothing at all was told lies where no telemetry is.
+fn out_of_place(evidence: &Evidence) -> Option<Ruling> {
+    let flow = |source| match evidence.flows.get(&source).map(|asked| &asked.answer) {
+        Some(Ok(flow)) => Some(flow),
+        _ => None,
+    };
+    let flows: Vec<&Flow> =
+        [Source::Spans, Source::Logs, Source::Metrics].into_iter().filter_map(flow).collect();
+    let silent = |phase| !flows.is_empty() && flows.iter().all(|flow| flow.total(phase) == 0);
+    if silent(Phase::Baseline) && silent(Phase::Injection) {
+        let detail =
+            "no service sent anything in the window: the fault was not seen; is its time right?";
+        return Some(Ruling::invalid(Reason::NoEffect, detail));
+    }
+    None
+}
+
+fn statements(measured: &Measured) -> impl Iterator<Item = String> {
+    let phases = [Phase::Baseline, Phase::Injection];
+    phases.into_iter().filter_map(|phase| Some(measured.phases.get(&phase)?.sql.clone()))
+}
+
+fn moved(
+    measure: &Measure,
+    direction: Direction,
+    by: &Condition,
+    answers: &Measured,
+    evidence: &Evidence,
+) -> Ruling {
+    let phases = (answers.phases.get(&Phase::Baseline), answers.phases.get(&Phase::Injection));
+    let (Some(before), Some(after)) = phases else {
+        return Ruling::inconclusive(Reason::NoData, format!("{measure} was not asked for"));
+    };
+    let hindrance =
+        missing::hindrance(measure, evidence, Phase::Injection, after, Some(before), false);
+    if let Some(ruling) = hindrance {
+        // That the target fell silent is told by the hypotheses; how far this
+        // moved is not known then.
+        let reason = ruling.reason.unwrap_or(Reason::NoData);
+        return Ruling::inconclusive(reason, ruling.detail);
+    }
+    let (Ok(before), Ok(after)) = (&before.answer, &after.answer) else {
+        return Ruling::inconclusive(Reason::Error, format!("{measure} has no answer"));
+    };
+    let shift = match compare::shift(measure, before, after, 1.0) {
+        Ok(shift) => shift,
+        Err(few) => return Ruling::inconclusive(Reason::TooFew, few.0),
+    };
+    let wanted = match by.limit.unit {
+        // Of the baseline.
+        Unit::Share if measure.indicator.unit() != Unit::Share => by.limit.value * shift.level,
+        _ => by.limit.value,
+    };
+    let Shift { moved, .. } = shift;
+    let moved = match direction {
+        Direction::Increase => moved,
+        Direction::Decrease => moved.scaled(-1.0),
+    };
+    // Scaling by -1 exchanges the ends.
+    let (low, high) = (moved.low.min(moved.high), moved.low.max(moved.high));
+    let told = format!(
+        "{measure} moved by {:.4} [{low:.4}, {high:.4}], wanted was at least {wanted:.4}",
+        moved.estimate
+    );
+    if moved.estimate >= wanted && low > 0.0 {
+        Ruling::held(told)
+    } else if high < wanted || (high - low).is_finite() && moved.estimate < wanted && low <= 0.0 {
+        Ruling::invalid(Reason::NoEffect, told)
+    } else {
+        Ruling::inconclusive(Reason::TooFew, told)
+    }
+}
+
+/// Whether the baseline may be compared with: no other window in it, steady in
+/// itself, and within the absolute tolerances.
+pub fn baseline(experiment: &Experiment, window: &Window, evidence: &Evidence) -> Finding {
+    let mut finding = Finding {
+        hypothesis: "baseline".into(),
+        severity: Severity::Critical,
+        phase: Some(Phase::Baseline),
+        ruling: Ruling::held("the baseline is steady"),
+        numbers: None,
+        evidence_sql: Vec::new(),
+    };
+    let dirty = |detail: String| Ruling::invalid(Reason::BaselineDirty, detail);
+    let span = evidence.phases.baseline;
+    if window.others.iter().any(|other| other.overlaps(span)) {
+        finding.ruling = dirty("another window, or its recovery, lies in the baseline".into());
+        return finding;
+    }
+    let probes = experiment.steady_state_hypothesis.probes.iter().zip(&evidence.probes);
+    for (probe, observed) in probes.filter(|(probe, _)| probe.severity == Severity::Critical) {
+        let (Provider::Measure(measure), Observed::Measure(measured)) = (&probe.provider, observed)
+        else {
+            continue;
+        };
+        let Some(Asked { sql, answer: Ok(series) }) = measured.phases.get(&Phase::Baseline) else {
+            continue;
+        };
+        let half = series.buckets.len() / 2;
+        let halves = (series.part(0..half), series.part(half..series.buckets.len()));
+        let unsteady = unsteady(probe, measure, series, &halves, evidence.seed);
+        if let Some(detail) = unsteady {
+            finding.evidence_sql.push(sql.clone());
+            finding.ruling = dirty(format!("{}: {detail}", probe.name));
+            return finding;
+        }
+    }
+    finding
+}
+
+fn unsteady(
+    probe: &Probe,
+    measure: &Measure,
+    series: &crate::indicator::series::Series,
+    halves: &(crate::indicator::series::Series, crate::indicator::series::Series),
+    seed: u64,
+) -> Option<String> {
+    match &probe.tolerance {
+        Tolerance::Relative(relative) => {
+            let shift = compare::shift(measure, &halves.0, &halves.1, 1.0).ok()?;
+            let around = relative.around(shift.level);
+            // Steady is steady in both directions, whatever may move later.
+            let room = [around.low.map(|l| shift.level - l), around.high.map(|h| h - shift.level)];
+            let room = room.into_iter().flatten().fold(0.0, f64::max);
+            let limits = Limits { low: Some(-room), high: Some(room) };
+            (shift.moved.standing(limits) == Standing::Outside).then(|| {
+                format!("its second half moved by {:.4} from its first", shift.moved.estimate)
+            })
+        }
+        tolerance => {
+            let limits = tolerance.limits()?;
+            let numbers = compare::absolute(measure, series, limits, seed).ok()?;
+            (numbers.value.standing(limits) == Standing::Outside).then(|| {
+                format!(
+                    "it is {:.4}, outside of its tolerance before the fault",
+                    numbers.value.estimate
+                )
+            })
+        }
+    }
+}
+
+/// Whether the load moved between the phases so much that they do not compare.
+pub fn confounded(evidence: &Evidence, phase: Phase) -> Result<Option<String>, Gap> {
+    let load = evidence.load.answer.as_ref().map_err(Clone::clone)?;
+    let of = |phase: Phase, endpoint: &str| {
+        load.endpoints.get(endpoint).and_then(|counts| counts.get(&phase)).copied().unwrap_or(0)
+            as f64
+    };
+    let total = |phase| load.endpoints.keys().map(|endpoint| of(phase, endpoint)).sum::<f64>();
+    let (before, after) = (total(Phase::Baseline), total(phase));
+    if before == 0.0 || after == 0.0 {
+        return Ok(None);
+    }
+    let share = |phase, total: f64, endpoint: &str| of(phase, endpoint) / total;
+    let moved: f64 = load
+        .endpoints
+        .keys()
+        .map(|e| (share(Phase::Baseline, before, e) - share(phase, after, e)).abs())
+        .sum::<f64>()
+        / 2.0;
+    let rates =
+        (before / evidence.phases.baseline.seconds(), after / evidence.phases.get(phase).seconds());
+    let change = rates.1 / rates.0 - 1.0;
+    if moved <= MOVED && change.abs() <= MOVED {
+        return Ok(None);
+    }
+    let gone = load.endpoints.keys().find(|endpoint| {
+        let usual = share(Phase::Baseline, before, endpoint);
+        // What chance can leave out is no empty stratum.
+        usual >= STRATUM && usual * after >= 10.0 && of(phase, endpoint) == 0.0
+    });
+    if let Some(endpoint) = gone {
+        return Ok(Some(format!("no request of {endpoint} was left to compare")));
+    }
+    // The same mix at another rate is compared within its strata already.
+    Ok((moved > MOVED).then(|| format!("the mix of endpoints moved by {:.0} %", moved * 100.0)))
+}
+
+/// A move of rate or mix that confounds.
+const MOVED: f64 = 0.2;
+/// The share of requests that makes an endpoint a stratum.
+const STRATUM: f64 = 0.05;
+
+/// Whether the run can be final: every source past what may come late.
+pub fn completeness(
+    experiment: &Experiment,
+    evidence: &Evidence,
+    measure: &Measure,
+    phase: Phase,
+) -> Option<Ruling> {
+    let late = experiment.window.late.nanos();
+    match missing::sight(evidence, Source::of(measure.family), phase, late) {
+        Sight::Whole => None,
+        Sight::Late(why) => Some(Ruling::inconclusive(Reason::Late, why)),
+        Sight::Behind(why) => Some(Ruling::inconclusive(Reason::PipelineGap, why)),
+    }
+}
