@@ -26,7 +26,8 @@ fn telemetry() -> Vec<Request> {
                 let start = begin + at * SECOND / 4;
                 let bitten = (INJECT..INJECT + 180 * SECOND).contains(&start);
                 let own = SECOND / 1_000 * (20 + (at * 7) % 13);
-                let gap = SECOND / 1_000 * (2 + at % 3 + if bitten { 500 } else { 0 });
+                let delay = if bitten { 480 + (at * 11) % 41 } else { 0 };
+                let gap = SECOND / 1_000 * (2 + at % 3 + delay);
                 let id = format!("{start:016x}");
                 let trace_id = format!("{id:0>32}");
                 let span = |id: &str, parent: &str, kind: u8, start: i64, length: i64| {
@@ -95,7 +96,9 @@ async fn a_document_is_linted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_j1_j2_a_run_is_judged_by_its_telemetry() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Launch::new(dir.path().join("data")).start().await;
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let daemon = Launch::new(data).start().await;
     for request in telemetry() {
         daemon.ack(Encoding::HttpJson, &request).await;
     }

@@ -33,7 +33,6 @@ use datafusion::catalog::{CatalogProvider, CatalogProviderList, SchemaProvider, 
 use datafusion::common::{DataFusionError, internal_err};
 use datafusion::datasource::TableType;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::session_state::SessionState;
 use futures::FutureExt;
@@ -109,12 +108,8 @@ impl View {
         let stop = &self.stop;
         let mut state = core.base.session(list, env, rewrite, stop, self.now_unix_nano, zone);
         functions::table::register(&mut state, self);
-        let own = postgres::comments::functions(self).into_iter();
-        for function in own.chain(functions::postgres::connected(self.connection)) {
-            if let Err(error) = state.register_udf(function) {
-                tracing::warn!(%error, "a function of the session is left out");
-            }
-        }
+        #[cfg(feature = "postgres")]
+        postgres::register(&mut state, self);
         state
     }
 

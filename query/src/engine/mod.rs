@@ -18,7 +18,6 @@
 //! | [`session`] | what a plan may use: functions, rules, settings, memory, stores |
 //! | [`share`] | the memory, divided among statements and their operators |
 //! | [`pressure`] | the memory of the process: holds back who comes, cancels the largest, gives on the turns of those that do not stop |
-//! | [`priority`] | threads of queries come after those of ingest |
 //! | [`stop`] | deadline, cancellation, bytes read: asked between two pieces of work |
 //! | [`checkpoint`] | a rule of planning that asks, between all others |
 //! | [`zone`] | text beside an instant, read in the statement's zone |
@@ -37,7 +36,6 @@ mod answer;
 mod checkpoint;
 mod params;
 mod pressure;
-mod priority;
 mod run;
 pub(crate) mod session;
 pub(crate) mod share;
@@ -177,7 +175,6 @@ impl Engine {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(settings.threads)
             .thread_name("query")
-            .on_thread_start(priority::lower())
             .thread_stack_size(STACK)
             .enable_all()
             .build()

@@ -396,6 +396,8 @@ async fn sec_s22_functions_hold_what_they_may() {
     let asker = asker_with(&source, |s| {
         s.concurrency = 1;
         s.memory = 8 << 20;
+        // What merges two sorts holds eight batches, more than is set aside of so little.
+        s.threads = 1;
     });
     let sql = "SELECT count(*), min(value), max(value), count(DISTINCT series_id) FROM \
         metric_rate('requests', '1m', now() - interval '1 hour', now())";

@@ -116,16 +116,16 @@ async fn a_trace_reads_the_pages_of_its_time() {
 }
 
 /// Scenario: the latest rows of one service out of four files.
-/// Guarantees: a running TopK filter reaches the scan, and files that are all
-/// older are not opened.
+/// Guarantees: a running TopK filter reaches the scan, and of the row groups that
+/// have the service, one per file, those that are all older are not read.
 #[tokio::test]
 async fn the_latest_rows_leave_older_files_alone() {
     let asker = files(4).await;
     let sql = "SELECT time FROM spans WHERE service_name = 'svc03' ORDER BY time DESC LIMIT 5";
     let plan = analyzed(&asker, sql).await;
     assert!(plan.contains("DynamicFilter"), "{plan}");
-    let (ranges, matched) = pruned(&plan, "files_ranges_pruned_statistics");
-    assert!(matched < ranges, "{plan}");
+    let (groups, matched) = pruned(&plan, "row_groups_pruned_statistics");
+    assert!(matched < groups && matched < 4, "{plan}");
     assert_eq!(asker.rows(sql).await[0], "2026-11-23T20:16:39Z");
 }
 

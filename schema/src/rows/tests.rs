@@ -18,7 +18,7 @@ use crate::tables::common::string_map;
 fn plain(table: &str, numbers: &[u8]) -> (Arc<Layout>, RecordBatch) {
     let table = Catalog::default().get(table).unwrap().clone();
     let text = |tag: &str| -> ArrayRef {
-        let value = |n: &u8| (n % 5 > 0).then(|| tag.repeat(usize::from(n % 3)));
+        let value = |n: &u8| (!n.is_multiple_of(5)).then(|| tag.repeat(usize::from(n % 3)));
         Arc::new(numbers.iter().map(value).collect::<StringArray>())
     };
     let column = |(index, field): (usize, &arrow::datatypes::FieldRef)| -> ArrayRef {
@@ -57,7 +57,7 @@ fn plain(table: &str, numbers: &[u8]) -> (Arc<Layout>, RecordBatch) {
 
 /// The distinct origins, by what they are made from.
 fn origins(layout: &Layout, numbers: &[u8]) -> usize {
-    let told = |n: &u8| (n % 5 > 0, n % 3, n % 4, n % 2);
+    let told = |n: &u8| (!n.is_multiple_of(5), n % 3, n % 4, n % 2);
     let distinct: std::collections::BTreeSet<_> = numbers.iter().map(told).collect();
     if layout.origin.fields().is_empty() { 1 } else { distinct.len() }
 }

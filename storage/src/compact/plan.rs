@@ -244,7 +244,7 @@ fn runs(table: &TableDef, files: &[&Arc<DataFile>]) -> Vec<Vec<Arc<DataFile>>> {
     let mut known: Vec<(&StatValue, &StatValue, &Arc<DataFile>)> = Vec::new();
     let mut runs: Vec<Vec<Arc<DataFile>>> = Vec::new();
     for &file in files {
-        let stats = table.sort.first().and_then(|name| file.stats.get(*name));
+        let stats = table.sort.first().and_then(|name| file.stats.get(name));
         match stats.and_then(|s| Some((s.min.as_ref()?, s.max.as_ref()?, s.null_count?))) {
             Some((min, max, 0)) => known.push((min, max, file)),
             // It may hold anything.

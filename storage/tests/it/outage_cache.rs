@@ -14,6 +14,8 @@ use crate::store_away::away;
 fn cached(dir: &Path, max_bytes: u64) -> Settings {
     let mut settings = settings(dir);
     settings.cache.max_bytes = max_bytes;
+    // Joins read what they join from the store.
+    settings.compaction.enabled = false;
     settings
 }
 

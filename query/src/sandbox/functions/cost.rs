@@ -150,7 +150,10 @@ impl Costs {
             bytes.fold(0, usize::saturating_add)
         };
         let makes = match self.rule {
-            Rule::Repeats => bytes(0).saturating_mul(count(1)),
+            Rule::Repeats => {
+                let text = self.arguments.first().map_or(0, |a| a.length(row));
+                text.saturating_mul(count(1))
+            }
             Rule::Pads => bytes(0).saturating_add(count(1).saturating_mul(4)),
             Rule::Replaces => {
                 let times = bytes(0) / bytes(1).max(1) + 1;
@@ -250,6 +253,18 @@ impl Argument {
                 _ => return None,
             }),
         }
+    }
+
+    /// Bytes of a text itself, without what points to it.
+    fn length(&self, row: usize) -> usize {
+        match &self.value {
+            ColumnarValue::Scalar(scalar) => text_of(scalar).map(str::len),
+            ColumnarValue::Array(array) => {
+                let views = array.as_string_view_opt();
+                views.map(|views| if views.is_null(row) { 0 } else { views.value(row).len() })
+            }
+        }
+        .unwrap_or_else(|| self.bytes.at(row))
     }
 
     fn may_say(&self, flag: char) -> bool {

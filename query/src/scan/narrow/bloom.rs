@@ -44,7 +44,7 @@ pub(super) async fn lacks(
         return Ok(false);
     }
     let hash = XxHash64::oneshot(0, text.as_bytes());
-    let at = start + header + ((hash >> 32) * (size / BLOCK) >> 32) * BLOCK;
+    let at = start + header + (((hash >> 32) * (size / BLOCK)) >> 32) * BLOCK;
     let block = reader.get_bytes(at..at + BLOCK).await?;
     Ok(!has(&block, hash as u32))
 }

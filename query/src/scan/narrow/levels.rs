@@ -28,7 +28,7 @@ pub(super) fn unpack(
             // The last group may be cut off behind what is needed of it.
             let packed = bytes.get(..size).unwrap_or(bytes);
             bytes = &bytes[packed.len()..];
-            let held = if width == 0 { count * 8 } else { packed.len() * 8 / width };
+            let held = (packed.len() * 8).checked_div(width).unwrap_or(count * 8);
             spread(packed, width, held.min(most - out.len()), out);
         }
     }

@@ -22,6 +22,7 @@ pub struct Plug {
 #[derive(Debug)]
 pub struct Cord {
     pulled: AtomicBool,
+    syncs: AtomicU64,
     /// Changes that still reach the disk; then the cord goes by itself.
     left: AtomicU64,
     stall: Mutex<Option<Stall>>,
@@ -45,6 +46,11 @@ impl Cord {
     /// Pulls itself once so many more changes have been made.
     pub fn pull_after(&self, changes: u64) {
         self.left.store(changes, Ordering::SeqCst);
+    }
+
+    /// How often the log was made durable.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::SeqCst)
     }
 
     /// From now on such an operation waits.
@@ -98,6 +104,7 @@ impl Plug {
     pub fn new(disk: &Memory) -> (Plug, Arc<Cord>) {
         let cord = Arc::new(Cord {
             pulled: AtomicBool::new(false),
+            syncs: AtomicU64::new(0),
             left: AtomicU64::new(u64::MAX),
             stall: Mutex::new(None),
             resumed: Condvar::new(),
@@ -168,6 +175,7 @@ impl File for Handle {
     fn sync(&mut self) -> io::Result<()> {
         self.cord.passes(Stall::Sync);
         self.cord.changes()?;
+        self.cord.syncs.fetch_add(1, Ordering::SeqCst);
         self.file.sync()
     }
 }
