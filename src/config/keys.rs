@@ -249,7 +249,7 @@ pub struct Limits {
     /// Largest OTLP request, compressed or not.
     pub max_request_bytes: Bytes,
     /// Memory for telemetry on its way in and for queries together. Default:
-    /// a quarter each of what the machine or the container has, at most 256MiB
+    /// a quarter each of what the machine or the container has, at most 512MiB
     /// for telemetry and 1GiB for queries.
     pub memory: Bytes,
     /// Memory that the whole process should have resident at most. Above 70 %

@@ -14,10 +14,11 @@ pub const DATA_DIR: &str = "cloudsail-data";
 /// its other tenants and the page cache.
 const MOST_MEMORY: u64 = 2 << 30;
 
-/// Of this, ingest never takes more: the largest request with what decoding it may
-/// cost (`limits.max_request_bytes`, `limits.amplification`). More would only make
-/// the rows wait longer that come in faster than they can be written.
-const MOST_INGEST: u64 = 256 << 20;
+/// Of this, ingest never takes more: twice the largest request with what decoding it
+/// may cost (`limits.max_request_bytes`, `limits.amplification`), so that one finds
+/// room beside others. Half of it refuses twice as often under full load; more only
+/// makes the rows wait longer that come in faster than they can be written.
+const MOST_INGEST: u64 = 512 << 20;
 
 /// What the process needs beside the memory that it accounts for, at least:
 /// itself, footers of files, what operators hold between two questions.
