@@ -50,7 +50,18 @@ const USAGE: u8 = 2;
 /// Room for what a blocking call may still finish after the work is done.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
+/// The allocator asks for huge pages, and a page of two megabytes stays for one
+/// object in it: that is a third of an idle node (benches/README.md).
+#[cfg(target_os = "linux")]
+fn small_pages() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        eprintln!("warning: huge pages stay allowed, memory will be larger: {error}");
+    }
+}
+
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    small_pages();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
