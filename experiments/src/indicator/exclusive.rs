@@ -8,7 +8,7 @@ use crate::document::provider::Measure;
 
 pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
     let (service, endpoint) = named(&measure.subject);
-    let (window, near, service) = (stretch.window(), stretch.near(), literal(service));
+    let (window, covered, service) = (stretch.window(), covered(stretch), literal(service));
     let endpoint = match endpoint.is_empty() {
         true => String::new(),
         false => format!(
@@ -19,7 +19,20 @@ pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
     format!(
         "WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, trace_state\n\
          FROM spans WHERE {window}\nAND service_name = {service} AND kind NOT IN ('CLIENT', 'PRODUCER'){endpoint}),\n\
-         below AS (SELECT DISTINCT trace_id, parent_span_id, span_id, time_unix_nano, duration_ns\n\
+         {covered},\n\
+         spent AS (SELECT o.trace_id, min(o.time_unix_nano) AS begun,\n\
+         sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns, max(o.trace_state) AS trace_state\n\
+         FROM own o LEFT JOIN covered c ON c.trace_id = o.trace_id AND c.span_id = o.span_id GROUP BY 1)\n\
+         SELECT {bucket}, {cell}, count(*) AS n, {SAMPLED}\nFROM spent GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+}
+
+/// What the children of each span in `own` take of its time, as `covered`:
+/// trace_id, span_id, ns. Where children overlap, their time counts once.
+pub(crate) fn covered(stretch: &Stretch) -> String {
+    let near = stretch.near();
+    format!(
+        "below AS (SELECT DISTINCT trace_id, parent_span_id, span_id, time_unix_nano, duration_ns\n\
          FROM spans WHERE {near} AND parent_span_id IS NOT NULL),\n\
          clipped AS (SELECT o.trace_id, o.span_id, greatest(b.time_unix_nano, o.time_unix_nano) AS begins,\n\
          least(b.time_unix_nano + b.duration_ns, o.time_unix_nano + o.duration_ns) AS ends\n\
@@ -28,10 +41,6 @@ pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
          ORDER BY begins, ends ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach\n\
          FROM clipped WHERE ends > begins),\n\
          covered AS (SELECT trace_id, span_id, sum(greatest(ends - greatest(begins, coalesce(reach, begins)), 0)) AS ns\n\
-         FROM reached GROUP BY 1, 2),\n\
-         spent AS (SELECT o.trace_id, min(o.time_unix_nano) AS begun,\n\
-         sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns, max(o.trace_state) AS trace_state\n\
-         FROM own o LEFT JOIN covered c ON c.trace_id = o.trace_id AND c.span_id = o.span_id GROUP BY 1)\n\
-         SELECT {bucket}, {cell}, count(*) AS n, {SAMPLED}\nFROM spent GROUP BY 1, 2 ORDER BY 1, 2"
+         FROM reached GROUP BY 1, 2)"
     )
 }

@@ -1,26 +1,18 @@
 //! One statement per signal, for all services at once.
 
+use crate::indicator::exclusive::covered;
 use crate::indicator::text::{Stretch, cell};
 use crate::window::Span;
 
 /// Exclusive time per service and trace, as cells: service, bucket, cell, n.
 pub fn exclusive(span: Span, judged: i64) -> String {
     let stretch = Stretch::new(span, judged);
-    let (window, near) = (stretch.window(), stretch.near());
+    let (window, covered) = (stretch.window(), covered(&stretch));
     let (bucket, cell) = (stretch.bucket("begun"), cell("own_ns"));
     format!(
         "WITH own AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano, duration_ns\n\
          FROM spans WHERE {window} AND kind NOT IN ('CLIENT', 'PRODUCER')),\n\
-         below AS (SELECT DISTINCT trace_id, parent_span_id, span_id, time_unix_nano, duration_ns\n\
-         FROM spans WHERE {near} AND parent_span_id IS NOT NULL),\n\
-         clipped AS (SELECT o.trace_id, o.span_id, greatest(b.time_unix_nano, o.time_unix_nano) AS begins,\n\
-         least(b.time_unix_nano + b.duration_ns, o.time_unix_nano + o.duration_ns) AS ends\n\
-         FROM own o JOIN below b ON b.trace_id = o.trace_id AND b.parent_span_id = o.span_id),\n\
-         reached AS (SELECT trace_id, span_id, begins, ends, max(ends) OVER (PARTITION BY trace_id, span_id\n\
-         ORDER BY begins, ends ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach\n\
-         FROM clipped WHERE ends > begins),\n\
-         covered AS (SELECT trace_id, span_id, sum(greatest(ends - greatest(begins, coalesce(reach, begins)), 0)) AS ns\n\
-         FROM reached GROUP BY 1, 2),\n\
+         {covered},\n\
          spent AS (SELECT o.trace_id, o.service_name, min(o.time_unix_nano) AS begun,\n\
          sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns\n\
          FROM own o LEFT JOIN covered c ON c.trace_id = o.trace_id AND c.span_id = o.span_id GROUP BY 1, 2)\n\
