@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`document`] | YAML in, a complete experiment or all its problems out; lint |
 //! | [`statistics`] | intervals and tests over buckets, pure and seeded |
+//! | [`run`] | a run's life: declared, marked, ended, or aborted for good |
 //! | [`window`] | a run and its phases, cut into buckets |
 //! | [`indicator`] | what is measured: statements, and their answers as series |
 //! | [`verdict`] | experiment and rows in, five verdicts out |
@@ -23,6 +24,7 @@ pub mod indicator;
 pub mod judge;
 pub mod radius;
 pub mod report;
+pub mod run;
 pub mod statistics;
 pub mod verdict;
 pub mod window;
@@ -32,5 +34,6 @@ pub use error::Error;
 pub use indicator::{Ask, Table};
 pub use judge::{Verified, judge, verify};
 pub use report::Report;
+pub use run::{Mark, Run, RunId};
 pub use verdict::Verdict;
 pub use window::Window;
