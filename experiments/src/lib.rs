@@ -12,6 +12,8 @@
 //! | [`window`] | a run and its phases, cut into buckets |
 //! | [`indicator`] | what is measured: statements, and their answers as series |
 //! | [`verdict`] | experiment and rows in, five verdicts out |
+//! | [`tap`] | what is learnt of rows on their way in |
+//! | [`guard`] | what stops a run while it goes on |
 //! | [`radius`] | what a fault touched, and whom to blame |
 //! | [`judge`] | asks for the rows, has them judged, verifies a report |
 //! | [`report`] | JSON, Markdown, JUnit |
@@ -20,12 +22,14 @@
 
 pub mod document;
 pub mod error;
+pub mod guard;
 pub mod indicator;
 pub mod judge;
 pub mod radius;
 pub mod report;
 pub mod run;
 pub mod statistics;
+pub mod tap;
 pub mod verdict;
 pub mod window;
 

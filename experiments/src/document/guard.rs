@@ -42,23 +42,43 @@ pub enum NoData {
     Hold,
 }
 
+/// What firing does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Enforce,
+    /// Records what it would have stopped, and stops nothing.
+    Shadow,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guard {
     pub name: String,
     pub watch: Watch,
+    pub mode: Mode,
     pub no_data: NoData,
     /// How long nothing to judge by is borne.
     pub grace: Period,
-    /// `deny`, or `webhook:name`.
+    /// `deny`, or `webhook:name`. A guard that fires denies whatever it says.
     pub action: Vec<String>,
 }
 
 impl Guard {
     /// The guard that is always on.
     pub(super) fn health() -> Guard {
+        Guard::always("telemetry-health", Watch::TelemetryHealth)
+    }
+
+    /// The guard that `off-target: abort` stands for.
+    pub(super) fn radius() -> Guard {
+        Guard::always("blast-radius", Watch::BlastRadius)
+    }
+
+    fn always(name: &str, watch: Watch) -> Guard {
         Guard {
-            name: "telemetry-health".into(),
-            watch: Watch::TelemetryHealth,
+            name: name.into(),
+            watch,
+            mode: Mode::Enforce,
             no_data: NoData::Abort,
             grace: Period::secs(30),
             action: vec!["deny".into()],
@@ -68,6 +88,8 @@ impl Guard {
     pub(super) fn read(map: &mut Reader<'_>) -> Option<Guard> {
         let name: Option<String> = map.scalar("name");
         let kind: Option<String> = map.scalar("type");
+        let modes = [("enforce", Mode::Enforce), ("shadow", Mode::Shadow)];
+        let mode = word(map, "mode", &modes, Mode::Enforce);
         let silences = [("abort", NoData::Abort), ("hold", NoData::Hold)];
         let no_data = word(map, "no-data", &silences, NoData::Abort);
         let grace = map.or("grace", Period::secs(30));
@@ -101,7 +123,7 @@ impl Guard {
                 Provider::Sql { .. } => "sql".into(),
             },
         });
-        Some(Guard { name, watch, no_data, grace, action })
+        Some(Guard { name, watch, mode, no_data, grace, action })
     }
 }
 
@@ -150,6 +172,9 @@ impl Serialize for Guard {
                 map.serialize_entry("for", &threshold.lasting)?;
                 map.serialize_entry("min-samples", &threshold.min_samples)?;
             }
+        }
+        if self.mode == Mode::Shadow {
+            map.serialize_entry("mode", &self.mode)?;
         }
         map.serialize_entry("no-data", &self.no_data)?;
         map.serialize_entry("grace", &self.grace)?;

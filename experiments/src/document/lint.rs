@@ -32,6 +32,7 @@ pub fn lint(experiment: &Experiment, traffic: &Traffic) -> Lint {
     hypotheses(experiment, &mut lint);
     expectations(experiment, &mut lint);
     samples(experiment, traffic, &mut lint);
+    crate::guard::lint::guards(experiment, &mut lint);
     not_here(experiment, &mut lint);
     lint
 }

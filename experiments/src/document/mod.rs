@@ -45,7 +45,7 @@ use probe::{EffectCheck, Hypothesis};
 use problem::Problems;
 pub use problem::{Invalid, Place, Problem};
 use reader::{Reader, read_map};
-use scope::{BlastRadius, Control, Expect, Fault, ReportPlan, Target, WindowPlan};
+use scope::{BlastRadius, Control, Expect, Fault, OffTarget, ReportPlan, Target, WindowPlan};
 use tree::Node;
 
 /// The environment variables that a document may name, by the caller's list.
@@ -144,6 +144,11 @@ impl Experiment {
         let mut guard = map.maps("guard", "guard", Guard::read);
         if !guard.iter().any(|guard| guard.watch == Watch::TelemetryHealth) {
             guard.push(Guard::health());
+        }
+        if blast_radius.off_target == OffTarget::Abort
+            && !guard.iter().any(|guard| guard.watch == Watch::BlastRadius)
+        {
+            guard.push(Guard::radius());
         }
         let expect = map.map("expect", Expect::read).unwrap_or_default();
         let report = map.map("report", ReportPlan::read).unwrap_or_default();

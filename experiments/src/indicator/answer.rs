@@ -121,17 +121,17 @@ fn sound(value: &Value) -> Result<Value, Gap> {
 }
 
 /// A table that holds everything that was asked for.
-struct Rows<'a> {
+pub(crate) struct Rows<'a> {
     table: &'a Table,
 }
 
-struct Row<'a> {
+pub(crate) struct Row<'a> {
     columns: &'a [String],
     values: &'a [Value],
 }
 
 impl<'a> Rows<'a> {
-    fn of(table: &'a Table) -> Result<Rows<'a>, Gap> {
+    pub(crate) fn of(table: &'a Table) -> Result<Rows<'a>, Gap> {
         if table.truncated {
             return Err(Gap::Incomplete("the answer was cut at a limit of rows".into()));
         }
@@ -145,18 +145,18 @@ impl<'a> Rows<'a> {
         self.table.columns.iter().any(|name| name == column)
     }
 
-    fn iter(&self) -> impl Iterator<Item = Row<'a>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'a>> {
         let columns = &self.table.columns;
         self.table.rows.iter().map(move |values| Row { columns, values })
     }
 }
 
 impl<'a> Row<'a> {
-    fn get(&self, column: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, column: &str) -> Option<&'a Value> {
         self.values.get(self.columns.iter().position(|name| name == column)?)
     }
 
-    fn whole(&self, column: &str) -> Result<i64, Gap> {
+    pub(crate) fn whole(&self, column: &str) -> Result<i64, Gap> {
         let value = self.get(column);
         let whole = value.and_then(|value| match value {
             // 64-bit integers may come as text.
@@ -166,7 +166,7 @@ impl<'a> Row<'a> {
         whole.ok_or_else(|| self.unfit(column, "a whole number"))
     }
 
-    fn count(&self, column: &str) -> Result<u64, Gap> {
+    pub(crate) fn count(&self, column: &str) -> Result<u64, Gap> {
         u64::try_from(self.whole(column)?).map_err(|_| self.unfit(column, "a count"))
     }
 

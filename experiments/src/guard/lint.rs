@@ -1,0 +1,68 @@
+//! Guards that cannot work, said before a run.
+
+use super::subject::Subject;
+use crate::document::Experiment;
+use crate::document::guard::{Guard, Over, Threshold, Watch};
+use crate::document::lint::Lint;
+use crate::document::provider::{Family, Outcome, Provider};
+use crate::document::units::Period;
+
+/// A guard looks at now: a longer look is a hypothesis, or counts since inject.
+pub const LONGEST: Period = Period::secs(600);
+/// The usual batch of an SDK: in a shorter look many windows are empty.
+const BATCH: Period = Period::secs(5);
+/// Metrics come every 15 to 60 s; two of them are needed.
+const SCRAPES: Period = Period::secs(60);
+/// Guards of a document, and so subjects that one run listens to.
+pub const MOST: usize = 64;
+/// From the receipt of what tips a guard to its answer, when it is heard; the
+/// rest of its delay is the document's.
+const HEARD: Period = Period::secs(1);
+
+pub fn guards(experiment: &Experiment, lint: &mut Lint) {
+    if experiment.guard.len() > MOST {
+        let message = format!("{} guards; a run may have {MOST}", experiment.guard.len());
+        lint.errors.push(message);
+    }
+    for (at, guard) in experiment.guard.iter().enumerate() {
+        let same = |other: &Guard| other.name == guard.name;
+        if experiment.guard[..at].iter().any(same) {
+            let message = format!("two guards are named {}; give each a name", guard.name);
+            lint.errors.push(message);
+        }
+        if let Watch::Threshold(threshold) = &guard.watch {
+            check(guard, threshold, lint);
+        }
+    }
+}
+
+fn check(guard: &Guard, threshold: &Threshold, lint: &mut Lint) {
+    let name = &guard.name;
+    let mut error = |message: String| lint.errors.push(format!("guard {name}: {message}"));
+    let measure = match &threshold.provider {
+        Provider::Sql { result: Outcome::Table, .. } => {
+            error("result: table is no number; use rows or scalar".into());
+            None
+        }
+        Provider::Sql { .. } => None,
+        Provider::Measure(measure) => Some(measure),
+    };
+    if let Over::Window(window) = threshold.over {
+        let scraped = measure.is_some_and(|measure| measure.family == Family::Resource);
+        if window > LONGEST {
+            error(format!("window {window} is longer than {LONGEST}; a guard looks at now"));
+        } else if scraped && window < SCRAPES {
+            error(format!("window {window} may hold no point of a metric; give 2m"));
+        } else if window < BATCH {
+            lint.notes.push(format!(
+                "guard {name}: window {window} is shorter than the batch of an SDK ({BATCH}) and may be empty between two"
+            ));
+        }
+    }
+    let heard = measure.is_some_and(|measure| Subject::of(measure).is_some());
+    let asked = if heard { String::new() } else { ", and is asked by SQL every 5s".to_owned() };
+    lint.notes.push(format!(
+        "guard {name}: stops within {HEARD} of what tips it being received, and for: {}{asked}",
+        threshold.lasting
+    ));
+}

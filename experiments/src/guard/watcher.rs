@@ -1,0 +1,405 @@
+//! The guards of one run. Everything that happens is given: rows that were
+//! heard, answers of the engine, the time. What it wants to know it says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::asked::{self, densities, question, reading, tallies};
+use super::decision::{Decision, Verdict};
+use super::flow::Flow;
+use super::reduce::Heard;
+use super::ring::{Ring, SECOND};
+use super::state::Standing;
+use super::subject::Subject;
+use super::watched::{How, Scene, Usual, Watched};
+use crate::Error;
+use crate::document::Experiment;
+use crate::document::units::Period;
+use crate::indicator::{Table, answer, flow as flowed, statement};
+use crate::radius::Radius;
+use crate::verdict::evidence::{Gap, Source};
+use crate::window::{Span, Window};
+
+/// Between two questions of one guard, and before one that failed is repeated.
+const EVERY: Period = Period::secs(5);
+/// The blast radius takes a dozen statements.
+const RADIUS: Period = Period::secs(30);
+/// Rows that were received are seen by SQL a moment later.
+const VISIBLE: Period = Period::secs(1);
+
+/// What a run wants to know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Want {
+    /// Seconds that were not heard, up to this time.
+    Cells(Subject, i64),
+    /// All since the injection, up to this time.
+    Total(Subject, i64),
+    /// What was usual, of a guard's subject.
+    Usual(usize),
+    /// What flowed at all, before.
+    Flowed(Source),
+    /// A guard's value now.
+    Value(usize),
+    Radius(usize),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Question {
+    /// One statement.
+    Sql(Want, String),
+    /// What the fault touched in this window, by [`crate::radius::discover`].
+    Radius(Want, Window),
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Table(Result<Table, Error>),
+    Radius(Result<Radius, Error>),
+}
+
+/// A guard that fired since the last evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fired {
+    pub guard: String,
+    pub decision: Decision,
+    /// `deny`, `webhook:name`.
+    pub action: Vec<String>,
+    /// It would have stopped the run, and was told not to.
+    pub shadow: bool,
+}
+
+#[derive(Debug)]
+pub struct Watcher {
+    id: String,
+    experiment: Arc<Experiment>,
+    guards: Vec<Watched>,
+    rings: BTreeMap<Subject, Ring>,
+    sources: Vec<Source>,
+    opened: i64,
+    injected: Option<i64>,
+    /// Cells that came before the total that belongs to them.
+    cells: BTreeMap<(Subject, i64), Vec<(i64, super::tally::Tally)>>,
+    own: BTreeMap<usize, f64>,
+    others: BTreeMap<Source, Vec<(String, f64)>>,
+    asking: BTreeSet<Want>,
+    /// When a want may be asked (again).
+    due: BTreeMap<Want, i64>,
+    fired: BTreeSet<usize>,
+}
+
+impl Watcher {
+    /// Of a run that was opened at `opened`. Rows that arrive after this second
+    /// are heard, earlier ones are asked for.
+    pub fn new(id: &str, experiment: Arc<Experiment>, opened: i64, now: i64) -> Watcher {
+        let guards: Vec<Watched> = experiment.guard.iter().map(Watched::new).collect();
+        let mut spans: BTreeMap<Subject, i64> = BTreeMap::new();
+        for guard in &guards {
+            if let How::Heard(_, subject) = &guard.how {
+                let span = spans.entry(subject.clone()).or_insert(1);
+                *span = (*span).max(guard.seconds().unwrap_or(1)).max(guard.silence());
+            }
+        }
+        let late = experiment.window.late.nanos();
+        // One more, for the second under way.
+        let ring = |(subject, span): (Subject, i64)| (subject, Ring::new(span + 1, late, now));
+        let rings: BTreeMap<Subject, Ring> = spans.into_iter().map(ring).collect();
+        let sources: BTreeSet<Source> = rings.keys().map(|s| s.stream.source()).collect();
+        Watcher {
+            id: id.to_owned(),
+            experiment,
+            guards,
+            rings,
+            sources: sources.into_iter().collect(),
+            opened,
+            injected: None,
+            cells: BTreeMap::new(),
+            own: BTreeMap::new(),
+            others: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            due: BTreeMap::new(),
+            fired: BTreeSet::new(),
+        }
+    }
+
+    /// What it listens to.
+    pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
+        self.rings.keys()
+    }
+
+    /// The fault was injected at `at`; what has counted since then is asked for.
+    pub fn injected(&mut self, at: i64, now: i64) {
+        if self.injected == Some(at) {
+            return;
+        }
+        self.injected = Some(at);
+        for guard in self.guards.iter().filter(|guard| guard.seconds().is_none()) {
+            let How::Heard(_, subject) = &guard.how else { continue };
+            if let Some(ring) = self.rings.get_mut(subject) {
+                ring.since(at);
+                ring.lost(now);
+            }
+        }
+    }
+
+    pub fn take(&mut self, heard: &Heard) {
+        for arrival in &heard.arrivals {
+            if let Some(ring) = self.rings.get_mut(&arrival.subject) {
+                ring.take(arrival.second, &arrival.marks);
+            }
+        }
+    }
+
+    /// Rows were stored that were not heard.
+    pub fn lost(&mut self, now: i64) {
+        self.rings.values_mut().for_each(|ring| ring.lost(now));
+    }
+
+    /// What is to be asked now; each is answered by [`Watcher::answered`].
+    pub fn questions(&mut self, now: i64) -> Vec<Question> {
+        let mut questions = Vec::new();
+        for want in self.wants(now) {
+            let at = self.due.get(&want).copied().unwrap_or(i64::MIN);
+            if now < at || self.asking.contains(&want) {
+                continue;
+            }
+            if let Some(question) = self.question(&want, now) {
+                self.asking.insert(want);
+                questions.push(question);
+            }
+        }
+        questions
+    }
+
+    fn wants(&self, now: i64) -> Vec<Want> {
+        let mut wants = Vec::new();
+        for (subject, ring) in &self.rings {
+            let Some(whole) = ring.wanted().filter(|whole| now >= whole + VISIBLE.nanos()) else {
+                continue;
+            };
+            wants.push(match self.cells.contains_key(&(subject.clone(), whole)) {
+                true => Want::Total(subject.clone(), whole),
+                false => Want::Cells(subject.clone(), whole),
+            });
+        }
+        for (at, guard) in self.guards.iter().enumerate() {
+            match &guard.how {
+                How::Asked { .. } => wants.push(Want::Value(at)),
+                How::Radius { .. } => wants.push(Want::Radius(at)),
+                How::Heard(..) if !self.own.contains_key(&at) => wants.push(Want::Usual(at)),
+                _ => {}
+            }
+        }
+        let unknown = self.sources.iter().filter(|source| !self.others.contains_key(source));
+        wants.extend(unknown.map(|source| Want::Flowed(*source)));
+        wants
+    }
+
+    /// The stretch before the run, or before its injection when that came later.
+    fn before(&self) -> Span {
+        let end = self.injected.map_or(self.opened, |injected| injected.min(self.opened));
+        Span::between(end.saturating_sub(self.experiment.window.baseline.nanos()), end)
+    }
+
+    fn question(&self, want: &Want, now: i64) -> Option<Question> {
+        let late = self.experiment.window.late.nanos();
+        let sql = match want {
+            Want::Cells(subject, whole) => {
+                let span = self.rings.get(subject)?.span();
+                asked::cells(subject, whole - span * SECOND, *whole, late, None)
+            }
+            Want::Total(subject, whole) => {
+                let since = self.rings.get(subject)?.counts_since()?;
+                asked::cells(subject, since, *whole, late, Some(since))
+            }
+            Want::Usual(at) => match &self.guards.get(*at)?.how {
+                How::Heard(measure, _) => statement(measure, self.before(), now),
+                _ => return None,
+            },
+            Want::Flowed(source) => flowed::rows(*source, self.before(), now),
+            Want::Value(at) => {
+                let guard = self.guards.get(*at)?;
+                let How::Asked { provider, .. } = &guard.how else { return None };
+                question(provider, self.stretch(guard, now)?, now)
+            }
+            Want::Radius(_) => {
+                let inject = self.injected?;
+                if now - inject < self.experiment.window.settle.nanos() + RADIUS.nanos() {
+                    return None;
+                }
+                let window = Window {
+                    run_id: self.id.clone(),
+                    inject,
+                    recover: now,
+                    uncertainty_ms: 0,
+                    others: Vec::new(),
+                    aborted: None,
+                };
+                return Some(Question::Radius(want.clone(), window));
+            }
+        };
+        Some(Question::Sql(want.clone(), sql))
+    }
+
+    /// The buckets that a guard's question is about.
+    fn stretch(&self, guard: &Watched, now: i64) -> Option<Span> {
+        match guard.seconds() {
+            Some(seconds) => Some(asked::stretch(now, seconds * SECOND)),
+            None => {
+                let span = Span::between(self.injected?, now);
+                (span.buckets > 0).then_some(span)
+            }
+        }
+    }
+
+    /// `asked` is the time that the question was made at.
+    pub fn answered(&mut self, want: Want, answer: Answer, asked: i64, now: i64) {
+        self.asking.remove(&want);
+        let every = if matches!(want, Want::Radius(_)) { RADIUS } else { EVERY };
+        self.due.retain(|_, due| *due > now);
+        self.due.insert(want.clone(), now.saturating_add(every.nanos()));
+        match (want, answer) {
+            (Want::Radius(at), Answer::Radius(found)) => {
+                if let Some(guard) = self.guards.get_mut(at) {
+                    guard.looked(now, found.map_err(|error| error.to_string()));
+                }
+            }
+            (want, Answer::Table(Ok(table))) => self.told(want, &table, asked, now),
+            // An engine that is away answers nothing; that grows stale by itself.
+            (Want::Value(at), Answer::Table(Err(error)))
+                if error.kind() != schema::ErrorKind::Unavailable =>
+            {
+                self.valued(at, now, Err(Gap::Error(error.to_string())));
+            }
+            // Asked again when it is due.
+            _ => {}
+        }
+    }
+
+    fn told(&mut self, want: Want, table: &Table, asked: i64, now: i64) {
+        match want {
+            Want::Cells(subject, whole) => {
+                let Ok(seconds) = tallies(table) else { return };
+                let Some(ring) = self.rings.get_mut(&subject) else { return };
+                match ring.counts_since() {
+                    None => ring.restore(whole, seconds, Default::default()),
+                    Some(_) => {
+                        self.cells.retain(|(known, _), _| *known != subject);
+                        self.cells.insert((subject, whole), seconds);
+                    }
+                }
+            }
+            Want::Total(subject, whole) => {
+                let Ok(total) = tallies(table) else { return };
+                let Some(seconds) = self.cells.remove(&(subject.clone(), whole)) else { return };
+                let total = total.into_iter().next().map(|(_, tally)| tally).unwrap_or_default();
+                if let Some(ring) = self.rings.get_mut(&subject) {
+                    ring.restore(whole, seconds, total);
+                }
+            }
+            Want::Usual(at) => {
+                let Some(How::Heard(measure, _)) = self.guards.get(at).map(|guard| &guard.how)
+                else {
+                    return;
+                };
+                let span = self.before();
+                if let Ok(series) = answer::series(measure, span, table) {
+                    self.own.insert(at, series.n() as f64 / span.seconds().max(1.0));
+                    self.know();
+                }
+            }
+            Want::Flowed(source) => {
+                if let Ok(densities) = densities(table, self.before()) {
+                    self.others.insert(source, densities);
+                    self.know();
+                }
+            }
+            Want::Value(at) => {
+                let Some(guard) = self.guards.get(at) else { return };
+                let (How::Asked { provider, .. }, Some(span)) =
+                    (&guard.how, self.stretch(guard, asked))
+                else {
+                    return;
+                };
+                let read = reading(provider, span, table);
+                self.valued(at, now, read);
+            }
+            Want::Radius(_) => {}
+        }
+    }
+
+    fn valued(&mut self, at: usize, now: i64, read: Result<asked::Reading, Gap>) {
+        if let Some(How::Asked { answer, .. }) = self.guards.get_mut(at).map(|g| &mut g.how) {
+            *answer = Some((now, read));
+        }
+    }
+
+    /// What was usual, where both its parts are known.
+    fn know(&mut self) {
+        for (at, guard) in self.guards.iter_mut().enumerate() {
+            let How::Heard(_, subject) = &guard.how else { continue };
+            let others = self.others.get(&subject.stream.source());
+            if let (Some(own), Some(all)) = (self.own.get(&at), others) {
+                let others = all.iter().filter(|(name, _)| *name != subject.service);
+                guard.usual = Some(Usual { own: *own, others: others.map(|(_, n)| n).sum() });
+            }
+        }
+    }
+
+    /// Where every guard stands, and what that means for the run.
+    pub fn evaluate(&mut self, flow: &Flow, now: i64) -> (Decision, Vec<Fired>) {
+        let scene = Scene { now, injected: self.injected, flow, sources: &self.sources };
+        let mut decision: Option<Decision> = None;
+        let mut fired = Vec::new();
+        for (at, guard) in self.guards.iter_mut().enumerate() {
+            let ring = match &guard.how {
+                How::Heard(_, subject) => self.rings.get(subject),
+                _ => None,
+            };
+            let sight = guard.sight(ring, &scene);
+            let standing = guard.state.step(sight, now);
+            let said = said(guard, &standing, now);
+            if matches!(standing, Standing::Fired { .. }) && self.fired.insert(at) {
+                fired.push(Fired {
+                    guard: guard.guard.name.clone(),
+                    decision: said.clone(),
+                    action: guard.guard.action.clone(),
+                    shadow: !guard.enforces(),
+                });
+            }
+            // The first of the worst speaks for all; a value speaks before none.
+            let rank = |said: &Decision| (said.verdict, said.value.is_some());
+            if guard.enforces() && decision.as_ref().is_none_or(|d| rank(&said) > rank(d)) {
+                decision = Some(said);
+            }
+        }
+        let none = || Decision::cannot_tell("error", "the run has no guard that enforces", now);
+        (decision.unwrap_or_else(none), fired)
+    }
+}
+
+fn said(guard: &Watched, standing: &Standing, now: i64) -> Decision {
+    let (verdict, reason, detail) = match standing {
+        Standing::Fine => (Verdict::Go, None, String::new()),
+        Standing::Holding { detail } => (Verdict::Go, None, detail.clone()),
+        Standing::Blind { reason, detail } => {
+            (Verdict::CannotTell, Some(reason.name()), detail.clone())
+        }
+        Standing::Fired { reason, detail } => {
+            let word = match (reason, &guard.how) {
+                (Some(reason), _) => reason.name(),
+                (None, How::Radius { .. }) => "off_target",
+                (None, _) => "threshold",
+            };
+            (Verdict::Stop, Some(word), detail.clone())
+        }
+    };
+    Decision {
+        verdict,
+        guard: Some(guard.guard.name.clone()),
+        reason: reason.map(str::to_owned),
+        detail,
+        value: guard.value,
+        n: guard.n,
+        evaluated_at: now,
+    }
+}
