@@ -79,8 +79,8 @@ pub fn starting() -> Router {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(not_yet)).fallback(refused)
 }
 
-/// The admin routes beside the query engine's.
-pub fn router(admin: Admin) -> Router {
+/// The admin routes beside the query engine's and those of `experiments`.
+pub fn router(admin: Admin, experiments: Router) -> Router {
     let queries = query::doors::http::router(admin.engine.clone());
     let own = Router::new()
         .route("/healthz", get(healthz))
@@ -91,7 +91,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/compact", post(compact))
         .route("/api/v1/status", get(status))
         .with_state(admin);
-    door::finish(own.merge(queries))
+    door::finish(own.merge(queries).merge(experiments))
 }
 
 async fn healthz() -> &'static str {
@@ -228,7 +228,7 @@ async fn status(State(admin): State<Admin>) -> Response {
 }
 
 /// The HTTP status for what the caller should do.
-fn status_of(kind: ErrorKind) -> StatusCode {
+pub fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Invalid => StatusCode::BAD_REQUEST,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

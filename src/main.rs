@@ -10,6 +10,7 @@
 //! | [`wiring`] | storage, collector and engine joined into a running daemon |
 //! | [`bind`] | listeners, and who may be listened to (S1) |
 //! | [`admin`] | /healthz, /readyz, /metrics, flush and status on the HTTP door |
+//! | [`chaos`] | experiments: runs kept, marked, judged, and their API |
 //! | [`door`] | an axum router served with limits and timeouts (S14, S15) |
 //! | [`shutdown`] | signals, and the stages with their deadlines |
 //! | [`logging`] | log lines, escaped (S16), counted by level |
@@ -20,6 +21,7 @@
 
 mod admin;
 mod bind;
+mod chaos;
 mod cli;
 mod client;
 mod clock;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Phase};
 use crate::bind::{Addresses, Listeners};
+use crate::chaos::{self, Chaos};
 use crate::cli::{self, Usage};
 use crate::config::Config;
 use crate::{door, metrics, shutdown, usage};
@@ -94,14 +95,23 @@ impl Daemon {
         };
         let components = collector::Components {
             sink: storage.clone(),
-            catalog,
-            budget,
+            catalog: catalog.clone(),
+            budget: budget.clone(),
             clock: clock.clone(),
             meter: meter.clone(),
             node_id: config.node.id.clone(),
         };
         let collector = Collector::new(config.collector(), components, &mut registry)?;
-        let engine = Engine::new(storage.clone(), config.query(), clock, meter, &mut registry)?;
+        let engine =
+            Engine::new(storage.clone(), config.query(), clock.clone(), meter, &mut registry)?;
+        let chaos = Chaos::new(chaos::Components {
+            engine: engine.clone(),
+            sink: storage.clone(),
+            catalog,
+            budget,
+            clock,
+            node_id: config.node.id.clone(),
+        });
 
         #[cfg(feature = "flight")]
         if let Some(listener) = listeners.flight {
@@ -129,6 +139,8 @@ impl Daemon {
             queries.spawn(named("the Postgres door", serving));
         }
         ingest.spawn(named("usage", usage.clone().run(ingest_cancel.clone())));
+        let experiments = chaos.router();
+        ingest.spawn(named("experiments", chaos.run(ingest_cancel.clone())));
         let admin = Admin {
             storage: storage.clone(),
             usage: usage.clone(),
@@ -140,7 +152,7 @@ impl Daemon {
             node_id: config.node.id.clone(),
             started,
         };
-        routes.send_modify(|router| *router = admin::router(admin));
+        routes.send_modify(|router| *router = admin::router(admin, experiments));
         collector.set_ready(true);
         phase.serving();
         Ok(Daemon {

@@ -9,6 +9,7 @@
 //! | [`document`] | YAML in, a complete experiment or all its problems out; lint |
 //! | [`statistics`] | intervals and tests over buckets, pure and seeded |
 //! | [`run`] | a run's life: declared, marked, ended, or aborted for good |
+//! | [`signal`] | what injectors tell of runs, in telemetry |
 //! | [`window`] | a run and its phases, cut into buckets |
 //! | [`indicator`] | what is measured: statements, and their answers as series |
 //! | [`verdict`] | experiment and rows in, five verdicts out |
@@ -28,6 +29,7 @@ pub mod judge;
 pub mod radius;
 pub mod report;
 pub mod run;
+pub mod signal;
 pub mod statistics;
 pub mod tap;
 pub mod verdict;

@@ -35,5 +35,5 @@ pub use error::{ErrorKind, Refusal};
 pub use position::{Position, Version, WalId};
 pub use rows::Rows;
 pub use signal::{Door, Signal, Tenant};
-pub use table::{Catalog, ColumnType, Derived, Promotion, Scope, TableDef};
+pub use table::{Catalog, ColumnType, Derived, Latest, Promotion, Scope, TableDef};
 pub use usage::Meter;

@@ -117,6 +117,16 @@ impl std::fmt::Debug for Derived {
     }
 }
 
+/// A table of revisions: the name that SQL knows is the view of the latest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Latest {
+    /// The view's name.
+    pub view: &'static str,
+    /// Rows with equal keys are revisions of one thing; all those of the highest
+    /// `revision` are its latest.
+    pub key: &'static [&'static str],
+}
+
 /// All that is known of a table outside the crate that fills it.
 #[derive(Debug)]
 pub struct TableDef {
@@ -136,6 +146,7 @@ pub struct TableDef {
     pub bloom: &'static [&'static str],
     pub promotions: Vec<Promotion>,
     pub derived: Option<Derived>,
+    pub latest: Option<Latest>,
 }
 
 impl TableDef {
@@ -160,6 +171,7 @@ impl TableDef {
             bloom: &[],
             promotions: Vec::new(),
             derived: None,
+            latest: None,
         }
     }
 
@@ -181,13 +193,14 @@ impl Catalog {
     /// promotion whose column exists already is left out.
     pub fn new(extra: &[Promotion]) -> Catalog {
         let trace_parts = Arc::new(tables::trace_parts::table());
-        let tables = vec![
+        let mut tables = vec![
             Arc::new(tables::spans::table(extra, trace_parts.clone())),
             Arc::new(tables::logs::table(extra)),
             Arc::new(tables::metrics::table(extra)),
             trace_parts,
             Arc::new(tables::usage_parts::table()),
         ];
+        tables.extend(tables::experiments::tables().map(Arc::new));
         let by_name = tables.iter().map(|table| (table.name, table.clone())).collect();
         Catalog { tables, by_name }
     }
@@ -198,6 +211,11 @@ impl Catalog {
 
     pub fn get(&self, name: &str) -> Option<&Arc<TableDef>> {
         self.by_name.get(name)
+    }
+
+    /// The table of revisions whose latest SQL knows by this name.
+    pub fn revised(&self, view: &str) -> Option<&Arc<TableDef>> {
+        self.tables.iter().find(|table| table.latest.is_some_and(|latest| latest.view == view))
     }
 
     /// The tables that rows are appended to: all but the derived ones.

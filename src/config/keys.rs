@@ -366,6 +366,18 @@ pub struct Retention {
     /// What the view usage adds up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_parts: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiments: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_windows: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_events: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_samples: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_verdicts: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert_events: Option<Period>,
     /// Limits of single tenants, by name; a table that is not said there has the
     /// limit of all.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -384,6 +396,18 @@ pub struct TenantRetention {
     pub metrics: Option<Period>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage_parts: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiments: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_windows: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_events: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_samples: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experiment_verdicts: Option<Period>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alert_events: Option<Period>,
 }
 
 /// A section that is reserved: its keys are known to be coming, and setting

@@ -138,7 +138,10 @@ mod tests {
         for key in "otlp.grpc.listen otlp.http.listen http.listen flight.listen postgres.listen \
              store.url ack.level wal.dir wal.sync wal.max_bytes stage.dir stage.max_bytes \
              disk.reserve flush.max_age flush.max_bytes compaction.enabled retention.spans \
-             retention.logs retention.metrics retention.usage_parts limits.max_request_bytes limits.memory query.memory \
+             retention.logs retention.metrics retention.usage_parts \
+             retention.experiments retention.experiment_windows retention.experiment_events \
+             retention.experiment_samples retention.experiment_verdicts retention.alert_events \
+             limits.max_request_bytes limits.memory query.memory \
              query.timeout query.max_rows query.concurrency auth.x tls.cert node.id \
              self_telemetry.enabled"
             .split_whitespace()

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schema::tables::experiments;
 use schema::{Catalog, ColumnType, Promotion, Scope};
 use storage::{
     AckLevel, CacheSettings, CompactionSettings, FlushSettings, RetentionSettings, Settings,
     StageSettings, Sync, WalSettings,
 };
 
-use super::keys::{self, Config, PromoteScope, PromoteType, Retention, TenantRetention, WalSync};
+use super::keys::{self, Config, PromoteScope, PromoteType, TenantRetention, WalSync};
 use super::units::Period;
 use crate::bind::Addresses;
 use crate::shutdown;
@@ -83,26 +84,41 @@ impl Config {
         }
     }
 
+    /// A table of revisions is known by its view's name.
     fn retention(&self) -> RetentionSettings {
-        let said = |limits: [(&str, &Option<Period>); 4]| {
+        let catalog = Catalog::default();
+        let said = |limits: [(&str, &Option<Period>); 10]| {
+            let stored = |name: &str| {
+                let revisions = catalog.revised(name).map(|table| table.name);
+                revisions.unwrap_or(name).to_owned()
+            };
             let of =
-                |(table, keep): (&str, &Option<Period>)| Some((table.to_owned(), keep.as_ref()?.0));
+                |(table, keep): (&str, &Option<Period>)| Some((stored(table), keep.as_ref()?.0));
             limits.into_iter().filter_map(of).collect()
         };
-        let Retention { spans, logs, metrics, usage_parts, tenants } = &self.retention;
-        let tables =
-            [("spans", spans), ("logs", logs), ("metrics", metrics), ("usage_parts", usage_parts)];
-        let own = |(tenant, own): (&String, &TenantRetention)| {
-            let TenantRetention { spans, logs, metrics, usage_parts } = own;
-            let tables = [
-                ("spans", spans),
-                ("logs", logs),
-                ("metrics", metrics),
-                ("usage_parts", usage_parts),
-            ];
-            (tenant.clone(), said(tables))
-        };
-        RetentionSettings { tables: said(tables), tenants: tenants.iter().map(own).collect() }
+        macro_rules! limits {
+            ($of:expr) => {{
+                let of = $of;
+                [
+                    ("spans", &of.spans),
+                    ("logs", &of.logs),
+                    ("metrics", &of.metrics),
+                    ("usage_parts", &of.usage_parts),
+                    (experiments::EXPERIMENTS, &of.experiments),
+                    (experiments::WINDOWS, &of.experiment_windows),
+                    (experiments::EVENTS, &of.experiment_events),
+                    (experiments::SAMPLES, &of.experiment_samples),
+                    (experiments::VERDICTS, &of.experiment_verdicts),
+                    (experiments::ALERTS, &of.alert_events),
+                ]
+            }};
+        }
+        let own = |(tenant, own): (&String, &TenantRetention)| (tenant.clone(), said(limits!(own)));
+        let all = &self.retention;
+        RetentionSettings {
+            tables: said(limits!(all)),
+            tenants: all.tenants.iter().map(own).collect(),
+        }
     }
 
     /// Bytes of telemetry that may be in memory on the way in (B1).

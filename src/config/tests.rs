@@ -218,13 +218,14 @@ fn days(n: u64) -> std::time::Duration {
 fn a_tenant_has_limits_of_its_own() {
     let given = Given::new().file(
         "a.yaml",
-        "retention:\n  spans: 30d\n  usage_parts: 400d\n  tenants:\n    acme.eu: { spans: 7d }\n",
+        "retention:\n  spans: 30d\n  usage_parts: 400d\n  experiment_windows: 500d\n  tenants:\n    acme.eu: { spans: 7d }\n",
     );
     let retention =
         given.set("retention.tenants.b.logs=2d").load().unwrap().config.storage().retention;
     let of = |tenant: &str, table| retention.of(&schema::Tenant::new(tenant).unwrap(), table);
     assert_eq!(of("acme.eu", "spans"), Some(days(7)));
     assert_eq!(of("acme.eu", "usage_parts"), Some(days(400)));
+    assert_eq!(of("b", "experiment_window_revisions"), Some(days(500)));
     assert_eq!((of("b", "spans"), of("b", "logs")), (Some(days(30)), Some(days(2))));
     assert_eq!(of("default", "logs"), None);
     for (set, said) in [

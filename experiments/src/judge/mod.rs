@@ -4,11 +4,13 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`collect`] | the statements of a run, asked one after the other, each once |
+//! | [`samples`] | what was measured, bucket by bucket |
 //!
 //! Deliberately not here: what the rows mean (`verdict`), and how a report
 //! looks (`report`).
 
 mod collect;
+mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +27,7 @@ use crate::verdict;
 use crate::window::Window;
 
 pub use collect::{HISTORY, collect};
+pub use samples::{Sample, samples};
 
 /// Judges a run by the rows that were ingested up to `judged`, in nanoseconds
 /// since 1970. An engine that cannot be reached is an error; one that refuses a
@@ -35,6 +38,16 @@ pub async fn judge(
     judged: i64,
     ask: &dyn Ask,
 ) -> Result<Report, Error> {
+    judge_with_samples(experiment, window, judged, ask).await.map(|(report, _)| report)
+}
+
+/// The same with what was measured.
+pub async fn judge_with_samples(
+    experiment: &Experiment,
+    window: &Window,
+    judged: i64,
+    ask: &dyn Ask,
+) -> Result<(Report, Vec<Sample>), Error> {
     let evidence = collect(experiment, window, judged, seed(experiment, window), ask).await?;
     let mut judgement = verdict::judge(experiment, window, &evidence);
     let radius = match radius::discover(experiment, window, judged, ask).await {
@@ -45,7 +58,8 @@ pub async fn judge(
             None
         }
     };
-    Report::new(experiment, window, judged, &evidence, judgement, radius)
+    let report = Report::new(experiment, window, judged, &evidence, judgement, radius)?;
+    Ok((report, samples(experiment, &evidence)))
 }
 
 /// Where a run's resampling begins: its own, and the same each time.

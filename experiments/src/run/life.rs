@@ -22,8 +22,7 @@ fn refused<T>(message: String, remedy: &str) -> Result<T, Refused> {
 
 impl Run {
     pub fn open(opening: Opening) -> Run {
-        let Opening { id, tenant, name, experiment, told, moment, uncertainty_ms, confidence } =
-            opening;
+        let Opening { id, tenant, name, experiment, told, moment, .. } = opening;
         let state = if moment.at > moment.received { State::Declared } else { State::Baseline };
         Run {
             id,
@@ -38,10 +37,11 @@ impl Run {
             marks: Marks::default(),
             state,
             retrospective: moment.is_backdated(),
-            uncertainty_ms: uncertainty_ms.max(moment.unsure_ms()),
-            confidence,
+            uncertainty_ms: opening.uncertainty_ms.max(moment.unsure_ms()),
+            confidence: opening.confidence,
             revision: 1,
-            verdict: None,
+            overlaps: opening.overlaps,
+            judged: None,
         }
     }
 
@@ -143,7 +143,7 @@ impl Run {
                 self.marks.recover = Some(moment);
                 if self.marks.end.is_some_and(|end| end.source == Source::Plan) {
                     self.marks.end = None;
-                    self.verdict = None;
+                    self.judged = None;
                 }
                 if self.state != State::Aborted && self.marks.end.is_none() {
                     self.state = State::Recovering;

@@ -13,6 +13,7 @@
 //! | [`id`] | names of runs that may come from outside |
 //! | [`mark`] | who said what, when, and when it was heard |
 //! | [`life`] | what a mark or the time makes of a run |
+//! | [`row`] | a run as its row, and back |
 //!
 //! The first to tell of an edge sets it; a later one widens what is unsure of
 //! it. An aborted run never reopens. Deliberately not here: keeping runs, which
@@ -21,6 +22,7 @@
 pub mod id;
 pub mod life;
 pub mod mark;
+pub mod row;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +33,7 @@ use schema::Tenant;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Experiment, scope};
-use crate::verdict::Verdict;
+use crate::verdict::{Reason, Verdict};
 use crate::window::{Phases, Span, Window};
 
 pub use id::{InvalidRunId, RunId};
@@ -148,8 +150,18 @@ pub struct Run {
     pub confidence: Confidence,
     /// 1 when it was opened, one more with each change.
     pub revision: u64,
-    /// The last judging's verdict.
-    pub verdict: Option<Verdict>,
+    /// Other runs that it was let overlap with.
+    pub overlaps: BTreeSet<RunId>,
+    pub judged: Option<Judged>,
+}
+
+/// The last judging of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    pub verdict: Verdict,
+    pub reason: Option<Reason>,
+    /// Rows ingested later were not seen; nanoseconds since 1970.
+    pub at: i64,
 }
 
 /// What opens a run.
@@ -163,6 +175,7 @@ pub struct Opening {
     pub moment: Moment,
     pub uncertainty_ms: u64,
     pub confidence: Confidence,
+    pub overlaps: BTreeSet<RunId>,
 }
 
 impl Run {

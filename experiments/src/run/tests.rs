@@ -37,6 +37,7 @@ fn opened(window: &str, moment: Moment) -> Run {
         moment,
         uncertainty_ms: 0,
         confidence: Confidence::Declared,
+        overlaps: BTreeSet::new(),
     })
 }
 
@@ -156,6 +157,32 @@ fn a_forgotten_run_ends() {
     let run = run.advanced(START + day + 11 * SECOND).unwrap();
     assert_eq!(run.state, State::Ended);
     assert!(run.marks.recover.is_some());
+}
+
+/// Scenario: runs in several states go through their rows as JSON.
+/// Guarantees: what is read back is the same run, latch and verdict included, but for
+/// when each word of it was heard.
+#[test]
+fn a_run_comes_back_from_its_row() {
+    let experiment = document("baseline: 2m, recovery: 1m");
+    let mut open = after(&opened("baseline: 2m, recovery: 1m", api(0)), Mark::Inject, api(120));
+    open.told.target = BTreeMap::from([("service".to_owned(), "payment".to_owned())]);
+    open.overlaps = BTreeSet::from([RunId::new("other").unwrap()]);
+    let stopped = after(&open, abort(), api(130));
+    let mut ended = after(&open, Mark::Recover, seen(Source::K8s, 180, 0));
+    ended = ended.advanced(ended.plan().recovery.nanos() + START + 180 * SECOND).unwrap();
+    let reason = Some(Reason::TooFew);
+    ended.judged = Some(Judged { verdict: Verdict::Inconclusive, reason, at: START });
+    for run in [open, stopped, ended] {
+        let row = row::WindowRow::of(&run, "n", START, None);
+        let text = serde_json::to_string(&row).unwrap();
+        let read: row::WindowRow = serde_json::from_str(&text).unwrap();
+        let mut back = read.run(Tenant::default(), Some(experiment.clone())).unwrap();
+        if let (Some(back), Some(end)) = (&mut back.marks.end, &run.marks.end) {
+            back.received = end.received;
+        }
+        assert_eq!(back, run);
+    }
 }
 
 /// Scenario: ids as people and injectors write them.

@@ -204,6 +204,11 @@ pub fn estimate(measure: &Measure, series: &Series) -> Result<f64, TooFew> {
     Ok(whole.first().map_or(f64::NAN, |bucket| bootstrap::quantile(&bucket.cells, q)))
 }
 
+/// The quantile of one bucket, if there is anything in it.
+pub fn quantile_of(indicator: Indicator, bucket: &Bucket) -> Option<f64> {
+    (bucket.n > 0).then(|| bootstrap::quantile(&bucket.cells, level_of(indicator)))
+}
+
 /// Enough values lie beyond a quantile.
 fn told(series: &Series, q: f64) -> Result<(), TooFew> {
     let needed = (BEYOND / (1.0 - q)).ceil();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use schema::Tenant;
 
-use super::{PUBLIC, SYSTEM, View, public, system, views};
+use super::{PUBLIC, SYSTEM, View, latest, public, system, views};
 use crate::Error;
 use crate::engine::Core;
 
@@ -137,7 +137,8 @@ fn in_public(view: &Arc<View>, name: &str) -> Result<TableInfo, Error> {
 /// What a table of `public` means, and each of its columns. Pins nothing.
 pub(super) fn meaning(view: &Arc<View>, name: &str, schema: &Schema) -> (String, Vec<String>) {
     let columns = schema.fields().iter().map(|field| field.name().as_str());
-    let Some(def) = view.pins.def(name) else {
+    let revisions = latest::revisions(view, name);
+    let Some(def) = revisions.or_else(|| view.pins.def(name)) else {
         let Some(merged) = views::merged(name) else { return Default::default() };
         return (merged.doc.into(), columns.map(|c| merged.column_doc(view, c)).collect());
     };
@@ -166,8 +167,8 @@ pub(crate) fn shapes(core: &Arc<Core>, tenant: &Tenant) -> Vec<Shape> {
     let public = public::names(&view).into_iter().filter_map(|name| {
         let columns = public::schema(&view, &name)?;
         let (_, docs) = meaning(&view, &name, &columns);
-        let merged = views::merged(&name).is_some();
-        Some(Shape { schema: PUBLIC, name, view: merged, columns, docs })
+        let is_view = view.pins.def(&name).is_none();
+        Some(Shape { schema: PUBLIC, name, view: is_view, columns, docs })
     });
     let system = system::NAMES.iter().filter_map(|name| {
         let columns = system::schema(name)?;

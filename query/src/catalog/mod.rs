@@ -10,6 +10,7 @@
 //! | [`pins`] | [`Pins`](pins::Pins): snapshots, each taken once |
 //! | [`public`] | the tables, the columns computed on `spans` |
 //! | [`views`] | `traces` and `usage`, merged from their parts; `changes` |
+//! | [`latest`] | the latest revisions of the tables that have some |
 //! | [`system`] | `system.ledger`, `files`, `wal`, `queries` |
 //! | [`attributes`] | `system.attributes`, by a scan |
 //! | [`describe`] | tables with their meaning and counts, for `/api/v1/tables` |
@@ -19,6 +20,7 @@
 mod attributes;
 pub(crate) mod describe;
 mod information;
+mod latest;
 pub(crate) mod pins;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -267,7 +269,7 @@ impl SchemaProvider for Tables {
     }
 
     async fn table_type(&self, name: &str) -> Result<Option<TableType>, DataFusionError> {
-        let derived = self.system || views::merged(name).is_some();
+        let derived = self.system || self.view.pins.def(name).is_none();
         let kind = if derived { TableType::View } else { TableType::Base };
         Ok(self.table_exist(name).then_some(kind))
     }

@@ -42,6 +42,11 @@ impl Pins {
         self.source.catalog().get(table).cloned()
     }
 
+    /// The table of revisions whose latest are known by this name.
+    pub fn revised(&self, view: &str) -> Option<Arc<TableDef>> {
+        self.source.catalog().revised(view).cloned()
+    }
+
     pub fn defs(&self) -> Vec<Arc<TableDef>> {
         self.source.catalog().tables().to_vec()
     }

@@ -11,7 +11,7 @@ use schema::TableDef;
 use schema::tables::common::timestamp;
 use schema::tables::spans;
 
-use super::{View, views};
+use super::{View, latest, views};
 use crate::scan::Table;
 
 /// A column that SQL adds to a table's own.
@@ -49,6 +49,7 @@ fn expression(name: &str) -> Expr {
 pub(super) fn names(view: &View) -> Vec<String> {
     let mut names: Vec<String> = view.pins.defs().iter().map(|def| def.name.to_owned()).collect();
     names.extend(views::names().map(str::to_owned));
+    names.extend(latest::names(view).map(str::to_owned));
     names
 }
 
@@ -56,6 +57,9 @@ pub(super) fn names(view: &View) -> Vec<String> {
 pub(super) fn schema(view: &View, name: &str) -> Option<SchemaRef> {
     if let Some(merged) = views::merged(name) {
         return Some(merged.schema());
+    }
+    if let Some(revisions) = latest::revisions(view, name) {
+        return Some(revisions.schema.clone());
     }
     let def = view.pins.def(name)?;
     let fields = columns(&def).map(|(name, data_type)| Field::new(name, data_type, true));
@@ -79,6 +83,10 @@ pub(super) async fn table(
 ) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
     if let Some(merged) = views::merged(name) {
         let plan = super::planned(view, merged.sql).await?;
+        return Ok(Some(Arc::new(ViewTable::new(plan, None))));
+    }
+    if let Some(revisions) = latest::revisions(view, name) {
+        let plan = super::planned(view, &latest::sql(&revisions)).await?;
         return Ok(Some(Arc::new(ViewTable::new(plan, None))));
     }
     let Some(snapshot) = view.pins.pin(name)? else { return Ok(None) };

@@ -191,3 +191,32 @@ async fn summarize_says_a_row_about_each_column() {
     assert!(error.hint().is_some_and(|hint| hint.contains("spans")), "{error:?}");
     assert!(asker.try_ask("SUMMARIZE EXPLAIN SELECT 1").await.is_err());
 }
+
+/// Scenario: two runs whose rows were written anew as they went on, in memory and in
+/// files, and a judging that was repeated with fewer hypotheses.
+/// Guarantees: SQL sees each run once, as it is now, and all rows of the last
+/// judging; a view is described like a table and says that it is one.
+#[tokio::test]
+async fn revisions_are_seen_at_their_latest() {
+    let source = TestSource::new();
+    let run = |id: &str, revision: i64, state: &str| json!({"run_id": id, "revision": revision, "state": state, "target": {"service": id}});
+    let windows = "experiment_window_revisions";
+    let old = [run("a", 1, "baseline"), run("a", 2, "injecting"), run("b", 1, "baseline")];
+    source.commit(windows, origin(1, 1), &old).await;
+    source.hot(windows, &[run("a", 3, "ended")]);
+    let found = |hypothesis: &str, revision: i64| json!({"run_id": "a", "hypothesis": hypothesis, "revision": revision, "verdict": "held"});
+    let judged = [found("x", 1), found("y", 1), found("x", 2), found("z", 2)];
+    source.hot("experiment_verdict_revisions", &judged);
+    let asker = asker(&source);
+    let runs = "SELECT run_id, state, target['service'] FROM experiment_windows ORDER BY 1";
+    assert_eq!(asker.rows(runs).await, ["a,ended,a", "b,baseline,b"]);
+    let one = "SELECT revision, state FROM experiment_windows WHERE run_id = 'a'";
+    assert_eq!(asker.rows(one).await, ["3,ended"]);
+    let joined = "SELECT w.state, v.hypothesis FROM experiment_windows w JOIN experiment_verdicts v USING (run_id) ORDER BY 2";
+    assert_eq!(asker.rows(joined).await, ["ended,x", "ended,z"]);
+    let kinds = "SELECT table_name, table_type FROM information_schema.tables WHERE table_name LIKE 'experiment_window%' ORDER BY 1";
+    let expected = [format!("{windows},BASE TABLE"), "experiment_windows,VIEW".to_owned()];
+    let mut kinds = asker.rows(kinds).await;
+    kinds.sort();
+    assert_eq!(kinds, expected);
+}

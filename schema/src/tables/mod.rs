@@ -9,8 +9,10 @@
 //! | [`logs`] | `logs` |
 //! | [`metrics`] | `metrics`, all five kinds in one |
 //! | [`usage_parts`] | `usage_parts`, what each service has cost; written by the daemon itself |
+//! | [`experiments`] | the tables of experiments, by revisions; written by the daemon itself |
 
 pub mod common;
+pub mod experiments;
 pub mod logs;
 pub mod metrics;
 pub mod spans;

@@ -17,7 +17,8 @@ fn tables_are_consistent() {
             assert!(!column.doc.is_empty());
         }
         assert_eq!(table.columns.last().unwrap().name, PARTITION);
-        let named = table.sort.iter().chain(table.bloom).map(|name| name.to_string());
+        let keys = table.latest.map_or(&[] as &[&str], |latest| latest.key);
+        let named = table.sort.iter().chain(table.bloom).chain(keys).map(|name| name.to_string());
         for name in named.chain(table.promotions.iter().map(|p| p.column.clone())) {
             assert!(table.schema.column_with_name(&name).is_some(), "{}.{name}", table.name);
         }

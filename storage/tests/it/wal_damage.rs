@@ -242,6 +242,7 @@ fn fault_f37_an_unknown_table_does_not_stop_recovery() {
         bloom: logs.bloom,
         promotions: Vec::new(),
         derived: None,
+        latest: None,
     });
     ghost.rows = rows(&ghost.table, &["x", "y"]);
     log.append(vec![ghost, world.entry("default", "logs", &["kept"])]).unwrap();

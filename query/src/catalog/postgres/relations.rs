@@ -5,9 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
 
-use super::super::{
-    INFORMATION, PG_CATALOG, PUBLIC, SYSTEM, View, describe, public, system, views,
-};
+use super::super::{INFORMATION, PG_CATALOG, PUBLIC, SYSTEM, View, describe, public, system};
 
 /// The one data base and its one owner.
 pub(super) const DATABASE: i32 = 5;
@@ -57,7 +55,7 @@ pub(in crate::catalog) fn all(view: &Arc<View>) -> Vec<Relation> {
     let mut all = Vec::new();
     for name in public::names(view) {
         if let Some(columns) = public::schema(view, &name) {
-            let is_view = views::merged(&name).is_some();
+            let is_view = view.pins.def(&name).is_none();
             let (doc, docs) = describe::meaning(view, &name, &columns);
             all.push(Relation { doc, docs, view: is_view, ..relation(PUBLIC, name, columns) });
         }
@@ -107,6 +105,7 @@ pub(super) fn number(schema: &str, name: &str) -> i32 {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::super::views;
     use super::*;
 
     /// Scenario: every relation that there can be without a configuration.
@@ -118,6 +117,8 @@ mod tests {
         let views = views::names().map(|name| (PUBLIC, name));
         let system = system::NAMES.iter().map(|name| (SYSTEM, *name));
         let own = PG_CATALOG_TABLES.iter().map(|name| (PG_CATALOG, *name));
+        let latest = catalog.tables().iter().filter_map(|def| def.latest);
+        let views = views.chain(latest.map(|latest| (PUBLIC, latest.view)));
         let all: Vec<_> = public.chain(views).chain(system).chain(own).collect();
         let numbers: BTreeSet<i32> =
             all.iter().map(|(schema, name)| number(schema, name)).collect();

@@ -1,0 +1,176 @@
+//! Rows of experiments: written through the sink like all others, read back by
+//! SQL. What was written is durable.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use arrow::array::RecordBatch;
+use arrow::json::ReaderBuilder;
+use experiments::document::Allowed;
+use experiments::run::row::WindowRow;
+use experiments::{Ask as _, Experiment, Run, Table};
+use query::Engine;
+use schema::tables::experiments::{EXPERIMENTS, WINDOWS};
+use schema::{
+    Batch, Budget, Catalog, Clock, Door, ErrorKind, Refusal, Rows, Sink, TableDef, Tenant,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::answer::Local;
+
+const NANOS_PER_DAY: i64 = 86_400_000_000_000;
+/// How long runs that are over are kept at hand, in microseconds.
+const AT_HAND: i64 = 7 * 86_400_000_000;
+/// Runs that are read back at a start, the latest first.
+const MOST_READ: usize = 5_000;
+
+pub struct Journal {
+    pub sink: Arc<dyn Sink>,
+    pub catalog: Arc<Catalog>,
+    pub budget: Budget,
+    pub clock: Arc<dyn Clock>,
+    pub node_id: String,
+}
+
+/// A document as its row.
+#[derive(Debug, Clone, Serialize)]
+pub struct DocumentRow {
+    pub time: i64,
+    pub node_id: String,
+    pub revision: i64,
+    pub name: String,
+    pub version: String,
+    pub title: String,
+    pub owner: Option<String>,
+    pub yaml: String,
+}
+
+#[derive(Serialize)]
+struct Dated<'a, T> {
+    #[serde(flatten)]
+    row: &'a T,
+    date: i64,
+}
+
+/// What a start finds.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub runs: Vec<Run>,
+    /// The latest version of each document.
+    pub documents: Vec<(String, Arc<Experiment>)>,
+}
+
+impl Journal {
+    /// Appends rows of a table that SQL knows by `view`. Times in them are
+    /// microseconds since 1970.
+    pub async fn write<T: Serialize>(
+        &self,
+        tenant: &Tenant,
+        view: &str,
+        rows: &[T],
+    ) -> Result<(), Refusal> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let internal = |message: String| Refusal::new(ErrorKind::Internal, message);
+        let table = self.catalog.revised(view);
+        let table = table.ok_or_else(|| internal(format!("the catalog has no {view}")))?;
+        let date = self.clock.now_unix_nano().div_euclid(NANOS_PER_DAY);
+        let dated: Vec<Dated<'_, T>> = rows.iter().map(|row| Dated { row, date }).collect();
+        let batch = batch(table, &dated).map_err(|error| internal(format!("{error:#}")))?;
+        let rows =
+            Rows::plain(&table.layout, &batch).map_err(|error| internal(error.to_string()))?;
+        let reservation = self
+            .budget
+            .try_reserve(rows.bytes())
+            .ok_or_else(|| Refusal::unavailable("there is no memory left for a row"))?;
+        let (tenant, table, door) = (tenant.clone(), table.clone(), Door::Internal);
+        self.sink.append(Batch { tenant, table, door, rows, reservation }).await.map(drop)
+    }
+
+    pub fn document(&self, name: &str, experiment: &Experiment) -> Result<DocumentRow> {
+        let now = self.clock.now_unix_nano() / 1_000;
+        Ok(DocumentRow {
+            time: now,
+            node_id: self.node_id.clone(),
+            revision: now,
+            name: name.to_owned(),
+            version: experiment.version(),
+            title: experiment.title.clone(),
+            owner: experiment.owner.clone(),
+            yaml: experiment.to_yaml()?,
+        })
+    }
+
+    /// The runs and documents of a tenant that the last process left.
+    pub async fn found(&self, engine: &Arc<Engine>, tenant: &Tenant) -> Result<Found> {
+        let local = Local { engine: engine.clone(), tenant: tenant.clone() };
+        let documents =
+            format!("SELECT name, version, revision, yaml FROM {EXPERIMENTS} ORDER BY revision");
+        let documents = objects(local.ask(&documents).await?)?;
+        let since = self.clock.now_unix_nano() / 1_000 - AT_HAND;
+        let windows = format!(
+            "SELECT {} FROM {WINDOWS} WHERE state NOT IN ('ended', 'aborted') OR (verdict IS NULL AND version IS NOT NULL) OR time >= to_timestamp_micros({since}) ORDER BY time DESC LIMIT {MOST_READ}",
+            self.selected()?
+        );
+        let windows = objects(local.ask(&windows).await?)?;
+        let mut known: HashMap<String, Arc<Experiment>> = HashMap::new();
+        let mut found = Found::default();
+        for document in documents {
+            let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
+            match Experiment::parse(text("yaml"), &Allowed::new()) {
+                Ok(experiment) => {
+                    let experiment = Arc::new(experiment);
+                    known.insert(text("version").to_owned(), experiment.clone());
+                    found.documents.push((text("name").to_owned(), experiment));
+                }
+                Err(error) => {
+                    tracing::error!(name = text("name"), version = text("version"), %error, "a stored experiment cannot be read any more; its runs are not taken up")
+                }
+            }
+        }
+        for window in windows {
+            let row: WindowRow = serde_json::from_value(Value::Object(window))
+                .context("a row of experiment_windows is not as this version writes it")?;
+            let document = row.version.as_ref().and_then(|version| known.get(version));
+            match row.run(tenant.clone(), document.cloned()) {
+                Ok(run) => found.runs.push(run),
+                Err(error) => tracing::error!(%error, "a run is not taken up"),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The columns of a run's row as [`WindowRow`] reads them.
+    pub fn selected(&self) -> Result<String> {
+        let table = self.catalog.revised(WINDOWS);
+        let table = table.ok_or_else(|| anyhow!("the catalog has no {WINDOWS}"))?;
+        let columns = table.columns.iter().filter(|c| c.name != "date" && c.name != "report");
+        let said = columns.map(|column| match column.data_type {
+            arrow::datatypes::DataType::Timestamp(..) => {
+                format!("CAST({0} AS BIGINT) AS {0}", column.name)
+            }
+            _ => column.name.clone(),
+        });
+        Ok(said.collect::<Vec<_>>().join(", "))
+    }
+}
+
+fn batch<T: Serialize>(table: &TableDef, rows: &[T]) -> Result<RecordBatch> {
+    let reader = ReaderBuilder::new(table.schema.clone()).with_strict_mode(true);
+    let mut decoder = reader.build_decoder()?;
+    decoder.serialize(rows)?;
+    decoder.flush()?.ok_or_else(|| anyhow!("rows of {} became none", table.name))
+}
+
+/// Rows by the names of their columns; all of them, or an error.
+pub fn objects(table: Table) -> Result<Vec<Map<String, Value>>> {
+    if table.truncated || !table.incomplete.is_empty() {
+        bail!("not every row of experiments can be seen yet: {}", table.incomplete.join("; "));
+    }
+    let columns = table.columns;
+    let object = |row: Vec<Value>| columns.iter().cloned().zip(row).collect();
+    Ok(table.rows.into_iter().map(object).collect())
+}
