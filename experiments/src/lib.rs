@@ -17,10 +17,12 @@
 //! | [`guard`] | what stops a run while it goes on |
 //! | [`radius`] | what a fault touched, and whom to blame |
 //! | [`judge`] | asks for the rows, has them judged, verifies a report |
-//! | [`report`] | JSON, Markdown, JUnit |
+//! | [`alert`] | alerts of others: webhooks and log events as transitions |
+//! | [`report`] | JSON and its schema, Markdown, JUnit, HTML |
 //!
 //! Deliberately not here: reading files, the environment and HTTP (the root).
 
+pub mod alert;
 pub mod document;
 pub mod error;
 pub mod guard;

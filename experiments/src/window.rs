@@ -1,6 +1,7 @@
 //! A run's window and its phases, cut into buckets. Times are nanoseconds since
 //! 1970 and given; nothing here asks what time it is.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::scope::WindowPlan;
@@ -10,7 +11,7 @@ use crate::document::units::Period;
 pub const BUCKET: Period = Period::secs(5);
 
 /// A stretch of whole buckets, counted from its own start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Span {
     pub from: i64,
     pub buckets: u32,
@@ -37,7 +38,7 @@ impl Span {
 }
 
 /// One run, declared or merely observed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     pub run_id: String,
     pub inject: i64,
@@ -53,7 +54,9 @@ pub struct Window {
     pub aborted: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     Baseline,
@@ -72,7 +75,7 @@ impl Phase {
 }
 
 /// The phases of a window by its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Phases {
     pub baseline: Span,
     pub injection: Span,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::probe::{fit_unit, word};
 use super::provider::Provider;
 use super::reader::Reader;
-use super::tolerance::Condition;
+use super::tolerance::{Condition, Criteria, Limits};
 use super::units::Period;
 
 /// What is watched.
@@ -128,6 +128,20 @@ impl Guard {
 }
 
 impl Threshold {
+    /// Within which values it does not stop a run. A count since the injection
+    /// is over when nothing more is added, so that is what it returns to.
+    pub fn within(&self) -> Limits {
+        let limit = match self.over {
+            Over::Window(_) => self.when.limit.value,
+            Over::SinceInject => 0.0,
+        };
+        match self.when.criteria {
+            Criteria::More | Criteria::AtLeast => Limits { low: None, high: Some(limit) },
+            Criteria::Less | Criteria::AtMost => Limits { low: Some(limit), high: None },
+            Criteria::Equal | Criteria::Unlike => Limits::default(),
+        }
+    }
+
     fn read(map: &mut Reader<'_>) -> Option<Threshold> {
         let provider = if map.has("provider") {
             map.map("provider", Provider::read)

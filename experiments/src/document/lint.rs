@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::guard::{Over, Watch};
 use super::probe::{Mode, Severity};
 use super::provider::{Measure, Nature, Provider, Subject};
-use super::scope::{Form, OffTarget};
+use super::scope::OffTarget;
 use super::units::Period;
 use super::{Addressee, Experiment};
 use crate::statistics::power::detectable_ratio;
@@ -77,6 +77,12 @@ fn expectations(experiment: &Experiment, lint: &mut Lint) {
         }
     }
     for alert in &experiment.expect.alerts {
+        if alert.not && (alert.within.is_some() || alert.resolve_within.is_some()) {
+            lint.errors.push(format!(
+                "alert {}: not: true is for the whole run; leave within and resolve-within out",
+                alert.rule
+            ));
+        }
         for (key, within) in [("within", alert.within), ("resolve-within", alert.resolve_within)] {
             if let Some(within) = within.filter(|within| *within < ALERT_DELAY) {
                 lint.errors.push(format!(
@@ -130,9 +136,6 @@ fn samples(experiment: &Experiment, traffic: &Traffic, lint: &mut Lint) {
 /// counts it as held.
 fn not_here(experiment: &Experiment, lint: &mut Lint) {
     let mut note = |what: &str| lint.notes.push(what.to_owned());
-    if !experiment.expect.alerts.is_empty() {
-        note("expect.alerts is not judged in this version: each alert is inconclusive");
-    }
     if experiment.blast_radius.off_target != OffTarget::Report {
         note(
             "blast-radius off-target is reported, not judged, in this version: it is inconclusive",
@@ -143,9 +146,6 @@ fn not_here(experiment: &Experiment, lint: &mut Lint) {
     }
     if experiment.guard.iter().any(|guard| guard.watch != Watch::TelemetryHealth) {
         note("guards are not run by `experiment judge`: they stop a run while it goes on");
-    }
-    if experiment.report.formats.contains(&Form::Html) {
-        note("report format html is not written in this version");
     }
     if experiment.report.publish.is_some() {
         note("report.publish is recorded; nothing is published in this version");

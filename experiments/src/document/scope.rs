@@ -310,7 +310,7 @@ pub struct ReportPlan {
 
 impl Default for ReportPlan {
     fn default() -> ReportPlan {
-        ReportPlan { formats: vec![Form::Json, Form::Md], publish: None }
+        ReportPlan { formats: vec![Form::Json, Form::Md, Form::Html], publish: None }
     }
 }
 

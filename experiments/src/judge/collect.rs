@@ -6,14 +6,17 @@ use schema::ErrorKind;
 use serde_json::Value;
 
 use crate::Error;
+use crate::alert::statement::{self, Transition};
 use crate::document::Experiment;
+use crate::document::guard::Watch;
 use crate::document::probe::{Effect, EffectCheck, Mode, Probe};
 use crate::document::provider::{Measure, Outcome, Provider};
 use crate::document::tolerance::Tolerance;
 use crate::document::units::Period;
 use crate::indicator::{self, Ask, Series, Table, answer, flow, query};
+use crate::verdict::alerts;
 use crate::verdict::evidence::{
-    Answered, Asked, Evidence, Flow, Gap, Load, Measured, Observed, Source,
+    Answered, Asked, Evidence, Flow, Gap, Heard, Load, Measured, Observed, Source, Stop,
 };
 use crate::window::{BUCKET, Phase, Phases, Span, Window};
 
@@ -63,7 +66,13 @@ pub async fn collect(
         flows.insert(source, collector.flow(source).await?);
     }
     let load = collector.load().await?;
-    Ok(Evidence { phases, probes, effects, flows, load, seed })
+    let stop = collector.stop(experiment).await?;
+    let looked = alerts::looked(experiment, window, &phases);
+    let alerts = Heard {
+        known: collector.known_alerts().await?,
+        transitions: collector.transitions(looked).await?,
+    };
+    Ok(Evidence { phases, probes, effects, flows, load, stop, alerts, judged, seed })
 }
 
 struct Collector<'a> {
@@ -186,6 +195,38 @@ impl Collector<'_> {
         }
         let answer = gap.map_or(Ok(sum), Err);
         Ok(Asked { sql: statements.join(";\n"), answer })
+    }
+
+    /// What the guard watches that stopped the run, where it is an indicator.
+    async fn stop(&mut self, experiment: &Experiment) -> Result<Option<Stop>, Error> {
+        let Some(name) = &self.window.aborted else { return Ok(None) };
+        let stopped = experiment.guard.iter().find(|guard| guard.name == *name);
+        let Some(Watch::Threshold(threshold)) = stopped.map(|guard| &guard.watch) else {
+            return Ok(None);
+        };
+        let Provider::Measure(measure) = &threshold.provider else { return Ok(None) };
+        Ok(Some(Stop {
+            guard: name.clone(),
+            limits: threshold.within(),
+            measured: self.measured(measure, false).await?,
+            measure: measure.clone(),
+        }))
+    }
+
+    async fn known_alerts(&mut self) -> Result<Asked<i64>, Error> {
+        let from = self.phases.baseline.from.saturating_sub(alerts::HEARD.nanos());
+        let sql = statement::known(from, self.judged);
+        let answer = self.read(&sql, |table| answer::number("n", table)).await?;
+        Ok(Asked { sql, answer: answer.map(Option::unwrap_or_default) })
+    }
+
+    async fn transitions(
+        &mut self,
+        (from, to): (i64, i64),
+    ) -> Result<Asked<Vec<Transition>>, Error> {
+        let sql = statement::transitions(from, to, self.judged);
+        let answer = self.read(&sql, statement::read).await?;
+        Ok(Asked { sql, answer })
     }
 
     async fn load(&mut self) -> Result<Asked<Load>, Error> {

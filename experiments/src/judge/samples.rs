@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::document::Experiment;
 use crate::document::probe::{Effect, EffectCheck};
-use crate::document::provider::{Measure, Nature, Provider};
-use crate::indicator::Bucket;
+use crate::document::provider::{Measure, Provider};
 use crate::verdict::compare;
 use crate::verdict::evidence::{Evidence, Measured, Observed};
 use crate::window::{BUCKET, Phase};
@@ -60,20 +59,10 @@ fn of(measure: &Measure, measured: &Measured, evidence: &Evidence, all: &mut Vec
             subject: measure.subject.to_string(),
             phase: *phase,
             bucket: from.saturating_add((at as i64).saturating_mul(BUCKET.nanos())),
-            value: value(measure, bucket),
+            value: compare::shown(measure, std::slice::from_ref(bucket))
+                .filter(|value| value.is_finite()),
             n: bucket.n,
             sampled: series.sampled > 0,
         }));
     }
-}
-
-fn value(measure: &Measure, bucket: &Bucket) -> Option<f64> {
-    let value = match measure.indicator.nature() {
-        Nature::Duration => compare::quantile_of(measure.indicator, bucket)?,
-        Nature::Ratio if bucket.n > 0 => bucket.hits as f64 / bucket.n as f64,
-        Nature::Ratio => return None,
-        Nature::Count => bucket.hits as f64,
-        Nature::Gauge => bucket.value?,
-    };
-    value.is_finite().then_some(value)
 }

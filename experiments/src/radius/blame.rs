@@ -47,6 +47,8 @@ pub struct Radius {
     pub suspects: Vec<Suspect>,
     /// Declared targets that show nothing.
     pub under_reach: Vec<String>,
+    /// Who called whom, before the fault or during it.
+    pub graph: Graph,
 }
 
 /// Who calls whom.
@@ -97,7 +99,7 @@ impl Radius {
             .collect();
         suspects.sort_by(|a, b| b.strength.total_cmp(&a.strength));
         deepest_first(&mut suspects, graph);
-        Radius { suspects, under_reach }
+        Radius { suspects, under_reach, graph: graph.clone() }
     }
 }
 

@@ -3,37 +3,55 @@
 //!
 //! | file | its part |
 //! | --- | --- |
+//! | [`chart`] | what pictures are drawn from: indicators bucket by bucket |
+//! | [`reach`] | what was touched, and who calls whom around it |
+//! | [`form`] | the JSON Schema of a report |
 //! | [`markdown`] | for people and step summaries |
 //! | [`junit`] | for CI: what is inconclusive or invalid is an error, never skipped |
+//! | [`html`] | one file with pictures, for a browser and for paper |
 //!
 //! Deliberately not here: where reports go, which is the caller's.
 
+pub mod chart;
+mod form;
+mod html;
 mod junit;
 mod markdown;
+pub mod reach;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Error;
+use crate::alert::State;
 use crate::document::Experiment;
-use crate::radius::{Radius, Suspect};
+use crate::radius::Radius;
+use crate::verdict::aftermath::Aftermath;
 use crate::verdict::evidence::Evidence;
-use crate::verdict::{self, Judgement, Reason, Verdict};
+use crate::verdict::{self, Judgement, Reason, Verdict, alerts};
 use crate::window::{Phases, Window};
 
+use chart::Chart;
+pub use form::{Numbers, schema};
+pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
+use reach::{Call, SuspectEntry};
 
 /// The form of a report. It changes when a key changes its meaning or goes.
 pub const SCHEMA: &str = "cloudsail.experiment.report/1";
 
+/// Alerts that a report shows.
+const MOST_ALARMS: usize = 100;
+
 /// A report, as its JSON has it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub schema: String,
     pub title: String,
@@ -57,12 +75,26 @@ pub struct Report {
     /// What the fault touched, the likeliest cause first. Found, not judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<SuspectEntry>,
+    /// The services that the document aims at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<String>,
+    /// Who called whom, around what was touched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+    /// Alerts that fired, or could not be evaluated, while the run went on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alarm>,
+    /// For a run that a guard stopped: whether that helped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aftermath: Option<Aftermath>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub charts: Vec<Chart>,
     /// How far each source had come, with the statements that tell.
     pub sources: BTreeMap<String, SourceEntry>,
 }
 
 /// A finding in a report. Its numbers are kept as they were written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     pub hypothesis: String,
     pub severity: String,
@@ -73,21 +105,25 @@ pub struct Entry {
     pub reason: Option<Reason>,
     pub detail: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Numbers>")]
     pub numbers: Option<Value>,
     pub evidence_sql: Vec<String>,
 }
 
-/// A service of the measured blast radius.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SuspectEntry {
-    pub service: String,
-    pub strength: f64,
-    /// `inside`, `explained` or `off-target`.
-    pub place: String,
-    pub signs: Vec<String>,
+/// An alert of the run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Alarm {
+    pub rule: String,
+    pub fingerprint: String,
+    pub state: State,
+    /// Nanoseconds since 1970.
+    pub from: i64,
+    /// Missing while it was not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<String>,
@@ -103,7 +139,7 @@ impl Report {
         judgement: Judgement,
         radius: Option<Radius>,
     ) -> Result<Report, Error> {
-        let Judgement { ruling, effect, baseline, findings, mut notes } = judgement;
+        let Judgement { ruling, effect, baseline, findings, aftermath, mut notes } = judgement;
         let radius = radius.unwrap_or_default();
         notes.extend(
             radius
@@ -132,7 +168,12 @@ impl Report {
             detail: ruling.detail,
             findings: all.map(Entry::new).collect::<Result<_, Error>>()?,
             notes,
-            suspects: radius.suspects.into_iter().map(SuspectEntry::new).collect(),
+            targets: experiment.target.services.clone(),
+            calls: reach::calls(&radius, &experiment.target),
+            suspects: reach::suspects(&radius, &experiment.target),
+            alerts: alarms(experiment, window, evidence),
+            aftermath,
+            charts: chart::charts(experiment, evidence),
             sources: sources.collect(),
         })
     }
@@ -161,15 +202,17 @@ impl Report {
     }
 }
 
-impl SuspectEntry {
-    fn new(suspect: Suspect) -> SuspectEntry {
-        SuspectEntry {
-            service: suspect.service,
-            strength: suspect.strength,
-            place: suspect.place.name().to_owned(),
-            signs: suspect.signs.into_iter().map(|sign| sign.detail).collect(),
-        }
-    }
+/// The alerts that a picture of the run shows.
+fn alarms(experiment: &Experiment, window: &Window, evidence: &Evidence) -> Vec<Alarm> {
+    let (looked, _) = alerts::looked(experiment, window, &evidence.phases);
+    let transitions = evidence.alerts.transitions.answer.as_deref().unwrap_or_default();
+    let (from, end) = (evidence.phases.baseline.from, evidence.phases.end());
+    let spells = alerts::spells(transitions, looked).into_iter();
+    let during = spells.filter(|s| s.from <= end && s.to.is_none_or(|to| to >= from));
+    let alarm = |alerts::Spell { rule, fingerprint, state, from, to }| {
+        Alarm { rule, fingerprint, state, from, to }
+    };
+    during.take(MOST_ALARMS).map(alarm).collect()
 }
 
 impl Entry {

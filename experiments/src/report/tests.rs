@@ -14,7 +14,7 @@ fn entry(hypothesis: &str, severity: &str, verdict: Verdict, reason: Option<Reas
     }
 }
 
-fn report() -> Report {
+pub fn report() -> Report {
     let span = Span { from: 0, buckets: 12 };
     Report {
         schema: SCHEMA.into(),
@@ -48,9 +48,15 @@ fn report() -> Report {
             service: "pay".into(),
             strength: 4.5,
             place: "inside".into(),
+            depth: Some(0),
             signs: vec!["CPU <b>".into()],
         }],
         sources: BTreeMap::new(),
+        targets: vec!["pay".into()],
+        calls: vec![Call { caller: "web".into(), callee: "pay".into() }],
+        alerts: Vec::new(),
+        aftermath: None,
+        charts: Vec::new(),
     }
 }
 

@@ -204,9 +204,27 @@ pub fn estimate(measure: &Measure, series: &Series) -> Result<f64, TooFew> {
     Ok(whole.first().map_or(f64::NAN, |bucket| bootstrap::quantile(&bucket.cells, q)))
 }
 
-/// The quantile of one bucket, if there is anything in it.
-pub fn quantile_of(indicator: Indicator, bucket: &Bucket) -> Option<f64> {
-    (bucket.n > 0).then(|| bootstrap::quantile(&bucket.cells, level_of(indicator)))
+/// What buckets joined into one show, for a picture: nothing is judged by it.
+pub fn shown(measure: &Measure, buckets: &[Bucket]) -> Option<f64> {
+    let joined = Series { buckets: buckets.to_vec(), sampled: 0 };
+    let n = joined.n();
+    match measure.indicator.nature() {
+        Nature::Gauge => {
+            let values = joined.gauges();
+            (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+        }
+        _ if n == 0 => None,
+        Nature::Duration => {
+            let cells = &joined.merged(buckets.len()).pop()?.cells;
+            Some(bootstrap::quantile(cells, level_of(measure.indicator)))
+        }
+        Nature::Ratio => Some(joined.share().ratio() * per_unit(measure)),
+        Nature::Count if measure.indicator == Indicator::Errors => Some(joined.share().hits),
+        Nature::Count => {
+            let seconds = buckets.len() as f64 * BUCKET.0.as_secs_f64();
+            Some(joined.share().hits / seconds)
+        }
+    }
 }
 
 /// Enough values lie beyond a quantile.

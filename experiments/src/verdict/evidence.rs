@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::document::provider::Family;
+use crate::alert::statement::Transition;
+use crate::document::provider::{Family, Measure};
+use crate::document::tolerance::Limits;
 use crate::indicator::series::Series;
 use crate::window::{Phase, Phases};
 
@@ -110,6 +112,25 @@ pub struct Load {
     pub endpoints: BTreeMap<String, BTreeMap<Phase, u64>>,
 }
 
+/// What the guard that stopped a run watches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stop {
+    pub guard: String,
+    pub measure: Measure,
+    /// Within these it does not stop.
+    pub limits: Limits,
+    pub measured: Measured,
+}
+
+/// What was told of alerts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heard {
+    /// Transitions of any rule, long before the run too.
+    pub known: Asked<i64>,
+    /// Those of the run, in order of time.
+    pub transitions: Asked<Vec<Transition>>,
+}
+
 /// The rows of a run's windows, as far as they were ingested when it was judged.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evidence {
@@ -120,6 +141,11 @@ pub struct Evidence {
     pub effects: Vec<Measured>,
     pub flows: BTreeMap<Source, Asked<Flow>>,
     pub load: Asked<Load>,
+    /// For a run that was stopped by a guard with an indicator.
+    pub stop: Option<Stop>,
+    pub alerts: Heard,
+    /// Up to when rows were ingested that this was made from, in nanoseconds since 1970.
+    pub judged: i64,
     /// Where resampling begins.
     pub seed: u64,
 }

@@ -1,7 +1,9 @@
 //! What was found: five verdicts and the closed list of reasons.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aftermath::Aftermath;
 use crate::document::probe::Severity;
 use crate::document::tolerance::Limits;
 use crate::statistics::Interval;
@@ -9,7 +11,9 @@ use crate::window::Phase;
 
 /// Never two-valued. Ordered from best to worst, so that the worst of several
 /// is their maximum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Shown to be within the tolerance.
@@ -49,7 +53,9 @@ impl Verdict {
 }
 
 /// Why. The list is closed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     NoData,
@@ -180,6 +186,9 @@ pub struct Judgement {
     pub effect: Finding,
     pub baseline: Finding,
     pub findings: Vec<Finding>,
+    /// For a run that a guard stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aftermath: Option<Aftermath>,
     /// What a reader should know and no verdict tells.
     pub notes: Vec<String>,
 }

@@ -10,11 +10,15 @@
 //! | [`calibrate`] | A/A: how noisy an indicator is where nothing happens |
 //! | [`validity`] | effect, baseline, load, completeness |
 //! | [`recovery`] | whether it came back |
+//! | [`alerts`] | whether the expected alerts came, and no others |
+//! | [`aftermath`] | whether a guard's stop helped |
 //!
 //! Order: a guard's stop, then what makes the run invalid, then the hypotheses;
 //! the run's verdict is the worst of the critical ones. Deliberately not here:
 //! asking for rows (`judge`), and writing them down (`report`).
 
+pub mod aftermath;
+pub mod alerts;
 pub mod calibrate;
 pub mod compare;
 pub mod evidence;
@@ -22,7 +26,7 @@ pub mod finding;
 pub mod missing;
 pub mod recovery;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 pub mod validity;
 
 use crate::document::Experiment;
@@ -58,10 +62,12 @@ pub fn judge(experiment: &Experiment, window: &Window, evidence: &Evidence) -> J
         }
     }
     correct(&mut findings);
+    findings.extend(alerts::judge(experiment, window, evidence, &effect));
     findings.extend(not_judged(experiment));
     overlap(experiment, window, evidence, &mut findings, &mut notes);
     let ruling = whole(window, &effect, &baseline, &findings);
-    Judgement { ruling, effect, baseline, findings, notes }
+    let aftermath = aftermath::aftermath(experiment, window, evidence);
+    Judgement { ruling, effect, baseline, findings, aftermath, notes }
 }
 
 /// The run's verdict: effect and baseline first, then the worst of what is critical.
@@ -435,16 +441,13 @@ fn unevaluated(name: &str, severity: Severity, why: &str) -> Finding {
 
 /// What the document expects and this version does not judge: never a pass.
 fn not_judged(experiment: &Experiment) -> Vec<Finding> {
-    let why = "not judged in this version";
-    let alerts = experiment.expect.alerts.iter();
-    let mut findings: Vec<Finding> = alerts
-        .map(|alert| unevaluated(&format!("alert {}", alert.rule), Severity::Critical, why))
-        .collect();
+    let mut findings = Vec::new();
     if experiment.blast_radius.off_target != OffTarget::Report {
         let why = "the blast radius is measured and reported, not judged, in this version";
         findings.push(unevaluated("blast radius", Severity::Critical, why));
     }
     if experiment.expect.scaling.is_some() {
+        let why = "not judged in this version";
         findings.push(unevaluated("scaling", Severity::Critical, why));
     }
     findings

@@ -55,7 +55,8 @@ pub fn effect(experiment: &Experiment, evidence: &Evidence) -> Finding {
                     continue;
                 };
                 finding.evidence_sql.extend(statements(answers));
-                rulings.push((moved(measure, *direction, by, answers, evidence), true));
+                let phase = Phase::Injection;
+                rulings.push((moved(measure, *direction, by, answers, evidence, phase), true));
             }
         }
     }
@@ -96,19 +97,20 @@ fn statements(measured: &Measured) -> impl Iterator<Item = String> {
     phases.into_iter().filter_map(|phase| Some(measured.phases.get(&phase)?.sql.clone()))
 }
 
-fn moved(
+/// Whether a sign of the fault is seen in a phase.
+pub fn moved(
     measure: &Measure,
     direction: Direction,
     by: &Condition,
     answers: &Measured,
     evidence: &Evidence,
+    phase: Phase,
 ) -> Ruling {
-    let phases = (answers.phases.get(&Phase::Baseline), answers.phases.get(&Phase::Injection));
+    let phases = (answers.phases.get(&Phase::Baseline), answers.phases.get(&phase));
     let (Some(before), Some(after)) = phases else {
         return Ruling::inconclusive(Reason::NoData, format!("{measure} was not asked for"));
     };
-    let hindrance =
-        missing::hindrance(measure, evidence, Phase::Injection, after, Some(before), false);
+    let hindrance = missing::hindrance(measure, evidence, phase, after, Some(before), false);
     if let Some(ruling) = hindrance {
         // That the target fell silent is told by the hypotheses; how far this
         // moved is not known then.

@@ -3,11 +3,13 @@
 //! | file | what it proves |
 //! | --- | --- |
 //! | [`shop`] | the generator: a shop's buckets, seeded |
+//! | [`alerts`] | what was told of alerts, and what of a stop |
 //! | [`missing`] | J2, row by row of the paper's table |
 //! | [`order`] | what outranks what, and the closed lists |
 //! | [`honesty`] | power and honesty, a hundred runs each |
 
+mod alerts;
 mod honesty;
 mod missing;
 mod order;
-mod shop;
+pub mod shop;

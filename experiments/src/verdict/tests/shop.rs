@@ -9,7 +9,7 @@ use crate::document::provider::{Measure, Nature, Provider};
 use crate::document::{Allowed, Experiment};
 use crate::indicator::series::{Bucket, Series};
 use crate::statistics::random::Random;
-use crate::verdict::evidence::{Answered, Asked, Evidence, Flow, Load, Measured, Observed, Source};
+use crate::verdict::evidence::{Answered, Asked, Evidence, Flow, Heard, Load, Measured, Observed, Source};
 use crate::window::{Phase, Phases, Window};
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -97,8 +97,17 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
     let requests = PHASES.map(|phase| (phase, u64::from(phases.get(phase).buckets) * 50));
     let load = Load { endpoints: endpoints.map(|e| (e.to_owned(), requests.into())).into() };
     let flows = [Source::Spans, Source::Logs, Source::Metrics].map(|s| (s, asked(flow.clone())));
-    let evidence =
-        Evidence { phases, probes, effects, flows: flows.into(), load: asked(load), seed };
+    let evidence = Evidence {
+        phases,
+        probes,
+        effects,
+        flows: flows.into(),
+        load: asked(load),
+        stop: None,
+        alerts: Heard { known: asked(0), transitions: asked(Vec::new()) },
+        judged: phases.end() + 3_600 * SECOND,
+        seed,
+    };
     Run { experiment, window, evidence }
 }
 
