@@ -181,6 +181,8 @@ pub enum ExperimentCommand {
     Judge(Judge),
     /// Judges a report's run again, over the rows it was made from.
     Verify(Verified),
+    /// Writes a report.json in another form.
+    Report(Rendered),
 }
 
 #[derive(Debug, Args)]
@@ -193,6 +195,28 @@ pub struct Lint {
     /// A running daemon, to check min-samples against the traffic of the last five minutes.
     #[arg(long, value_name = "URL")]
     pub server: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Rendered {
+    /// A report, JSON.
+    pub report: PathBuf,
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ReportForm,
+    /// A file to write to, instead of printing.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub enum ReportForm {
+    /// One page that loads nothing.
+    #[default]
+    Html,
+    /// For people and step summaries.
+    Md,
+    /// For CI.
+    Junit,
 }
 
 #[derive(Debug, Args)]

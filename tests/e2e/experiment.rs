@@ -59,7 +59,7 @@ fn document(probes: &str) -> String {
          window: {{baseline: 5m, recovery: 3m}}\n\
          effect-check: {{indicator: edge.gap_p50, edge: frontend->payment, increase: \">=300ms\"}}\n\
          steady-state-hypothesis:\n  probes:\n{probes}\
-         expect: {{recovery: 60s}}\nreport: {{formats: [json, md, junit]}}\n"
+         expect: {{recovery: 60s}}\nreport: {{formats: [json, md, junit, html]}}\n"
     )
 }
 
@@ -134,9 +134,20 @@ async fn inv_j1_j2_a_run_is_judged_by_its_telemetry() {
     };
     let text = code(&judge(good.clone(), FROM, TO, "held").await, 0);
     assert!(text.contains("the shop bears a slow payment: held"), "{text}");
-    for name in ["report.json", "report.md", "report.xml"] {
-        assert!(dir.path().join("held").join(name).exists(), "{name}");
+    for (name, form) in [("report.md", "md"), ("report.xml", "junit"), ("report.html", "html")] {
+        let written = std::fs::read_to_string(dir.path().join("held").join(name)).unwrap();
+        let again = ["experiment", "report", "held/report.json", "--format", form];
+        let output = run(dir.path(), &again).await;
+        assert_eq!(String::from_utf8_lossy(&output.stdout), written, "{name}");
+        assert_eq!(output.status.code(), Some(0));
     }
+    // What its pictures are drawn from is in it.
+    let report = std::fs::read_to_string(dir.path().join("held/report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let charts = report["charts"].as_array().unwrap();
+    assert_eq!(charts.len(), 3, "two hypotheses and the sign of the fault");
+    assert!(charts.iter().all(|chart| !chart["samples"].as_array().unwrap().is_empty()));
+    assert_eq!(report["calls"][0]["callee"], "payment");
     let verify = ["experiment", "verify", "held/report.json", "--server", &server];
     let text = code(&run(dir.path(), &verify).await, 0);
     assert!(text.contains("the same verdict: held"), "{text}");

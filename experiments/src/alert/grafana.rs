@@ -27,7 +27,9 @@ pub fn read(body: &[u8], received: i64) -> Result<Delivery, String> {
         Webhook { rule_name: Some(rule), rule_id, state, .. } => {
             legacy(&rule, rule_id, &state.unwrap_or_default(), received)
         }
-        _ => Err("the body has neither alerts nor a ruleName, so it is no webhook of Grafana".into()),
+        _ => {
+            Err("the body has neither alerts nor a ruleName, so it is no webhook of Grafana".into())
+        }
     }
 }
 
@@ -43,12 +45,7 @@ fn rule(labels: &BTreeMap<String, String>) -> Option<(String, State)> {
     })
 }
 
-fn legacy(
-    rule: &str,
-    id: Option<Value>,
-    state: &str,
-    received: i64,
-) -> Result<Delivery, String> {
+fn legacy(rule: &str, id: Option<Value>, state: &str, received: i64) -> Result<Delivery, String> {
     let state = match state {
         "alerting" => State::Firing,
         "ok" => State::Resolved,

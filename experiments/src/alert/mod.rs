@@ -136,7 +136,10 @@ fn instant(text: &str, received: i64) -> Result<Option<i64>, String> {
             };
             let number = |text: Option<&str>, most: i64| {
                 let digits = text.filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-                digits.and_then(|text| text.parse::<i64>().ok()).filter(|n| *n <= most).ok_or_else(no)
+                digits
+                    .and_then(|text| text.parse::<i64>().ok())
+                    .filter(|n| *n <= most)
+                    .ok_or_else(no)
             };
             let seconds = number(hours, 23)? * 3_600 + number(minutes, 59)? * 60;
             (local, if sign == b'-' { -seconds } else { seconds })

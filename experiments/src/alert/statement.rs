@@ -64,7 +64,8 @@ pub fn read(table: &Table) -> Result<Vec<Transition>, Gap> {
         })
     };
     let read = table.rows.iter().map(|given| {
-        row(given).ok_or_else(|| Gap::Error(format!("{} is no transition", Value::from(given.clone()))))
+        row(given)
+            .ok_or_else(|| Gap::Error(format!("{} is no transition", Value::from(given.clone()))))
     });
     let mut transitions: Vec<Transition> = read.collect::<Result<_, _>>()?;
     transitions.sort_by(|a, b| a.at.cmp(&b.at).then_with(|| a.cmp(b)));

@@ -124,7 +124,8 @@ fn labels_are_bounded() {
     let mut labels: BTreeMap<String, Value> =
         (0..10_000).map(|n| (format!("l{n}"), json!("é".repeat(5_000)))).collect();
     labels.insert("alertname".into(), json!("A"));
-    let alerts = json!([{"status": "firing", "labels": labels, "startsAt": "2026-11-20T10:00:00Z"}]);
+    let alerts =
+        json!([{"status": "firing", "labels": labels, "startsAt": "2026-11-20T10:00:00Z"}]);
     let delivery = alertmanager(alerts).unwrap();
     let kept = &delivery.events[0].labels;
     assert_eq!(kept.len(), MOST_LABELS);
@@ -181,7 +182,8 @@ fn inv_j2_transitions_are_read_or_missed() {
         vec![json!("A"), json!("f"), json!("20"), json!("resolved")],
         vec![json!("A"), json!("f"), json!(10), json!("firing")],
     ];
-    let transition = |at, state| Transition { rule: "A".into(), fingerprint: "f".into(), at, state };
+    let transition =
+        |at, state| Transition { rule: "A".into(), fingerprint: "f".into(), at, state };
     let expected = [transition(10, State::Firing), transition(20, State::Resolved)];
     assert_eq!(read(&table(rows.clone())).unwrap(), expected);
     let cut = Table { truncated: true, ..table(rows.clone()) };

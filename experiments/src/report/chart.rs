@@ -53,8 +53,7 @@ pub struct Sample {
 /// guard that stopped the run.
 pub fn charts(experiment: &Experiment, evidence: &Evidence) -> Vec<Chart> {
     let mut charts = Vec::new();
-    for (probe, observed) in
-        experiment.steady_state_hypothesis.probes.iter().zip(&evidence.probes)
+    for (probe, observed) in experiment.steady_state_hypothesis.probes.iter().zip(&evidence.probes)
     {
         if let (Provider::Measure(measure), Observed::Measure(measured)) =
             (&probe.provider, observed)

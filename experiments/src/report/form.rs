@@ -12,15 +12,15 @@ use crate::Error;
 pub struct Numbers {
     pub value: Estimate,
     /// The tolerance; an end that is missing is open.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub low: Option<f64>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub high: Option<f64>,
     /// What the indicator was in the baseline, where it was compared with it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<f64>,
     /// A12 of the phase against the baseline.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub a12: Option<f64>,
     pub n: u64,
     #[serde(default)]
@@ -80,9 +80,11 @@ mod tests {
                     Value::Array(any) => any.iter().any(|one| is(value, one)),
                     one => is(value, one),
                 },
-                "required" => said.as_array().unwrap().iter().all(|key| {
-                    value.get(key.as_str().unwrap()).is_some() || !value.is_object()
-                }),
+                "required" => said
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|key| value.get(key.as_str().unwrap()).is_some() || !value.is_object()),
                 "properties" => {
                     for (key, value) in value.as_object().into_iter().flatten() {
                         let at = format!("{at}/{key}");
@@ -170,7 +172,8 @@ mod tests {
             assert_eq!(fit(&value), Vec::<String>::new());
         }
         let value: Value = serde_json::from_str(&judged.to_json().unwrap()).unwrap();
-        let at = value["findings"].as_array().unwrap().iter().position(|f| f["numbers"].is_object());
+        let at =
+            value["findings"].as_array().unwrap().iter().position(|f| f["numbers"].is_object());
         let mut wrong = value.clone();
         wrong["findings"][at.unwrap()]["numbers"]["n"] = json!("many");
         assert_eq!(fit(&wrong).len(), 1, "{:?}", fit(&wrong));

@@ -209,8 +209,12 @@ fn alarms(experiment: &Experiment, window: &Window, evidence: &Evidence) -> Vec<
     let (from, end) = (evidence.phases.baseline.from, evidence.phases.end());
     let spells = alerts::spells(transitions, looked).into_iter();
     let during = spells.filter(|s| s.from <= end && s.to.is_none_or(|to| to >= from));
-    let alarm = |alerts::Spell { rule, fingerprint, state, from, to }| {
-        Alarm { rule, fingerprint, state, from, to }
+    let alarm = |alerts::Spell { rule, fingerprint, state, from, to }| Alarm {
+        rule,
+        fingerprint,
+        state,
+        from,
+        to,
     };
     during.take(MOST_ALARMS).map(alarm).collect()
 }

@@ -32,10 +32,9 @@ pub struct Call {
 
 /// The touched services, the likeliest cause first.
 pub fn suspects(radius: &Radius, target: &Target) -> Vec<SuspectEntry> {
-    let callers = radius
-        .graph
-        .iter()
-        .flat_map(|(caller, callees)| callees.iter().map(|callee| (callee.as_str(), caller.as_str())));
+    let callers = radius.graph.iter().flat_map(|(caller, callees)| {
+        callees.iter().map(|callee| (callee.as_str(), caller.as_str()))
+    });
     let depths = depths(callers, target.services.iter().map(String::as_str));
     let entry = |suspect: &crate::radius::Suspect| SuspectEntry {
         service: suspect.service.clone(),
@@ -55,7 +54,7 @@ pub fn depths<'a>(
     let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     steps.for_each(|(from, to)| next.entry(from).or_default().push(to));
     let mut depths: BTreeMap<&str, u32> = starts.map(|start| (start, 0)).collect();
-    let mut open: VecDeque<(&str, u32)> = depths.iter().map(|(name, _)| (*name, 0)).collect();
+    let mut open: VecDeque<(&str, u32)> = depths.keys().map(|name| (*name, 0)).collect();
     while let Some((at, depth)) = open.pop_front() {
         for to in next.get(at).into_iter().flatten() {
             if !depths.contains_key(to) {

@@ -67,7 +67,9 @@ pub fn aftermath(
             returned(experiment, evidence, stop)
         }
         // Such a guard has no indicator that could return.
-        None if fault == InPlace::Gone => (Helped::Yes, None, "the guard watches no indicator".into()),
+        None if fault == InPlace::Gone => {
+            (Helped::Yes, None, "the guard watches no indicator".into())
+        }
         None => (Helped::Unknown, None, "the guard watches no indicator".into()),
     };
     let signs = evidence.effects.iter().filter_map(|m| m.phases.get(&Phase::Recovery));
@@ -92,7 +94,10 @@ fn returned(
     let hindrance =
         missing::hindrance(&stop.measure, evidence, Phase::Recovery, asked, Some(before), false);
     if let Some(ruling) = hindrance {
-        return unknown(format!("whether {} returned is not known: {}", stop.measure, ruling.detail));
+        return unknown(format!(
+            "whether {} returned is not known: {}",
+            stop.measure, ruling.detail
+        ));
     }
     let Ok(series) = &asked.answer else {
         return unknown(format!("{} has no answer", stop.measure));
@@ -108,8 +113,7 @@ fn returned(
         }
         Back::Never => {
             let looked = seconds(series.buckets.len());
-            let told =
-                format!("{} was not back in the {looked:.0} s after the stop", stop.measure);
+            let told = format!("{} was not back in the {looked:.0} s after the stop", stop.measure);
             (Helped::No, None, told)
         }
         Back::TooShort => unknown(format!("less than {} were seen after the stop", expected.stay)),

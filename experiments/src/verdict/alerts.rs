@@ -192,9 +192,11 @@ impl Case<'_> {
             return Ruling::held(format!("seen: {told}"));
         };
         let limit = recover.saturating_add(by.nanos());
-        let during = self.of(State::Firing).filter(|spell| spell.from >= start && spell.from <= end);
+        let during =
+            self.of(State::Firing).filter(|spell| spell.from >= start && spell.from <= end);
         // The last to be over decides; one that is not is later than all.
-        let last = during.max_by_key(|spell| spell.to.unwrap_or(i64::MAX)).and_then(|spell| spell.to);
+        let last =
+            during.max_by_key(|spell| spell.to.unwrap_or(i64::MAX)).and_then(|spell| spell.to);
         match last {
             Some(over) if over <= limit => {
                 let over = seconds(over.saturating_sub(recover));

@@ -78,10 +78,9 @@ pub fn recovered(measure: &Measure, series: &Series, limits: Limits, expected: R
             few(format!("the recovery is shorter than the stay of {}", expected.stay))
         }
         Back::Unseen => few("too few rows in the recovery to tell whether it came back".into()),
-        Back::Never if series.buckets.len() - stay < within => few(format!(
-            "not back, and the recovery ends before {} have passed",
-            expected.within
-        )),
+        Back::Never if series.buckets.len() - stay < within => {
+            few(format!("not back, and the recovery ends before {} have passed", expected.within))
+        }
         Back::Never => Ruling::deviated(format!(
             "not back within the {:.0} s looked at",
             seconds(series.buckets.len())

@@ -19,11 +19,14 @@ use anyhow::{Context as _, Result};
 use experiments::document::lint::{Traffic, lint};
 use experiments::document::scope::Form;
 use experiments::document::{Allowed, Experiment};
-use experiments::report::{Report, junit, markdown};
+use experiments::report::{Report, html, junit, markdown};
 use experiments::{Verified, Window};
 use schema::{Clock as _, ErrorKind};
 
-use crate::cli::{ExperimentCommand, Judge, Lint, Usage, Verified as VerifyReport, environment};
+use crate::cli::{
+    ExperimentCommand, Judge, Lint, Rendered, ReportForm, Usage, Verified as VerifyReport,
+    environment,
+};
 use crate::clock::SystemClock;
 use engine::Engine;
 
@@ -35,6 +38,7 @@ pub async fn run(command: ExperimentCommand) -> Result<ExitCode> {
         ExperimentCommand::Lint(lint) => check(lint).await,
         ExperimentCommand::Judge(judge) => judge_run(judge).await,
         ExperimentCommand::Verify(verify) => verify_report(verify).await,
+        ExperimentCommand::Report(rendered) => render(&rendered),
     };
     // An engine that is away has a code of its own, so that CI can tell it from a verdict.
     match outcome {
@@ -118,18 +122,36 @@ fn write(folder: &Path, report: &Report, forms: &[Form]) -> Result<()> {
         match form {
             Form::Md => put("report.md", markdown(report))?,
             Form::Junit => put("report.xml", junit(report))?,
-            Form::Html => eprintln!("note: report format html is not written in this version"),
+            Form::Html => put("report.html", html(report))?,
             Form::Json => {}
         }
     }
     Ok(())
 }
 
+fn read(path: &Path) -> Result<Report> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Usage(format!("cannot read {}: {error}", path.display())))?;
+    Ok(Report::read(&text)?)
+}
+
+fn render(asked: &Rendered) -> Result<ExitCode> {
+    let report = read(&asked.report)?;
+    let text = match asked.format {
+        ReportForm::Html => html(&report),
+        ReportForm::Md => markdown(&report),
+        ReportForm::Junit => junit(&report),
+    };
+    match &asked.out {
+        Some(path) => std::fs::write(path, text)
+            .with_context(|| format!("cannot write {}", path.display()))?,
+        None => std::io::stdout().write_all(text.as_bytes())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn verify_report(asked: VerifyReport) -> Result<ExitCode> {
-    let path = asked.report.display();
-    let text = std::fs::read_to_string(&asked.report)
-        .map_err(|error| Usage(format!("cannot read {path}: {error}")))?;
-    let report = Report::read(&text)?;
+    let report = read(&asked.report)?;
     let engine = Engine::new(&asked.server)?;
     match experiments::verify(&report, &engine).await? {
         Verified::Same => {

@@ -32,13 +32,16 @@ pub fn graph(report: &Report, section: &mut Markup) {
         return;
     }
     let end = |of: fn(&Node<'_>) -> f64| nodes.iter().map(of).fold(0.0, f64::max);
-    let (width, height) =
-        (end(|n| n.at.0) + BOX.0 + EDGE, end(|n| n.at.1) + BOX.1 + EDGE);
+    let (width, height) = (end(|n| n.at.0) + BOX.0 + EDGE, end(|n| n.at.1) + BOX.1 + EDGE);
     let view = format!("0 0 {} {}", place(width), place(height));
     let said = "Services by their calls, those of users at the left";
     let size = format!("{}px", place(width));
-    let attributes =
-        [("viewBox", view.as_str()), ("width", size.as_str()), ("role", "img"), ("aria-label", said)];
+    let attributes = [
+        ("viewBox", view.as_str()),
+        ("width", size.as_str()),
+        ("role", "img"),
+        ("aria-label", said),
+    ];
     section.within("figure", &[], |figure| {
         figure.within("svg", &attributes, |svg| {
             svg.leaf("title", &[], said);
@@ -80,10 +83,8 @@ fn nodes(report: &Report) -> (Vec<Node<'_>>, usize) {
             (None, None) => 0,
         };
         let row = filled.entry(column).or_default();
-        let at = (
-            EDGE + f64::from(column) * (BOX.0 + GAP.0),
-            EDGE + f64::from(*row) * (BOX.1 + GAP.1),
-        );
+        let at =
+            (EDGE + f64::from(column) * (BOX.0 + GAP.0), EDGE + f64::from(*row) * (BOX.1 + GAP.1));
         *row += 1;
         let (class, said) = standing(report, name, above.get(name).copied());
         Node { name, at, class, said }

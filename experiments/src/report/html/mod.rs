@@ -74,7 +74,11 @@ fn mark(verdict: Verdict) -> &'static str {
 fn verdict(report: &Report, body: &mut Markup) {
     body.within("header", &[("class", report.verdict.name())], |header| {
         header.within("p", &[("class", "ruling")], |ruling| {
-            ruling.leaf("span", &[("class", "mark"), ("aria-hidden", "true")], mark(report.verdict));
+            ruling.leaf(
+                "span",
+                &[("class", "mark"), ("aria-hidden", "true")],
+                mark(report.verdict),
+            );
             ruling.text(&report.in_short());
         });
         header.leaf("h1", &[], &report.title);

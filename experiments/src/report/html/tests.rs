@@ -62,7 +62,8 @@ fn hostile(text: &str) -> Report {
         detail: evil(),
         evidence_sql: vec![evil()],
     });
-    let sample = |at: i64, value| Sample { phase: Phase::Injection, at: at * 5_000_000_000, n: 1, value };
+    let sample =
+        |at: i64, value| Sample { phase: Phase::Injection, at: at * 5_000_000_000, n: 1, value };
     report.charts = vec![Chart {
         hypothesis: evil(),
         indicator: evil(),
@@ -75,9 +76,11 @@ fn hostile(text: &str) -> Report {
     report
 }
 
+type Attributes = Vec<(String, String)>;
+
 /// The elements and attributes of a page, as a browser would read them, and its
 /// text. Panics on what is not closed, not quoted, or not known.
-fn read(page: &str) -> (Vec<(String, Vec<(String, String)>)>, String) {
+fn read(page: &str) -> (Vec<(String, Attributes)>, String) {
     let (mut elements, mut text, mut open) = (Vec::new(), String::new(), Vec::new());
     let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
     while let Some(at) = rest.find('<') {
@@ -114,15 +117,71 @@ fn read(page: &str) -> (Vec<(String, Vec<(String, String)>)>, String) {
 }
 
 const ELEMENTS: [&str; 37] = [
-    "html", "head", "meta", "title", "style", "body", "header", "section", "article", "figure",
-    "figcaption", "h1", "h2", "h3", "p", "span", "strong", "dl", "div", "dt", "dd", "table", "tr",
-    "th", "td", "ul", "li", "details", "summary", "pre", "code", "svg", "g", "rect", "line", "path",
+    "html",
+    "head",
+    "meta",
+    "title",
+    "style",
+    "body",
+    "header",
+    "section",
+    "article",
+    "figure",
+    "figcaption",
+    "h1",
+    "h2",
+    "h3",
+    "p",
+    "span",
+    "strong",
+    "dl",
+    "div",
+    "dt",
+    "dd",
+    "table",
+    "tr",
+    "th",
+    "td",
+    "ul",
+    "li",
+    "details",
+    "summary",
+    "pre",
+    "code",
+    "svg",
+    "g",
+    "rect",
+    "line",
+    "path",
     "text",
 ];
 const ATTRIBUTES: [&str; 26] = [
-    "lang", "charset", "name", "content", "http-equiv", "class", "aria-hidden", "viewBox", "role",
-    "aria-label", "width", "height", "x", "y", "x1", "x2", "y1", "y2", "d", "cx", "cy", "r", "rx",
-    "id", "dir", "open",
+    "lang",
+    "charset",
+    "name",
+    "content",
+    "http-equiv",
+    "class",
+    "aria-hidden",
+    "viewBox",
+    "role",
+    "aria-label",
+    "width",
+    "height",
+    "x",
+    "y",
+    "x1",
+    "x2",
+    "y1",
+    "y2",
+    "d",
+    "cx",
+    "cy",
+    "r",
+    "rx",
+    "id",
+    "dir",
+    "open",
 ];
 
 /// Scenario: every text of a report that others can write is an attack: markup,
@@ -204,7 +263,7 @@ fn a_hypothesis_is_shown_with_its_numbers() {
     }
     let (elements, _) = read(&page);
     let of = |class: &str| {
-        let has = |(_, a): &&(String, Vec<(String, String)>)| {
+        let has = |(_, a): &&(String, Attributes)| {
             a.iter().any(|(name, value)| name == "class" && value == class)
         };
         elements.iter().find(has).map(|(_, attributes)| attributes.clone()).unwrap()
@@ -237,7 +296,11 @@ fn odd_numbers_are_drawn() {
             assert!(page.len() < 200_000, "{}", page.len());
             let (elements, _) = read(&page);
             let places = ["x", "y", "x1", "x2", "y1", "y2", "width", "height", "d", "viewBox"];
-            for (_, at) in elements.iter().flat_map(|(_, attributes)| attributes).filter(|(name, _)| places.contains(&name.as_str())) {
+            for (_, at) in elements
+                .iter()
+                .flat_map(|(_, attributes)| attributes)
+                .filter(|(name, _)| places.contains(&name.as_str()))
+            {
                 assert!(!at.contains("NaN") && !at.contains("inf"), "{at}: {from} {to} {value}");
             }
         }

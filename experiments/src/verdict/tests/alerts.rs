@@ -23,7 +23,8 @@ fn transitions(told: &[Told<'_>]) -> Vec<Transition> {
 
 /// A run that expects this of alerts, in which this was told of them.
 fn told(expected: &str, told: &[Told<'_>]) -> Run {
-    let text = DOCUMENT.replace("recovery: 120s}", &format!("recovery: 120s, alerts: [{expected}]}}"));
+    let text =
+        DOCUMENT.replace("recovery: 120s}", &format!("recovery: 120s, alerts: [{expected}]}}"));
     let mut run = run(&text, 3, Harm::default());
     run.evidence.alerts.known = asked(1);
     run.evidence.alerts.transitions = asked(transitions(told));
@@ -140,10 +141,8 @@ fn transitions_become_spells() {
     let inject = 1_000_000 * SECOND;
     let after = |at: i64| (at - inject) / SECOND;
     let spells = spells(&given, inject - 100 * SECOND);
-    let short: Vec<(&str, State, i64, Option<i64>)> = spells
-        .iter()
-        .map(|s| (s.rule.as_str(), s.state, after(s.from), s.to.map(after)))
-        .collect();
+    let short: Vec<(&str, State, i64, Option<i64>)> =
+        spells.iter().map(|s| (s.rule.as_str(), s.state, after(s.from), s.to.map(after))).collect();
     let expected = [
         ("A", Firing, 1, Some(2)),
         ("A", NoData, 2, Some(3)),

@@ -9,7 +9,9 @@ use crate::document::provider::{Measure, Nature, Provider};
 use crate::document::{Allowed, Experiment};
 use crate::indicator::series::{Bucket, Series};
 use crate::statistics::random::Random;
-use crate::verdict::evidence::{Answered, Asked, Evidence, Flow, Heard, Load, Measured, Observed, Source};
+use crate::verdict::evidence::{
+    Answered, Asked, Evidence, Flow, Heard, Load, Measured, Observed, Source,
+};
 use crate::window::{Phase, Phases, Window};
 
 pub const SECOND: i64 = 1_000_000_000;
