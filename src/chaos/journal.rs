@@ -26,6 +26,7 @@ const AT_HAND: i64 = 7 * 86_400_000_000;
 /// Runs that are read back at a start, the latest first.
 const MOST_READ: usize = 5_000;
 
+#[derive(Clone)]
 pub struct Journal {
     pub sink: Arc<dyn Sink>,
     pub catalog: Arc<Catalog>,

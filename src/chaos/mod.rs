@@ -16,11 +16,13 @@
 //! | [`told`] | what was said of runs, as rows |
 //! | [`answer`] | the engine as what experiments ask |
 //! | [`api`] | the HTTP API of experiments and runs |
+//! | [`alerts`] | alerts of others, taken in |
 //! | [`error`] | what a caller is told |
 //!
 //! A change that somebody asked for is durable before it is answered; one that
 //! was told, or that stops a run, holds at once and is written until it is.
 
+pub mod alerts;
 pub mod answer;
 mod api;
 mod error;
@@ -38,6 +40,7 @@ use query::Engine;
 use schema::{Budget, Catalog, Clock, Sink};
 use tokio_util::sync::CancellationToken;
 
+use alerts::Alerts;
 pub use error::Error;
 use journal::Journal;
 use keeper::Keeper;
@@ -57,6 +60,7 @@ pub struct Components {
 pub struct Chaos {
     pub runs: Arc<Runs>,
     pub engine: Arc<Engine>,
+    pub alerts: Arc<Alerts>,
     keeper: Keeper,
 }
 
@@ -65,13 +69,15 @@ impl Chaos {
         let Components { engine, sink, catalog, budget, clock, node_id } = components;
         let (runs, orders) = Runs::new(clock.clone());
         let journal = Journal { sink, catalog, budget, clock: clock.clone(), node_id };
+        let alerts = Arc::new(Alerts::new(journal.clone()));
         let keeper = Keeper::new(runs.clone(), orders, journal, engine.clone(), clock);
-        Chaos { runs, engine, keeper }
+        Chaos { runs, engine, alerts, keeper }
     }
 
     /// The routes of experiments, to be merged into the HTTP door's.
     pub fn router(&self) -> Router {
         api::router(self.runs.clone(), self.engine.clone())
+            .merge(alerts::router(self.alerts.clone()))
     }
 
     /// Keeps runs until it is cancelled.

@@ -11,12 +11,12 @@ use crate::otlp::{Encoding, Request, Signal};
 const SECOND: i64 = 1_000_000_000;
 /// 2026-11-20T10:00:00Z.
 const INJECT: i64 = 1_795_168_800 * SECOND;
-const FROM: &str = "2026-11-20T10:00:00Z";
-const TO: &str = "2026-11-20T10:03:00Z";
+pub const FROM: &str = "2026-11-20T10:00:00Z";
+pub const TO: &str = "2026-11-20T10:03:00Z";
 
 /// A shop whose calls to payment take half a second longer while the fault is
 /// in place: from five minutes before it to eleven after.
-fn telemetry() -> Vec<Request> {
+pub fn telemetry() -> Vec<Request> {
     let minutes = -5..11;
     minutes
         .map(|minute| {
@@ -52,7 +52,7 @@ fn telemetry() -> Vec<Request> {
         .collect()
 }
 
-fn document(probes: &str) -> String {
+pub fn document(probes: &str) -> String {
     format!(
         "apiVersion: chaos/v1\nkind: Experiment\ntitle: the shop bears a slow payment\n\
          target: {{services: [payment]}}\n\
@@ -63,7 +63,7 @@ fn document(probes: &str) -> String {
     )
 }
 
-fn code(output: &Output, expected: i32) -> String {
+pub fn code(output: &Output, expected: i32) -> String {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(expected), "{text}\n{error}");

@@ -26,6 +26,7 @@
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
 //! | [`usage`] | what telemetry costs, as metered |
 //! | [`experiment`] | experiments: lint, judge, verify |
+//! | [`alerts`] | alerts of others, and runs that expect them |
 //! | [`cli`] | the commands |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -38,6 +39,7 @@ mod otlp;
 #[allow(dead_code, reason = "the tests of storage use the rest of it")]
 mod programs;
 
+mod alerts;
 mod attacks;
 mod cli;
 mod crash;

@@ -1,5 +1,5 @@
 //! Senders repeat themselves: Alertmanager by `repeat_interval` and once per
-//! replica. A transition is its fingerprint, state and time.
+//! replica. A transition is its rule, fingerprint, state and time.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::Hasher as _;
@@ -20,12 +20,12 @@ pub struct Seen {
 impl Seen {
     /// Whether a transition was told before. It is not remembered by that: only
     /// what was stored is.
-    pub fn knows(&self, event: &AlertEvent) -> bool {
-        self.known.contains(&key(event))
+    pub fn knows(&self, tenant: &str, event: &AlertEvent) -> bool {
+        self.known.contains(&key(tenant, event))
     }
 
-    pub fn remember(&mut self, event: &AlertEvent) {
-        let key = key(event);
+    pub fn remember(&mut self, tenant: &str, event: &AlertEvent) {
+        let key = key(tenant, event);
         if !self.known.insert(key) {
             return;
         }
@@ -38,9 +38,9 @@ impl Seen {
     }
 }
 
-fn key(event: &AlertEvent) -> u64 {
+fn key(tenant: &str, event: &AlertEvent) -> u64 {
     let mut hasher = twox_hash::XxHash64::with_seed(0);
-    for text in [&event.rule, &event.fingerprint] {
+    for text in [tenant, &event.rule, &event.fingerprint] {
         hasher.write(text.as_bytes());
         hasher.write_u8(0xff);
     }

@@ -10,7 +10,8 @@ use crate::verdict::evidence::Gap;
 /// Transitions that a run may have. More is no run to judge alerts by.
 const MOST: usize = 20_000;
 
-/// A row of `alert_events`.
+/// A row of the revisions of `alert_events`: a transition that was told again
+/// later has a later revision, and was known by its first one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Transition {
     pub rule: String,
@@ -22,7 +23,7 @@ pub struct Transition {
 /// Whether any alert was heard of since `from`: proof that somebody tells.
 pub fn known(from: i64, judged: i64) -> String {
     format!(
-        "SELECT count(*) AS n FROM alert_events WHERE time >= {} AND ingest_time <= {}",
+        "SELECT count(*) AS n FROM alert_event_revisions WHERE at >= {} AND time <= {}",
         instant(from),
         instant(judged)
     )
@@ -31,9 +32,9 @@ pub fn known(from: i64, judged: i64) -> String {
 /// The transitions of a stretch, each once.
 pub fn transitions(from: i64, to: i64, judged: i64) -> String {
     format!(
-        "SELECT DISTINCT rule, fingerprint, time_unix_nano, state FROM alert_events\n\
-         WHERE time >= {} AND time < {} AND ingest_time <= {}\n\
-         ORDER BY time_unix_nano, rule, fingerprint, state LIMIT {}",
+        "SELECT DISTINCT rule, fingerprint, CAST(at AS BIGINT) AS at_us, state FROM alert_event_revisions\n\
+         WHERE at >= {} AND at < {} AND time <= {}\n\
+         ORDER BY at_us, rule, fingerprint, state LIMIT {}",
         instant(from),
         instant(to),
         instant(judged),
@@ -51,7 +52,7 @@ pub fn read(table: &Table) -> Result<Vec<Transition>, Gap> {
     }
     let row = |row: &Vec<Value>| {
         let text = |at: usize| row.get(at).and_then(Value::as_str);
-        let at = match row.get(2)? {
+        let micros: i64 = match row.get(2)? {
             // 64-bit integers may come as text.
             Value::String(text) => text.parse().ok()?,
             value => value.as_i64()?,
@@ -59,7 +60,7 @@ pub fn read(table: &Table) -> Result<Vec<Transition>, Gap> {
         Some(Transition {
             rule: text(0)?.to_owned(),
             fingerprint: text(1)?.to_owned(),
-            at,
+            at: micros.saturating_mul(1_000),
             state: State::named(text(3)?)?,
         })
     };

@@ -165,12 +165,13 @@ fn a_transition_is_known_again() {
         labels: BTreeMap::new(),
     };
     let mut seen = Seen::default();
-    assert!(!seen.knows(&event(1)) && !seen.knows(&event(1)));
-    seen.remember(&event(1));
-    seen.remember(&event(1));
-    assert!(seen.knows(&event(1)) && !seen.knows(&event(2)));
-    (2..20_000).for_each(|at| seen.remember(&event(at)));
-    assert!(!seen.knows(&event(1)) && seen.knows(&event(19_999)));
+    assert!(!seen.knows("a", &event(1)) && !seen.knows("a", &event(1)));
+    seen.remember("a", &event(1));
+    seen.remember("a", &event(1));
+    assert!(seen.knows("a", &event(1)) && !seen.knows("a", &event(2)));
+    assert!(!seen.knows("b", &event(1)), "another tenant's");
+    (2..20_000).for_each(|at| seen.remember("a", &event(at)));
+    assert!(!seen.knows("a", &event(1)) && seen.knows("a", &event(19_999)));
 }
 
 /// Scenario: rows of transitions, and answers that are cut or no transitions.
@@ -179,12 +180,12 @@ fn a_transition_is_known_again() {
 fn inv_j2_transitions_are_read_or_missed() {
     let table = |rows: Vec<Vec<Value>>| Table { rows, ..Table::default() };
     let rows = vec![
-        vec![json!("A"), json!("f"), json!("20"), json!("resolved")],
-        vec![json!("A"), json!("f"), json!(10), json!("firing")],
+        vec![json!("A"), json!("f"), json!("20000"), json!("resolved")],
+        vec![json!("A"), json!("f"), json!(10_000), json!("firing")],
     ];
     let transition =
         |at, state| Transition { rule: "A".into(), fingerprint: "f".into(), at, state };
-    let expected = [transition(10, State::Firing), transition(20, State::Resolved)];
+    let expected = [transition(10_000_000, State::Firing), transition(20_000_000, State::Resolved)];
     assert_eq!(read(&table(rows.clone())).unwrap(), expected);
     let cut = Table { truncated: true, ..table(rows.clone()) };
     assert!(matches!(read(&cut), Err(Gap::Incomplete(_))));

@@ -54,15 +54,17 @@ fn of(measure: &Measure, measured: &Measured, evidence: &Evidence, all: &mut Vec
     for (phase, asked) in &measured.phases {
         let Ok(series) = &asked.answer else { continue };
         let from = evidence.phases.get(*phase).from;
-        all.extend(series.buckets.iter().enumerate().map(|(at, bucket)| Sample {
-            indicator: format!("{}.{}", measure.family.name(), measure.indicator),
-            subject: measure.subject.to_string(),
-            phase: *phase,
-            bucket: from.saturating_add((at as i64).saturating_mul(BUCKET.nanos())),
-            value: compare::shown(measure, std::slice::from_ref(bucket))
-                .filter(|value| value.is_finite()),
-            n: bucket.n,
-            sampled: series.sampled > 0,
+        all.extend(series.buckets.iter().enumerate().map(|(at, bucket)| {
+            Sample {
+                indicator: format!("{}.{}", measure.family.name(), measure.indicator),
+                subject: measure.subject.to_string(),
+                phase: *phase,
+                bucket: from.saturating_add((at as i64).saturating_mul(BUCKET.nanos())),
+                value: compare::shown(measure, std::slice::from_ref(bucket))
+                    .filter(|value| value.is_finite()),
+                n: bucket.n,
+                sampled: series.sampled > 0,
+            }
         }));
     }
 }

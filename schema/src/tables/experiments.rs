@@ -168,7 +168,7 @@ fn alerts() -> TableDef {
         c("event_id", Utf8, "The same for a transition that is told again."),
         c("rule", Utf8, "The alert rule's name."),
         c("fingerprint", Utf8, "Tells one alert of a rule from another."),
-        c("state", Utf8, "firing, resolved, pending."),
+        c("state", Utf8, "firing, resolved, no_data, error."),
         c("at", timestamp(), "When it changed to this state, by its source's clock (UTC)."),
         c("received_at", timestamp(), "When this node heard of it (UTC)."),
         c("source", Utf8, "alertmanager, grafana, otlp."),

@@ -39,7 +39,7 @@ impl Api {
 }
 
 /// Without a word of the door the request is for the default tenant.
-fn tenant(caller: Option<Extension<Caller>>) -> Tenant {
+pub(super) fn tenant(caller: Option<Extension<Caller>>) -> Tenant {
     caller.map(|Extension(caller)| caller.tenant).unwrap_or_default()
 }
 

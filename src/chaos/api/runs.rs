@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use experiments::document::scope::Overlap;
 use experiments::document::units::Period;
-use experiments::report::{junit, markdown};
+use experiments::report::{html, junit, markdown};
 use experiments::run::{Mark, Source, Told};
 use experiments::{Ask as _, Report, Run};
 use query::doors::http::Caller;
@@ -265,9 +265,10 @@ pub(super) async fn report(
         None | Some("json") => ("application/json", Ok(text.clone())),
         Some("md") => ("text/markdown; charset=utf-8", read().map(|report| markdown(&report))),
         Some("junit") => ("application/xml", read().map(|report| junit(&report))),
+        Some("html") => ("text/html; charset=utf-8", read().map(|report| html(&report))),
         Some(other) => {
             let message = format!("there is no report format {other:?}");
-            return Error::invalid(message, "use json, md or junit").response();
+            return Error::invalid(message, "use json, md, junit or html").response();
         }
     };
     match text {
