@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use axum::Router;
 use collector::Collector;
+use experiments::tap::tap;
 use prometheus_client::registry::Registry;
 use query::Engine;
 #[cfg(feature = "postgres")]
@@ -93,8 +94,10 @@ impl Daemon {
             clock: clock.clone(),
             node_id: config.node.id.clone(),
         };
+        let (mut tap, _feed) = tap(storage.clone());
+        let ear = tap.listen();
         let components = collector::Components {
-            sink: storage.clone(),
+            sink: Arc::new(tap),
             catalog: catalog.clone(),
             budget: budget.clone(),
             clock: clock.clone(),
@@ -111,6 +114,7 @@ impl Daemon {
             budget,
             clock,
             node_id: config.node.id.clone(),
+            ear,
         });
 
         #[cfg(feature = "flight")]

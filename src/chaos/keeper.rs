@@ -10,6 +10,7 @@ use experiments::document::scope::Overlap;
 use experiments::run::row::WindowRow;
 use experiments::run::{Confidence, Mark, Moment, Opening, Source};
 use experiments::signal::{Event, Kind, matching};
+use experiments::tap::Ear;
 use experiments::{Experiment, Run, RunId};
 use query::Engine;
 use schema::tables::experiments::{EVENTS, EXPERIMENTS, WINDOWS};
@@ -37,6 +38,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 pub struct Keeper {
     runs: Arc<Runs>,
     orders: mpsc::Receiver<Order>,
+    ear: Ear,
     journal: Journal,
     engine: Arc<Engine>,
     clock: Arc<dyn Clock>,
@@ -70,13 +72,14 @@ impl Keeper {
     pub fn new(
         runs: Arc<Runs>,
         orders: mpsc::Receiver<Order>,
+        ear: Ear,
         journal: Journal,
         engine: Arc<Engine>,
         clock: Arc<dyn Clock>,
     ) -> Keeper {
         let judge = Judge::new(engine.clone(), clock.clone());
         let (unwritten, heard) = (BTreeSet::new(), Heard::default());
-        Keeper { runs, orders, journal, engine, clock, judge, unwritten, heard }
+        Keeper { runs, orders, ear, journal, engine, clock, judge, unwritten, heard }
     }
 
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
@@ -91,6 +94,12 @@ impl Keeper {
             tokio::select! {
                 () = cancel.cancelled() => break,
                 Some(order) = self.orders.recv() => self.carry_out(order).await,
+                Some((tenant, events)) = self.ear.next() => {
+                    let received = self.clock.now_unix_nano();
+                    for event in events {
+                        self.told(&tenant, &event, received).await;
+                    }
+                }
                 Some(judged) = self.judge.next() => self.carry_out(judged).await,
                 _ = ticks.tick() => {}
             }
@@ -145,11 +154,6 @@ impl Keeper {
             Order::Open { start, reply } => drop(reply.send(self.open(*start).await)),
             Order::Mark { tenant, id, mark, moment, reply } => {
                 drop(reply.send(self.mark(&tenant, &id, &mark, moment).await));
-            }
-            Order::Told { tenant, events, received } => {
-                for event in events {
-                    self.told(&tenant, &event, received).await;
-                }
             }
             Order::Judge { tenant, id, reply } => {
                 let ordered = match self.runs.get(&tenant, &id) {
@@ -439,6 +443,13 @@ impl Keeper {
     }
 
     async fn pass_time(&mut self) {
+        let lost = self.ear.lost();
+        if lost > 0 {
+            tracing::warn!(
+                lost,
+                "batches with events of runs came faster than they could be taken; their rows are stored"
+            );
+        }
         let now = self.clock.now_unix_nano();
         for key in std::mem::take(&mut self.unwritten) {
             let Some(run) = self.runs.get(&key.0, &key.1) else { continue };

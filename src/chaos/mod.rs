@@ -36,6 +36,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use axum::Router;
+use experiments::tap::Ear;
 use query::Engine;
 use schema::{Budget, Catalog, Clock, Sink};
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,8 @@ pub struct Components {
     pub budget: Budget,
     pub clock: Arc<dyn Clock>,
     pub node_id: String,
+    /// What injectors tell in rows on their way in.
+    pub ear: Ear,
 }
 
 /// Experiments of a running daemon.
@@ -66,11 +69,11 @@ pub struct Chaos {
 
 impl Chaos {
     pub fn new(components: Components) -> Chaos {
-        let Components { engine, sink, catalog, budget, clock, node_id } = components;
+        let Components { engine, sink, catalog, budget, clock, node_id, ear } = components;
         let (runs, orders) = Runs::new(clock.clone());
         let journal = Journal { sink, catalog, budget, clock: clock.clone(), node_id };
         let alerts = Arc::new(Alerts::new(journal.clone()));
-        let keeper = Keeper::new(runs.clone(), orders, journal, engine.clone(), clock);
+        let keeper = Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), clock);
         Chaos { runs, engine, alerts, keeper }
     }
 

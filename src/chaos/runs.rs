@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use experiments::document::scope::Overlap;
 use experiments::run::{Mark, Moment, Source, Told};
-use experiments::signal::Event;
 use experiments::{Experiment, Run, RunId};
 use parking_lot::RwLock;
 use schema::{Clock, ErrorKind, Tenant};
@@ -89,11 +88,6 @@ pub(super) enum Order {
         mark: Mark,
         moment: Moment,
         reply: Reply<Arc<Run>>,
-    },
-    Told {
-        tenant: Tenant,
-        events: Vec<Event>,
-        received: i64,
     },
     /// Judges a run again.
     Judge {
@@ -189,13 +183,6 @@ impl Runs {
         let moment = Moment::new(at.unwrap_or(now), now, source);
         let (tenant, id) = (tenant.clone(), id.clone());
         self.order(|reply| Order::Mark { tenant, id, mark, moment, reply }).await
-    }
-
-    /// Hands on what telemetry told, without waiting. `false`: the queue is full,
-    /// and the events are lost to runs; their rows are stored all the same.
-    pub fn tell(&self, tenant: &Tenant, events: Vec<Event>) -> bool {
-        let (tenant, received) = (tenant.clone(), self.clock.now_unix_nano());
-        self.orders.try_send(Order::Told { tenant, events, received }).is_ok()
     }
 
     /// Has a run that is over judged again, as a new revision.

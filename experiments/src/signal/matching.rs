@@ -32,7 +32,7 @@ fn same(event: &Event, run: &Run) -> bool {
     if let Some(object) = &event.told.object {
         let declared = run.experiment.as_deref().and_then(object_of);
         if let Some(known) = run.told.object.as_ref().or(declared.as_ref()) {
-            return known.eq_ignore_ascii_case(object);
+            return known.eq_ignore_ascii_case(object) || is_result_of(object, known);
         }
     }
     let title = run.experiment.as_ref().map(|experiment| experiment.title.as_str());
@@ -48,6 +48,13 @@ fn object_of(experiment: &Experiment) -> Option<String> {
     let reference = experiment.fault.as_ref()?.reference.as_ref()?;
     let part = |key: &str| reference.get(key).and_then(|value| value.as_str());
     Some(format!("{}/{}/{}", part("kind")?, part("namespace").unwrap_or_default(), part("name")?))
+}
+
+/// Litmus names an engine's results after the engine and its fault.
+fn is_result_of(result: &str, engine: &str) -> bool {
+    let rest = |text: &'_ str, kind: &str| text.strip_prefix(kind).map(str::to_owned);
+    let (result, engine) = (rest(result, "ChaosResult/"), rest(engine, "ChaosEngine/"));
+    result.zip(engine).is_some_and(|(result, engine)| result.starts_with(&format!("{engine}-")))
 }
 
 /// Both say whom they aim at, and it is not the same.

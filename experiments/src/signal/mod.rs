@@ -3,15 +3,29 @@
 //!
 //! | file | its part |
 //! | --- | --- |
+//! | [`reader`] | a batch, looked over for keys, then read by them |
+//! | [`otlp`] | events and spans that speak of runs themselves |
+//! | [`kubernetes`] | Events about the objects of Chaos Mesh and Litmus |
 //! | [`matching`] | which run an event tells of |
 //!
-//! Deliberately not here: what an event makes of a run (`run`).
+//! It stands behind every append, so a batch without such keys costs one look
+//! over the bytes of its keys. Deliberately not here: what an event makes of a run (`run`).
 
+pub mod kubernetes;
 pub mod matching;
+pub mod otlp;
+mod reader;
+#[cfg(test)]
+mod tests;
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use schema::{Batch, Signal};
 use serde::{Deserialize, Serialize};
 
 use crate::run::{Mark, Moment, RunId, Source, Told};
+use reader::Reader;
 
 /// What happened to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -54,6 +68,42 @@ pub struct Event {
     pub message: Option<String>,
     /// Where the row is: its table and predicate.
     pub raw_ref: String,
+}
+
+/// The events that a batch tells of, in the order of their time.
+pub fn events(batch: &Batch) -> Vec<Event> {
+    static CHAOS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("chaos."));
+    static RUN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(otlp::RUN));
+    static REASON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(kubernetes::REASON));
+    let mut events = Vec::new();
+    let reader = Reader::new(batch);
+    match batch.table.signal {
+        Some(Signal::Logs) => {
+            if reader.mentions(&CHAOS) || reader.promotes(otlp::RUN) {
+                events.extend((0..reader.rows()).filter_map(|row| otlp::logged(&reader, row)));
+            }
+            if reader.mentions(&REASON) || reader.promotes(kubernetes::REASON) {
+                let found = (0..reader.rows()).filter_map(|row| kubernetes::event(&reader, row));
+                events.extend(found);
+            }
+        }
+        Some(Signal::Traces) => {
+            let litmus = reader.has_service(otlp::LITMUS);
+            if litmus || reader.mentions(&RUN) || reader.promotes(otlp::RUN) {
+                (0..reader.rows()).for_each(|row| otlp::traced(&reader, row, &mut events));
+            }
+        }
+        _ => {}
+    }
+    events.sort_by_key(|event| (event.at, event.kind));
+    events
+}
+
+/// Where a row is: a predicate that finds it again.
+fn raw_ref(table: &str, time: i64, service: Option<&str>) -> String {
+    let service = service.map(|service| service.replace('\'', "''"));
+    let service = service.map_or("IS NULL".to_owned(), |service| format!("= '{service}'"));
+    format!("{table} WHERE time_unix_nano = {time} AND service_name {service}")
 }
 
 impl Event {

@@ -1,0 +1,163 @@
+//! A batch as what recognising reads of it: whether any row can be a signal at
+//! all, by one look over the keys of its attributes, and then values by key.
+
+use arrow::array::{Array as _, ArrayRef, AsArray as _, MapArray};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use memchr::memmem;
+use schema::rows::Place;
+use schema::{Batch, Rows, Scope, TableDef};
+
+pub struct Reader<'a> {
+    rows: &'a Rows,
+    table: &'a TableDef,
+    time: Option<ArrayRef>,
+    ingest: Option<ArrayRef>,
+    record: Option<ArrayRef>,
+    resource: Option<ArrayRef>,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(batch: &'a Batch) -> Reader<'a> {
+        let mut reader = Reader {
+            rows: &batch.rows,
+            table: &batch.table,
+            time: None,
+            ingest: None,
+            record: None,
+            resource: None,
+        };
+        reader.time = reader.column("time_unix_nano");
+        reader.ingest = reader.column("ingest_time");
+        reader.record = reader.column(Scope::Record.map_column());
+        reader.resource = reader.column(Scope::Resource.map_column());
+        reader
+    }
+
+    pub fn rows(&self) -> usize {
+        self.rows.num_rows()
+    }
+
+    /// A column, of the rows or of their origins; `None` where all are NULL.
+    fn column(&self, name: &str) -> Option<ArrayRef> {
+        match self.rows.layout().find(name).ok()? {
+            Place::Own(index) => self.rows.own()[index].clone(),
+            Place::Origin(index) => Some(self.rows.origins().column(index).clone()),
+        }
+    }
+
+    /// Whether a key with these letters in it stands anywhere among the records'
+    /// attributes: the bytes of all keys are looked over as one.
+    pub fn mentions(&self, letters: &memmem::Finder<'_>) -> bool {
+        let Some(map) = self.record.as_ref().and_then(|column| column.as_map_opt()) else {
+            return false;
+        };
+        let Some(keys) = map.keys().as_string_opt::<i32>() else { return false };
+        let (first, last) = (map.value_offsets().first(), map.value_offsets().last());
+        let byte = |entry: Option<&i32>| {
+            let entry = usize::try_from(*entry?).ok()?;
+            usize::try_from(*keys.value_offsets().get(entry)?).ok()
+        };
+        let (Some(from), Some(to)) = (byte(first), byte(last)) else { return false };
+        keys.value_data().get(from..to).is_some_and(|keys| letters.find(keys).is_some())
+    }
+
+    /// Whether a record's key has a column of its own, with anything in it.
+    pub fn promotes(&self, key: &str) -> bool {
+        let promotion = self.table.promotion(Scope::Record, key);
+        promotion.is_some_and(|promotion| self.column(&promotion.column).is_some())
+    }
+
+    /// A text column's value.
+    pub fn text(&self, name: &str, row: usize) -> Option<String> {
+        let at = self.at(self.rows.layout().find(name).ok()?, row);
+        let column = self.column(name)?;
+        let texts = column.as_string_opt::<i32>()?;
+        (at < texts.len() && texts.is_valid(at)).then(|| texts.value(at).to_owned())
+    }
+
+    pub fn long(&self, name: &str, row: usize) -> Option<i64> {
+        let column = self.column(name)?;
+        let longs = column.as_primitive_opt::<Int64Type>()?;
+        longs.is_valid(row).then(|| longs.value(row))
+    }
+
+    fn at(&self, place: Place, row: usize) -> usize {
+        match place {
+            Place::Own(_) => row,
+            Place::Origin(_) => self.rows.origin_of()[row] as usize,
+        }
+    }
+
+    /// When it happened by the sender's clock, else when it arrived.
+    pub fn time(&self, row: usize) -> i64 {
+        let longs = self.time.as_ref().and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let sent = longs.filter(|longs| longs.is_valid(row)).map(|longs| longs.value(row));
+        let micros = self.ingest.as_ref();
+        let micros = micros.and_then(|c| c.as_primitive_opt::<TimestampMicrosecondType>());
+        let arrived = || micros.map_or(0, |micros| micros.value(row).saturating_mul(1_000));
+        sent.filter(|sent| *sent > 0).unwrap_or_else(arrived)
+    }
+
+    /// An attribute of a record.
+    pub fn record(&self, key: &str, row: usize) -> Option<String> {
+        self.promoted(Scope::Record, key, row)
+            .or_else(|| find(self.record.as_ref()?.as_map_opt()?, row, key))
+    }
+
+    /// An attribute of a record's resource.
+    pub fn resource(&self, key: &str, row: usize) -> Option<String> {
+        let origin = self.rows.origin_of()[row] as usize;
+        self.promoted(Scope::Resource, key, row)
+            .or_else(|| find(self.resource.as_ref()?.as_map_opt()?, origin, key))
+    }
+
+    /// Of the record, else of the resource.
+    pub fn either(&self, key: &str, row: usize) -> Option<String> {
+        self.record(key, row).or_else(|| self.resource(key, row))
+    }
+
+    fn promoted(&self, scope: Scope, key: &str, row: usize) -> Option<String> {
+        let promotion = self.table.promotion(scope, key)?;
+        let place = self.rows.layout().find(&promotion.column).ok()?;
+        let column = self.column(&promotion.column)?;
+        let at = self.at(place, row);
+        if let Some(texts) = column.as_string_opt::<i32>() {
+            return texts.is_valid(at).then(|| texts.value(at).to_owned());
+        }
+        let longs = column.as_primitive_opt::<Int64Type>()?;
+        longs.is_valid(at).then(|| longs.value(at).to_string())
+    }
+
+    /// The attributes that a record has in its map.
+    pub fn entries(&self, row: usize) -> Vec<(String, String)> {
+        let Some(map) = self.record.as_ref().and_then(|column| column.as_map_opt()) else {
+            return Vec::new();
+        };
+        entries(map, row).collect()
+    }
+
+    /// The services of the batch's origins, for a look at all rows at once.
+    pub fn has_service(&self, name: &str) -> bool {
+        let column = self.column("service_name");
+        let names = column.as_ref().and_then(|column| column.as_string_opt::<i32>());
+        names.is_some_and(|names| names.iter().flatten().any(|known| known == name))
+    }
+}
+
+fn find(map: &MapArray, row: usize, key: &str) -> Option<String> {
+    entries(map, row).find(|(known, _)| known == key).map(|(_, value)| value)
+}
+
+fn entries(map: &MapArray, row: usize) -> impl Iterator<Item = (String, String)> {
+    let entries = (row < map.len() && map.is_valid(row)).then(|| map.value(row));
+    let columns = entries.map(|entries| (entries.column(0).clone(), entries.column(1).clone()));
+    columns.into_iter().flat_map(|(keys, values)| {
+        let (keys, values) = (keys.as_string_opt::<i32>(), values.as_string_opt::<i32>());
+        let pair = |at: usize| {
+            let (keys, values) = (keys?, values?);
+            values.is_valid(at).then(|| (keys.value(at).to_owned(), values.value(at).to_owned()))
+        };
+        let count = keys.map_or(0, |keys| keys.len());
+        (0..count).filter_map(pair).collect::<Vec<_>>()
+    })
+}
