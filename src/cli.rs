@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::experiment::spoken;
 use crate::config::Sources;
 use crate::config::units::Period;
 
@@ -183,6 +184,20 @@ pub enum ExperimentCommand {
     Verify(Verified),
     /// Writes a report.json in another form.
     Report(Rendered),
+    /// Opens a run at a daemon, and prints its id.
+    Start(spoken::Start),
+    /// Tells a daemon what happened to a run.
+    Mark(spoken::Mark),
+    /// Ends a run, or aborts it for good.
+    Stop(spoken::Stop),
+    /// Lists a daemon's runs, the latest first.
+    List(spoken::List),
+    /// Prints what a daemon knows of a run, as JSON.
+    Show(spoken::Show),
+    /// Tells a run's verdict; the exit code is the verdict's.
+    Verdict(spoken::Verdict),
+    /// Tells a daemon of a Chaos Toolkit journal's run, and writes the verdict into it.
+    Import(spoken::Import),
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@
 //! | [`sql`] | `sql`: over HTTP, or in process straight on a store |
 //! | [`replay`] | `replay`: recorded OTLP, sent again |
 //! | [`demo`] | `demo`: a daemon, a shop with a fault, questions about it |
-//! | [`experiment`] | `experiment lint`, `judge`, `verify` |
+//! | [`experiment`] | `experiment …`: documents, runs, verdicts |
 //! | [`config`] | `config validate`, `show`, `schema` |
 //! | [`doctor`] | `doctor`: tries what the daemon will need |
 //! | [`drain`] | `drain`: nothing left in log and stage |
@@ -23,7 +23,7 @@ mod config;
 mod demo;
 mod doctor;
 mod drain;
-mod experiment;
+pub mod experiment;
 mod replay;
 mod serve;
 mod sql;

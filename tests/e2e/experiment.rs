@@ -9,6 +9,13 @@ use crate::daemon::{Launch, run};
 use crate::otlp::{Encoding, Request, Signal};
 
 const SECOND: i64 = 1_000_000_000;
+/// Of the daemon's clock, which is this machine's.
+#[expect(clippy::disallowed_methods, reason = "a run is opened by the daemon's own clock")]
+pub fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("it is after 1970").as_nanos()).expect("and before 2262")
+}
+
 /// 2026-11-20T10:00:00Z.
 const INJECT: i64 = 1_795_168_800 * SECOND;
 pub const FROM: &str = "2026-11-20T10:00:00Z";
@@ -16,15 +23,15 @@ pub const TO: &str = "2026-11-20T10:03:00Z";
 
 /// A shop whose calls to payment take half a second longer while the fault is
 /// in place: from five minutes before it to eleven after.
-pub fn telemetry() -> Vec<Request> {
+pub fn telemetry_at(inject: i64) -> Vec<Request> {
     let minutes = -5..11;
     minutes
         .map(|minute| {
-            let begin = INJECT + minute * 60 * SECOND;
+            let begin = inject + minute * 60 * SECOND;
             let (mut front, mut payment) = (Vec::new(), Vec::new());
             for at in 0..60 * 4 {
                 let start = begin + at * SECOND / 4;
-                let bitten = (INJECT..INJECT + 180 * SECOND).contains(&start);
+                let bitten = (inject..inject + 180 * SECOND).contains(&start);
                 let own = SECOND / 1_000 * (20 + (at * 7) % 13);
                 let delay = if bitten { 480 + (at * 11) % 41 } else { 0 };
                 let gap = SECOND / 1_000 * (2 + at % 3 + delay);
@@ -50,6 +57,11 @@ pub fn telemetry() -> Vec<Request> {
             Request::from_json(Signal::Traces, &body.to_string())
         })
         .collect()
+}
+
+/// [`telemetry_at`] of a day that others know by its date.
+pub fn telemetry() -> Vec<Request> {
+    telemetry_at(INJECT)
 }
 
 pub fn document(probes: &str) -> String {

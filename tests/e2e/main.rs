@@ -27,6 +27,7 @@
 //! | [`usage`] | what telemetry costs, as metered |
 //! | [`experiment`] | experiments: lint, judge, verify |
 //! | [`alerts`] | alerts of others, and runs that expect them |
+//! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
 //! | [`cli`] | the commands |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -53,6 +54,7 @@ mod postgres;
 mod pressure;
 mod readers;
 mod remote;
+mod runs;
 mod sdk;
 mod shutdown;
 mod usage;

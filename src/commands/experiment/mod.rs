@@ -3,12 +3,18 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`engine`] | a daemon's HTTP API as what experiments ask |
+//! | [`spoken`] | what may be said to the commands about a daemon's runs |
+//! | [`runs`] | `start`, `mark`, `stop`, `list`, `show`, `verdict` |
+//! | [`import`] | `import`: a Chaos Toolkit journal |
 //!
 //! The exit code is the verdict's: 0 held, 1 deviated, 3 inconclusive, 4
 //! invalid, 5 aborted; 2 is a document or command line that cannot be used, 6 a
 //! daemon that cannot be reached.
 
 mod engine;
+mod import;
+mod runs;
+pub mod spoken;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -39,6 +45,13 @@ pub async fn run(command: ExperimentCommand) -> Result<ExitCode> {
         ExperimentCommand::Judge(judge) => judge_run(judge).await,
         ExperimentCommand::Verify(verify) => verify_report(verify).await,
         ExperimentCommand::Report(rendered) => render(&rendered),
+        ExperimentCommand::Start(asked) => runs::start(asked).await,
+        ExperimentCommand::Mark(asked) => runs::mark(asked).await,
+        ExperimentCommand::Stop(asked) => runs::stop(asked).await,
+        ExperimentCommand::List(asked) => runs::list(asked).await,
+        ExperimentCommand::Show(asked) => runs::show(asked).await,
+        ExperimentCommand::Verdict(asked) => runs::verdict(asked).await,
+        ExperimentCommand::Import(asked) => import::run(asked).await,
     };
     // An engine that is away has a code of its own, so that CI can tell it from a verdict.
     match outcome {
