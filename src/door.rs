@@ -182,7 +182,7 @@ pub fn finish(router: Router) -> Router {
     router
         .fallback(|request: Request| async move {
             let message = format!("there is no {}", request.uri().path());
-            let hint = "the API is POST /api/v1/sql, POST /api/v1/flush, POST /api/v1/compact, GET /api/v1/tables, GET /api/v1/status, /healthz, /readyz and /metrics";
+            let hint = "the API is POST /api/v1/sql, POST /api/v1/flush, POST /api/v1/compact, GET /api/v1/tables, GET /api/v1/status, /api/v1/experiments, /healthz, /readyz and /metrics";
             error(StatusCode::NOT_FOUND, ErrorKind::NotFound, &message, hint)
         })
         .method_not_allowed_fallback(|request: Request| async move {
