@@ -71,17 +71,21 @@ impl Judge {
 
     /// Queues a run whose time has come.
     pub fn due(&mut self, run: &Arc<Run>, now: i64) {
-        if run.experiment.is_none() || run.settled().is_none_or(|settled| settled > now) {
+        let late =
+            |judged: Judged| matches!(judged.reason, Some(Reason::Late | Reason::PipelineGap));
+        // Most runs were judged long ago.
+        if run.experiment.is_none()
+            || run.judged.is_some_and(|judged| !late(judged))
+            || run.settled().is_none_or(|settled| settled > now)
+        {
             return;
         }
         let key = (run.tenant.clone(), run.id.clone());
         let due = match run.judged {
             None => self.failed.get(&key).is_none_or(|(_, again)| *again <= now),
             Some(judged) => {
-                let late = matches!(judged.reason, Some(Reason::Late | Reason::PipelineGap));
                 let times = self.revised.get(&key).copied().unwrap_or(0);
-                let wait = REVISED.get(times).filter(|_| late);
-                wait.is_some_and(|wait| judged.at.saturating_add(*wait) <= now)
+                REVISED.get(times).is_some_and(|wait| judged.at.saturating_add(*wait) <= now)
             }
         };
         if due && self.queued.insert(key.clone()) {

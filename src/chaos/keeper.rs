@@ -462,13 +462,13 @@ impl Keeper {
             }
         }
         for run in self.runs.all() {
-            if let Some(next) = run.advanced(now) {
+            if run.state.is_over() {
+                self.judge.due(&run, now);
+            } else if let Some(next) = run.advanced(now) {
                 let told = told::advanced(&run, &next);
                 if let Err(error) = self.durably(next, &told).await {
                     tracing::debug!(%error, run = %run.id, "time's change of a run waits for its row");
                 }
-            } else {
-                self.judge.due(&run, now);
             }
         }
         self.judge.begin();
