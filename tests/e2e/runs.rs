@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::daemon::{Daemon, Launch};
-use crate::experiment::{document, now, telemetry_at};
+use crate::daemon::{Daemon, Launch, run};
+use crate::experiment::{code, document, now, telemetry_at};
 use crate::otlp::{Encoding, Request, Signal};
 
 const SECOND: i64 = 1_000_000_000;
@@ -26,13 +26,13 @@ impl Daemon {
         let body = body.to_string();
         let answer = self.client.post(&url, &[("content-type", "application/json")], body).await;
         let answer = answer.expect("the API answers");
-        (answer.status.as_u16(), answer.json())
+        (answer.status, answer.json())
     }
 
     async fn run(&self, id: &str) -> (u16, Value) {
         let url = self.url(&format!("/api/v1/experiments/runs/{id}"));
         let answer = self.client.get(&url).await.expect("the API answers");
-        (answer.status.as_u16(), answer.json())
+        (answer.status, answer.json())
     }
 
     /// Asks until the run is as it should be.
@@ -64,12 +64,7 @@ async fn inv_d1_a_run_outlives_the_node() {
     let text = document(ERRORS);
     let url = daemon.url("/api/v1/experiments");
     let answer = daemon.client.post(&url, &[], text.clone()).await.unwrap();
-    assert_eq!(
-        (answer.status.as_u16(), &answer.json()["name"]),
-        (201, &json!(title)),
-        "{}",
-        answer.text()
-    );
+    assert_eq!((answer.status, &answer.json()["name"]), (201, &json!(title)), "{}", answer.text());
     let start = json!({"experiment": title, "run_id": "live-1"});
     let (status, run) = daemon.post("/runs", start.clone()).await;
     assert_eq!(
@@ -125,13 +120,14 @@ async fn inv_d1_a_run_outlives_the_node() {
     daemon.stop().await;
 }
 
-/// Scenario: a fault of twenty minutes ago whose telemetry is stored is told of
-/// afterwards, with its document.
-/// Guarantees: the window is marked retrospective and judged by the daemon itself; the
-/// verdict, its hypotheses with their SQL and the samples are rows that join, and the
-/// report is kept over a restart.
+/// Scenario: a Chaos Toolkit journal of a fault of half an hour ago, whose telemetry is
+/// stored, is imported; then everything that the command line asks of a run.
+/// Guarantees: the window is marked retrospective and judged by the daemon itself, and
+/// the verdict is written into the journal; exit codes and the bare value are those of
+/// the verdict; hypotheses with their SQL and samples are rows that join; the report is
+/// kept over SIGKILL.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_run_told_afterwards_is_judged_by_itself() {
+async fn a_journal_is_imported_and_judged() {
     let dir = tempfile::tempdir().unwrap();
     let launch = Launch::new(dir.path());
     let daemon = launch.start().await;
@@ -139,20 +135,73 @@ async fn a_run_told_afterwards_is_judged_by_itself() {
     for request in telemetry_at(inject) {
         daemon.ack(Encoding::HttpJson, &request).await;
     }
-    let start = json!({
-        "document": document(ERRORS), "run_id": "past-1",
-        "inject": instant(inject), "recover": instant(inject + 180 * SECOND),
+    let file = |name: &str, text: String| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let yaml = file("pay.yaml", document(ERRORS));
+    let action = |start: i64, end: i64| json!({"activity": {"type": "action", "name": "tc"}, "start": instant(start), "end": instant(end)});
+    let recover = inject + 180 * SECOND;
+    let journal = json!({
+        "experiment": {"title": "payment survives"}, "start": instant(inject - SECOND),
+        "end": instant(recover), "run": [action(inject, inject + SECOND)],
+        "rollbacks": [action(recover - SECOND, recover)],
     });
-    let (status, run) = daemon.post("/runs", start).await;
-    assert_eq!((status, &run["retrospective"]), (201, &json!(true)), "{run}");
-    let run = daemon.until("past-1", |run| !run["verdict"].is_null()).await;
-    assert_eq!((&run["verdict"], &run["exit_code"]), (&json!("held"), &json!(0)), "{run}");
+    let journal = file("journal.json", journal.to_string());
+    let server = daemon.url("");
+    let ask = |args: &[&str]| {
+        let args: Vec<String> =
+            ["experiment"].iter().chain(args).map(|arg| arg.to_string()).collect();
+        let (server, dir) = (server.clone(), dir.path());
+        async move {
+            let args: Vec<&str> =
+                args.iter().map(String::as_str).chain(["--server", &server]).collect();
+            run(dir, &args).await
+        }
+    };
+    let text = code(
+        &ask(&["import", &journal, "--experiment", &yaml, "--run-id", "past-1", "--wait", "5m"])
+            .await,
+        0,
+    );
+    assert!(text.contains("past-1: held"), "{text}");
+    let written: Value = serde_json::from_str(&std::fs::read_to_string(&journal).unwrap()).unwrap();
+    assert_eq!(written["experiment"]["extensions"][0]["verdict"], "held", "{written}");
+
     daemon.kill().await;
     let daemon = launch.start().await;
-    daemon.until("past-1", |run| run["verdict"] == "held").await;
+    let server = daemon.url("");
+    let ask = |args: &[&str]| {
+        let args: Vec<String> =
+            ["experiment"].iter().chain(args).map(|arg| arg.to_string()).collect();
+        let (server, dir) = (server.clone(), dir.path());
+        async move {
+            let args: Vec<&str> =
+                args.iter().map(String::as_str).chain(["--server", &server]).collect();
+            run(dir, &args).await
+        }
+    };
+    let run = daemon.until("past-1", |run| run["verdict"] == "held").await;
+    assert_eq!((&run["retrospective"], &run["source"]), (&json!(true), &json!("import")), "{run}");
     let report =
         daemon.client.get(&daemon.url("/api/v1/experiments/runs/past-1/report")).await.unwrap();
-    assert_eq!((report.status.as_u16(), &report.json()["verdict"]), (200, &json!("held")));
+    assert_eq!((report.status, &report.json()["verdict"]), (200, &json!("held")));
+    assert!(code(&ask(&["verdict", "past-1"]).await, 0).contains("past-1: held"));
+    assert_eq!(code(&ask(&["verdict", "past-1", "--value"]).await, 0), "0\n");
+    let value = ["verdict", "past-1", "--value", "--hypothesis", "frontend-error_ratio"];
+    assert_eq!(code(&ask(&value).await, 0), "0\n");
+    code(&ask(&["verdict", "nobody"]).await, 2);
+    assert!(code(&ask(&["list"]).await, 0).contains("past-1"));
+    assert!(code(&ask(&["show", "past-1"]).await, 0).contains("\"verdict\": \"held\""));
+    assert_eq!(
+        code(&ask(&["start", &yaml, "--run-id", "next-1", "--overlap", "mark"]).await, 0),
+        "next-1\n"
+    );
+    assert!(code(&ask(&["mark", "next-1", "inject"]).await, 0).contains("injecting"));
+    assert!(code(&ask(&["stop", "next-1", "--abort", "enough"]).await, 0).contains("aborted"));
+    code(&ask(&["verdict", "next-1"]).await, 3);
+
     let found = "SELECT hypothesis, v.verdict, array_length(evidence_sql) > 0, ci_low <= estimate \
          FROM experiment_verdicts v JOIN experiment_windows w USING (run_id) \
          WHERE w.verdict = 'held' AND hypothesis = 'frontend-error_ratio'";
@@ -161,14 +210,8 @@ async fn a_run_told_afterwards_is_judged_by_itself() {
     let samples = "SELECT phase, count(*) FROM experiment_samples WHERE indicator = 'red.error_ratio' \
          AND subject = 'frontend' AND value = 0 GROUP BY phase ORDER BY 1";
     let rows = daemon.sql(samples).await.rows;
-    assert_eq!(
-        rows,
-        [
-            [json!("baseline"), json!("60")],
-            [json!("injection"), json!("33")],
-            [json!("recovery"), json!("36")]
-        ]
-    );
+    let row = |phase: &str, buckets: &str| [json!(phase), json!(buckets)];
+    assert_eq!(rows, [row("baseline", "60"), row("injection", "33"), row("recovery", "36")]);
     daemon.stop().await;
 }
 
