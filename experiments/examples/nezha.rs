@@ -9,14 +9,15 @@
 
 #![expect(clippy::print_stdout, reason = "a command's answer")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use experiments::document::{Allowed, Experiment};
-use experiments::radius::{Radius, Signal, Suspect, discover};
+use experiments::radius::{Radius, Suspect, discover};
 use experiments::window::Span;
 use experiments::{Ask, Error, Table, Window};
 use futures::executor::block_on;
@@ -27,20 +28,35 @@ const SECOND: i64 = 1_000_000_000;
 /// Rows of recorded days are judged long after: everything was ingested.
 const JUDGED: i64 = 4_000_000_000 * SECOND;
 
-struct Daemon(String);
+/// Asks the daemon, each statement once.
+struct Daemon {
+    address: String,
+    known: Mutex<HashMap<String, Table>>,
+}
 
 #[async_trait]
 impl Ask for Daemon {
     async fn ask(&self, statement: &str) -> Result<Table, Error> {
+        if let Some(table) = self.known.lock().expect("unpoisoned").get(statement) {
+            return Ok(table.clone());
+        }
+        let table = self.exchange(statement)?;
+        self.known.lock().expect("unpoisoned").insert(statement.to_owned(), table.clone());
+        Ok(table)
+    }
+}
+
+impl Daemon {
+    fn exchange(&self, statement: &str) -> Result<Table, Error> {
         let failed = |error: String| Error::Engine { kind: ErrorKind::Unavailable, message: error };
         let body = json!({ "query": statement }).to_string();
         let exchange = || -> std::io::Result<Vec<u8>> {
-            let mut stream = TcpStream::connect(&self.0)?;
+            let mut stream = TcpStream::connect(&self.address)?;
             let length = body.len();
             write!(
                 stream,
                 "POST /api/v1/sql HTTP/1.0\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}",
-                self.0
+                self.address
             )?;
             let mut answer = Vec::new();
             stream.read_to_end(&mut answer)?;
@@ -125,76 +141,89 @@ fn window(all: &[Fault], id: &str, inject: i64, recover: i64) -> Window {
     }
 }
 
+/// Three of the suspects, in one line.
+fn shown(radius: &Radius) -> String {
+    let one = |suspect: &Suspect| {
+        let out = if suspect.stands_out { "!" } else { "" };
+        format!("{}{out} {:.1} {:?}", suspect.service, suspect.strength, suspect.signs[0].signal)
+    };
+    radius.suspects.iter().take(3).map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Fault-free stretches before a fault: its last 45 s, and what is before them.
+fn quiet(all: &[Fault], fault: &Fault) -> Vec<(&'static str, i64, i64)> {
+    let Some((start, _)) = fault.recorded else { return Vec::new() };
+    let late = fault.inject - 45 * SECOND;
+    let parts = [("early", start, late), ("late", start.max(late), fault.inject)];
+    let fits = |(_, from, to): &(&str, i64, i64)| {
+        let taken = |other: &Fault| other.inject < *to && other.inject + 180 * SECOND > *from;
+        to - from >= 20 * SECOND && !all.iter().any(taken)
+    };
+    parts.into_iter().filter(fits).collect()
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, address, paths @ ..] = &arguments[..] else { panic!("give ADDRESS LABELS.json …") };
-    let daemon = Daemon(address.clone());
+    let daemon = Daemon { address: address.clone(), known: Mutex::default() };
     for path in paths {
         let all = faults(path);
-        let mut first: BTreeMap<&str, (u32, u32, u32)> = BTreeMap::new();
-        let (mut flagged, mut quiet) = (0, 0);
+        let mut first: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
         for fault in &all {
             let until = fault.recorded.map_or(fault.inject + 180 * SECOND, |(_, end)| end);
             let until = until.max(fault.inject + 120 * SECOND);
             let experiment = document(&fault.target);
             let window = window(&all, &fault.id, fault.inject, until);
-            let found = |radius: &Radius| {
-                radius.suspects.iter().position(|s| s.service == fault.target).map(|at| at + 1)
+            let radius =
+                block_on(discover(&experiment, &window, JUDGED, &daemon)).expect("a radius");
+            let place = |only: bool| {
+                let mut list = radius.suspects.iter().filter(|s| s.stands_out || !only);
+                list.position(|suspect| suspect.service == fault.target).map(|at| at + 1)
             };
-            let radius = block_on(discover(&experiment, &window, JUDGED, &daemon));
-            let report = block_on(experiments::judge(&experiment, &window, JUDGED, &daemon));
-            let place = radius.as_ref().ok().and_then(found);
+            let nominal = place(false);
+            let calibrated = place(true);
             let count = first.entry(&fault.kind).or_default();
-            count.0 += u32::from(place == Some(1));
-            count.1 += u32::from(place.is_some_and(|place| place <= 3));
-            count.2 += 1;
-            let suspects = match &radius {
-                Ok(radius) => radius
-                    .suspects
-                    .iter()
-                    .take(3)
-                    .map(|s| {
-                        let signals: Vec<String> =
-                            s.signs.iter().map(|sign| format!("{:?}", sign.signal)).collect();
-                        format!("{} {:.1} {}", s.service, s.strength, signals.join("+"))
-                    })
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                Err(error) => error.to_string(),
-            };
-            let verdict = match &report {
-                Ok(report) => format!("{}; {}", report.in_short(), report.detail),
-                Err(error) => error.to_string(),
-            };
+            count[0] += u32::from(nominal == Some(1));
+            count[1] += u32::from(calibrated == Some(1));
+            count[2] += u32::from(nominal.is_some_and(|place| place <= 3));
+            count[3] += 1;
             println!(
-                "{} {} {} ({} spans after): place {place:?} of [{suspects}]\n    {verdict:.240}",
-                fault.id, fault.kind, fault.target, fault.spans_after
+                "{} {} {} ({} spans after): place {nominal:?}, calibrated {calibrated:?} of [{}]",
+                fault.id,
+                fault.kind,
+                fault.target,
+                fault.spans_after,
+                shown(&radius)
             );
-            // The minute before the fault, halved: nothing was injected in it.
-            let Some((start, _)) =
-                fault.recorded.filter(|(start, _)| start + 60 * SECOND < fault.inject)
-            else {
-                continue;
-            };
-            let middle = (start + 40 * SECOND).max(fault.inject - 45 * SECOND);
-            let calm = self::window(&all, "calm", middle, fault.inject);
-            if let Ok(mut radius) = block_on(discover(&experiment, &calm, JUDGED, &daemon)) {
-                // CPU points lag into the fault.
-                let lagging =
-                    |suspect: &Suspect| suspect.signs.iter().all(|s| s.signal == Signal::Cpu);
-                radius.suspects.retain(|suspect| !lagging(suspect));
-                quiet += 1;
-                flagged += u32::from(!radius.suspects.is_empty());
-                for suspect in radius.suspects.iter().take(2) {
+            if nominal != Some(1) {
+                println!("    {}", radius.suspects.first().map_or("", |s| &s.signs[0].detail));
+                println!("    {:?}", radius.calibration);
+            }
+        }
+        let (mut flagged, mut own, mut pieces) = (0, 0, 0);
+        for fault in &all {
+            for (which, from, to) in quiet(&all, fault) {
+                let experiment = document(&fault.target);
+                let calm = window(&all, "calm", from, to);
+                let radius =
+                    block_on(discover(&experiment, &calm, JUDGED, &daemon)).expect("a radius");
+                let out: Vec<&Suspect> = radius.suspects.iter().filter(|s| s.stands_out).collect();
+                pieces += 1;
+                flagged += u32::from(!out.is_empty());
+                own += u32::from(out.iter().any(|s| s.service == fault.target));
+                if !out.is_empty() {
                     println!(
-                        "    before it, {} {:.1}: {}",
-                        suspect.service, suspect.strength, suspect.signs[0].detail
+                        "{which} before {}: {}: {}",
+                        fault.id,
+                        shown(&radius),
+                        out[0].signs[0].detail
                     );
                 }
             }
         }
+        println!("{path}: first, first and calibrated, in the first three, of: {first:?}");
         println!(
-            "{path}: first / in the first three / all: {first:?}; fault-free segments flagged: {flagged} of {quiet}"
+            "fault-free segments flagged: {flagged} of {pieces}, {own} by the fault's own target"
         );
     }
 }

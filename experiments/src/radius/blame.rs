@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::calibrate::Calibration;
 use super::signal::{Sign, Signal};
 use crate::document::scope::{BlastRadius, Target};
 
@@ -38,6 +39,10 @@ pub struct Suspect {
     pub service: String,
     pub strength: f64,
     pub place: Place,
+    /// Stronger than it gets where nothing was injected; never, where too little
+    /// fault-free time is known.
+    pub stands_out: bool,
+    /// The strongest first.
     pub signs: Vec<Sign>,
 }
 
@@ -49,6 +54,7 @@ pub struct Radius {
     pub under_reach: Vec<String>,
     /// Who called whom, before the fault or during it.
     pub graph: Graph,
+    pub calibration: Calibration,
 }
 
 /// Who calls whom.
@@ -69,7 +75,14 @@ fn below<'g>(graph: &'g Graph, service: &str) -> BTreeSet<&'g str> {
 }
 
 impl Radius {
-    pub fn new(signs: Vec<Sign>, graph: &Graph, target: &Target, declared: &BlastRadius) -> Radius {
+    pub fn new(
+        mut signs: Vec<Sign>,
+        graph: &Graph,
+        target: &Target,
+        declared: &BlastRadius,
+        calibration: Calibration,
+    ) -> Radius {
+        signs.sort_by(|a, b| b.strength.total_cmp(&a.strength));
         let mut by_service: BTreeMap<String, Vec<Sign>> = BTreeMap::new();
         for sign in signs {
             by_service.entry(sign.service.clone()).or_default().push(sign);
@@ -94,12 +107,13 @@ impl Radius {
                 service: service.clone(),
                 strength: signs.iter().map(|sign| sign.strength).fold(0.0, f64::max),
                 place: place(service),
+                stands_out: signs.iter().any(|sign| calibration.stands_out(sign)),
                 signs: signs.clone(),
             })
             .collect();
         suspects.sort_by(|a, b| b.strength.total_cmp(&a.strength));
         deepest_first(&mut suspects, graph);
-        Radius { suspects, under_reach, graph: graph.clone() }
+        Radius { suspects, under_reach, graph: graph.clone(), calibration }
     }
 }
 

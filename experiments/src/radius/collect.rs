@@ -6,22 +6,24 @@ use schema::ErrorKind;
 use serde_json::Value;
 
 use super::blame::{Graph, Radius};
-use super::signal::{self, Pairs, Sign, Sites};
+use super::calibrate::Calibration;
+use super::history;
+use super::seen::{Seen, durations, text};
+use super::signal::{self, Sign};
+use super::site::Sites;
 use super::statement;
 use crate::Error;
 use crate::document::Experiment;
 use crate::document::units::Period;
-use crate::indicator::text::cell_millis;
-use crate::indicator::{Ask, Bucket, Series, Table};
-use crate::judge::HISTORY;
+use crate::indicator::{Ask, Table};
 use crate::window::{BUCKET, Phases, Span, Window};
 
 /// Resources are scraped about once a minute: so far back they are compared,
 /// and so long they lag.
 const SCRAPES: Period = Period::secs(600);
 const LAG: Period = Period::secs(60);
-/// Recorded buckets that a stretch needs to stand in for a baseline.
-const LEAST: u32 = 6;
+/// Recorded buckets that a baseline needs to be compared with.
+const RECORDED: usize = 4;
 
 /// Finds what a fault touched. Refused statements are errors: a radius with a
 /// signal left out would look small.
@@ -33,17 +35,35 @@ pub async fn discover(
 ) -> Result<Radius, Error> {
     let phases = Phases::of(window, &experiment.window);
     let asked = Asked { judged, ask };
-    let quiet = asked.quiet(&phases, window).await?;
-    let before = match quiet.last() {
-        // Nothing was recorded before the injection: the latest that was.
-        Some(last) if !quiet.iter().any(|span| span.overlaps(phases.baseline)) => *last,
-        _ => phases.baseline,
+    let reach = history::reach(&phases, judged);
+    let recorded = asked.table(statement::recorded(reach, judged)).await?;
+    let quiet = history::stretches(&recorded, reach, &phases, window);
+    let pieces = history::pieces(&quiet, phases.baseline.buckets);
+    let past = asked.seen(&pieces).await?;
+    let baseline_recorded = recorded
+        .rows
+        .iter()
+        .filter_map(|row| row.first().and_then(Value::as_i64))
+        .filter(|at| {
+            phases.baseline.overlaps(Span { from: reach.from + at * BUCKET.nanos(), buckets: 1 })
+        })
+        .count()
+        >= RECORDED;
+    let before = match baseline_recorded {
+        true => asked.one(phases.baseline).await?,
+        // Nothing was recorded before the injection: what is usual otherwise.
+        false => Seen::joined(past.iter()),
     };
-    let after = phases.injection;
-    let (signs, graph) = asked.signs(before, after, &quiet).await?;
-    let mut signs = signs;
-    signs.extend(asked.cpu(window).await?);
-    Ok(Radius::new(signs, &graph, &experiment.target, &experiment.blast_radius))
+    let after = asked.one(phases.injection).await?;
+    let usual: Vec<&Seen> = past.iter().collect();
+    let mut signs = signal::signs(&before, &after, &usual);
+    let cpu = asked.cpu(window, &pieces).await?;
+    let late = Span::between(window.inject, window.recover.saturating_add(LAG.nanos()));
+    signs.extend(cpu.signs(late));
+    let of_pieces = pieces.iter().map(|piece| cpu.signs(*piece)).collect();
+    let calibration = Calibration::new(&past, of_pieces);
+    let graph = asked.graph(&[phases.baseline, phases.injection]).await?;
+    Ok(Radius::new(signs, &graph, &experiment.target, &experiment.blast_radius, calibration))
 }
 
 struct Asked<'a> {
@@ -64,121 +84,66 @@ impl Asked<'_> {
         Ok(table)
     }
 
-    /// Stretches before the injection in which spans were recorded and no other
-    /// window lies, oldest first.
-    async fn quiet(&self, phases: &Phases, window: &Window) -> Result<Vec<Span>, Error> {
-        let end = phases.baseline.to();
-        let day = Span::between(end.saturating_sub(HISTORY.nanos()), end);
-        let table = self.table(statement::recorded(day, self.judged)).await?;
-        let mut quiet: Vec<Span> = Vec::new();
-        for row in &table.rows {
-            let Some(at) = row.first().and_then(Value::as_i64) else { continue };
-            let bucket = Span { from: day.from + at * BUCKET.nanos(), buckets: 1 };
-            if window.others.iter().any(|other| other.overlaps(bucket)) {
-                continue;
-            }
-            match quiet.last_mut() {
-                Some(last) if last.to() == bucket.from => last.buckets += 1,
-                _ => quiet.push(bucket),
-            }
-        }
-        quiet.retain(|span| span.buckets >= LEAST);
-        Ok(quiet)
+    async fn one(&self, span: Span) -> Result<Seen, Error> {
+        Ok(self.seen(&[span]).await?.pop().unwrap_or_default())
     }
 
-    async fn signs(
-        &self,
-        before: Span,
-        after: Span,
-        quiet: &[Span],
-    ) -> Result<(Vec<Sign>, Graph), Error> {
-        let exclusive = |span| statement::exclusive(span, self.judged);
-        let gaps = |span| statement::gaps(span, self.judged);
-        let (b, a) = (self.table(exclusive(before)).await?, self.table(exclusive(after)).await?);
-        let mut signs = signal::exclusive(&durations(&b, before, &a, after, |row| text(row, 0)));
-        let (b, a) = (self.table(gaps(before)).await?, self.table(gaps(after)).await?);
-        let edge = |row: &[Value]| Some((text(row, 0)?, text(row, 1)?));
-        signs.extend(signal::gaps(&durations(&b, before, &a, after, edge)));
-        let now = sites(&self.table(statement::sites(&[after], self.judged)).await?);
-        for reference in [&[before][..], quiet] {
-            let then = sites(&self.table(statement::sites(reference, self.judged)).await?);
-            signs.extend(signal::sites(&then, &now));
+    /// What each of some stretches shows, in order of time.
+    async fn seen(&self, spans: &[Span]) -> Result<Vec<Seen>, Error> {
+        if spans.iter().all(|span| span.buckets == 0) {
+            return Ok(vec![Seen::default(); spans.len()]);
         }
+        let table = self.table(statement::exclusive(spans, self.judged)).await?;
+        let exclusive = durations(&table, spans, |row| text(row, 0));
+        let table = self.table(statement::gaps(spans, self.judged)).await?;
+        let gaps = durations(&table, spans, |row| Some((text(row, 0)?, text(row, 1)?)));
+        let sites =
+            Sites::read(&self.table(statement::sites(spans, self.judged)).await?, spans.len());
+        let parts = exclusive.into_iter().zip(gaps).zip(sites);
+        Ok(parts.map(|((exclusive, gaps), sites)| Seen { exclusive, gaps, sites }).collect())
+    }
+
+    async fn graph(&self, spans: &[Span]) -> Result<Graph, Error> {
         let mut graph = Graph::new();
-        for span in [before, after] {
-            for row in &self.table(statement::calls(span, self.judged)).await?.rows {
-                if let (Some(caller), Some(callee)) = (text(row, 0), text(row, 1)) {
-                    graph.entry(caller).or_default().insert(callee);
-                }
+        for row in &self.table(statement::calls(spans, self.judged)).await?.rows {
+            if let (Some(caller), Some(callee)) = (text(row, 0), text(row, 1)) {
+                graph.entry(caller).or_default().insert(callee);
             }
         }
-        Ok((signs, graph))
+        Ok(graph)
     }
 
-    async fn cpu(&self, window: &Window) -> Result<Vec<Sign>, Error> {
-        let before = Span::between(window.inject.saturating_sub(SCRAPES.nanos()), window.inject);
-        let after = Span::between(window.inject, window.recover.saturating_add(LAG.nanos()));
-        let mut pairs: BTreeMap<String, (Vec<f64>, Vec<f64>)> = BTreeMap::new();
-        for (span, late) in [(before, false), (after, true)] {
-            for row in &self.table(statement::cpu(span, self.judged)).await?.rows {
-                let (Some(service), Some(value)) =
-                    (text(row, 0), row.get(2).and_then(Value::as_f64))
-                else {
-                    continue;
-                };
-                let pair = pairs.entry(service).or_default();
-                if late { pair.1.push(value) } else { pair.0.push(value) }
-            }
+    async fn cpu(&self, window: &Window, pieces: &[Span]) -> Result<Cpu, Error> {
+        let first = pieces.first().map_or(window.inject, |piece| piece.from.min(window.inject));
+        let last = pieces.last().map_or(window.recover, |piece| piece.to().max(window.recover));
+        let span =
+            Span::between(first.saturating_sub(SCRAPES.nanos()), last.saturating_add(LAG.nanos()));
+        let mut points: BTreeMap<String, Vec<(i64, f64)>> = BTreeMap::new();
+        for row in &self.table(statement::cpu(span, self.judged)).await?.rows {
+            let numbers = (row.get(1).and_then(Value::as_i64), row.get(2).and_then(Value::as_f64));
+            let (Some(service), (Some(bucket), Some(value))) = (text(row, 0), numbers) else {
+                continue;
+            };
+            points.entry(service).or_default().push((span.from + bucket * BUCKET.nanos(), value));
         }
-        Ok(signal::cpu(&pairs))
+        Ok(Cpu(points))
     }
 }
 
-fn text(row: &[Value], at: usize) -> Option<String> {
-    row.get(at)?.as_str().map(str::to_owned)
-}
+/// CPU of each service in cores, by the bucket that it was told in.
+struct Cpu(BTreeMap<String, Vec<(i64, f64)>>);
 
-/// Rows of key, bucket, cell, n into a pair of series per key.
-fn durations<K: Ord>(
-    before: &Table,
-    b: Span,
-    after: &Table,
-    a: Span,
-    key: impl Fn(&[Value]) -> Option<K>,
-) -> Pairs<K> {
-    let empty =
-        |span: Span| Series { buckets: vec![Bucket::default(); span.buckets as usize], sampled: 0 };
-    let mut pairs: Pairs<K> = BTreeMap::new();
-    for (table, late) in [(before, false), (after, true)] {
-        for row in &table.rows {
-            let Some((head, [bucket, cell, n])) = row.split_last_chunk::<3>() else { continue };
-            let numbers = (bucket.as_i64(), cell.as_i64(), n.as_u64());
-            let (Some(bucket), Some(cell), Some(n)) = numbers else { continue };
-            let Some(key) = key(head) else { continue };
-            let pair = pairs.entry(key).or_insert_with(|| (empty(b), empty(a)));
-            let series = if late { &mut pair.1 } else { &mut pair.0 };
-            let at = usize::try_from(bucket).unwrap_or(usize::MAX);
-            if let Some(bucket) = series.buckets.get_mut(at) {
-                bucket.n += n;
-                bucket.cells.push((cell_millis(cell), n));
-            }
-        }
+impl Cpu {
+    /// A stretch beside the ten minutes before it.
+    fn signs(&self, span: Span) -> Vec<Sign> {
+        let before = Span::between(span.from.saturating_sub(SCRAPES.nanos()), span.from);
+        let pairs = self.0.iter().map(|(service, points)| {
+            let of = |span: Span| {
+                let inside = points.iter().filter(|(at, _)| (span.from..span.to()).contains(at));
+                inside.map(|(_, value)| *value).collect::<Vec<f64>>()
+            };
+            (service.clone(), (of(before), of(span)))
+        });
+        signal::cpu(&pairs.collect())
     }
-    pairs
-}
-
-/// Rows of service, site, n, hits.
-fn sites(table: &Table) -> Sites {
-    let mut sites = Sites::default();
-    for row in &table.rows {
-        let (Some(service), Some(site)) = (text(row, 0), text(row, 1)) else { continue };
-        let (Some(n), Some(hits)) =
-            (row.get(2).and_then(Value::as_u64), row.get(3).and_then(Value::as_u64))
-        else {
-            continue;
-        };
-        sites.traces.insert(service.clone(), n);
-        *sites.hits.entry((service, site)).or_default() += hits;
-    }
-    sites
 }

@@ -4,18 +4,25 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`statement`] | one statement per signal, for all services at once |
+//! | [`history`] | fault-free time, in pieces |
 //! | [`collect`] | the rows of the phase and of what it is compared with |
-//! | [`signal`] | signs: significant *and* large moves of a signal |
+//! | [`seen`] | what a stretch showed of every service |
+//! | [`signal`], [`site`] | signs: significant *and* large moves of a signal |
+//! | [`calibrate`] | A/A: which signs are stronger than they are without a fault |
 //! | [`blame`] | from signs to services, ranked; inside or off target |
 //!
-//! What a phase is compared with is its baseline; for logs also all fault-free
-//! telemetry of the day before, because a call site is expected by having been
-//! seen. Deliberately not here: declared hypotheses (`verdict`); finding what
+//! What a phase is compared with is its baseline; for logs all fault-free
+//! telemetry of a day on each side, because a call site is expected by having
+//! been seen. Deliberately not here: declared hypotheses (`verdict`); finding what
 //! nobody declared has floors and thresholds of its own.
 
 pub mod blame;
+pub mod calibrate;
 pub mod collect;
+pub mod history;
+pub mod seen;
 pub mod signal;
+pub mod site;
 pub mod statement;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! Signs of a fault: moves of a signal that are significant and large. Small
 //! ones are always found where there is enough data, and mean nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::seen::{Durations, Seen};
+use super::site::{self, Sites};
 use crate::indicator::Series;
 use crate::statistics::{multiple, normal, rank};
 use crate::verdict::compare::LEAST;
@@ -18,15 +20,8 @@ const MORE_MS: f64 = 3.0;
 /// The effect floor of CPU: times, and cores more.
 const CPU_TIMES: f64 = 1.25;
 const CPU_MORE: f64 = 0.03;
-/// A call site is new when it was in at most this share of traces, and is now in
-/// at least so many; it is missing when it was in at least this share and three
-/// of four are gone.
-const RARE: f64 = 0.02;
-const NEW: u64 = 3;
-const EXPECTED: f64 = 0.1;
-const LEFT: f64 = 0.25;
 /// Standard deviations that a share must have moved.
-const SURE: f64 = 3.0;
+pub const SURE: f64 = 3.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,8 +45,17 @@ pub struct Sign {
     pub detail: String,
 }
 
-/// Durations of many subjects, before and in the phase.
-pub type Pairs<K> = BTreeMap<K, (Series, Series)>;
+/// What one stretch shows beside another. `history` is fault-free time, in pieces.
+pub fn signs(before: &Seen, after: &Seen, history: &[&Seen]) -> Vec<Sign> {
+    let sites: Vec<&Sites> = history.iter().map(|seen| &seen.sites).collect();
+    let mut signs = exclusive(&before.exclusive, &after.exclusive);
+    signs.extend(gaps(&before.gaps, &after.gaps));
+    // A site is expected by having been seen: the more fault-free time, the surer.
+    let usual = Sites::sum(sites.iter().copied());
+    let before = if usual.traces.is_empty() { &before.sites } else { &usual };
+    signs.extend(site::signs(before, &after.sites, &sites));
+    signs
+}
 
 struct Moved<K> {
     key: K,
@@ -62,8 +66,9 @@ struct Moved<K> {
 }
 
 /// Durations that became longer, corrected for how many were looked at.
-fn longer<K: Ord + Clone + std::fmt::Debug>(pairs: &Pairs<K>) -> Vec<Moved<K>> {
-    let each = pairs.iter().filter_map(|(key, (before, after))| {
+fn longer<K: Ord + Clone>(before: &Durations<K>, after: &Durations<K>) -> Vec<Moved<K>> {
+    let each = before.iter().filter_map(|(key, before)| {
+        let after = after.get(key)?;
         let of = |series: &Series, width| series.quantiles(0.5, width, LEAST);
         let (b, a) = [1, 2, 3, 6].into_iter().find_map(|width| {
             let (b, a) = (of(before, width), of(after, width));
@@ -87,23 +92,27 @@ fn longer<K: Ord + Clone + std::fmt::Debug>(pairs: &Pairs<K>) -> Vec<Moved<K>> {
     kept.map(|(moved, _)| moved).collect()
 }
 
-pub fn exclusive(pairs: &Pairs<String>) -> Vec<Sign> {
+pub fn exclusive(before: &Durations<String>, after: &Durations<String>) -> Vec<Sign> {
     let sign = |moved: Moved<String>| Sign {
         signal: Signal::Exclusive,
         detail: format!("exclusive time of {}: {}", moved.key, moved.detail),
         service: moved.key,
         strength: moved.strength,
     };
-    longer(pairs).into_iter().map(sign).collect()
+    longer(before, after).into_iter().map(sign).collect()
 }
 
 /// A gap speaks of the callee, unless most of what the caller calls moved too:
 /// then it is the caller that is slow to send and to receive.
-pub fn gaps(pairs: &Pairs<(String, String)>) -> Vec<Sign> {
-    let moved = longer(pairs);
+pub fn gaps(
+    before: &Durations<(String, String)>,
+    after: &Durations<(String, String)>,
+) -> Vec<Sign> {
+    let moved = longer(before, after);
+    let looked_at = || before.keys().filter(|edge| after.contains_key(*edge));
     let sign = |one: &Moved<(String, String)>| {
         let (caller, callee) = &one.key;
-        let all = edges_of(caller, pairs.keys());
+        let all = edges_of(caller, looked_at());
         let touched = edges_of(caller, moved.iter().map(|moved| &moved.key));
         let own = touched >= 2 && 2 * touched > all;
         Sign {
@@ -118,50 +127,6 @@ pub fn gaps(pairs: &Pairs<(String, String)>) -> Vec<Sign> {
 
 fn edges_of<'a>(caller: &str, edges: impl Iterator<Item = &'a (String, String)>) -> usize {
     edges.filter(|(from, _)| from == caller).count()
-}
-
-/// In how many of a service's traces each of its call sites appeared.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sites {
-    pub traces: BTreeMap<String, u64>,
-    pub hits: BTreeMap<(String, String), u64>,
-}
-
-pub fn sites(before: &Sites, after: &Sites) -> Vec<Sign> {
-    let keys: BTreeSet<&(String, String)> = before.hits.keys().chain(after.hits.keys()).collect();
-    let sign = |key: &&(String, String)| {
-        let (service, site) = key;
-        // A service that was never seen to log has no expected sites.
-        let (n, m) = (*before.traces.get(service)?, *after.traces.get(service)?);
-        let of = |sites: &Sites| sites.hits.get(*key).copied().unwrap_or(0);
-        let (b, a) = (of(before), of(after));
-        let (was, is) = (b as f64 / n as f64, a as f64 / m as f64);
-        let new = was <= RARE && a >= NEW && is > was;
-        let missing = was >= EXPECTED && is <= LEFT * was;
-        let strength = deviance((b, n), (a, m)).sqrt();
-        if !(new || missing) || strength < SURE {
-            return None;
-        }
-        let what = if new { "new" } else { "missing" };
-        let detail = format!(
-            "call site of {service} {what}: {b} of {n} traces before, {a} of {m} now: {site}"
-        );
-        Some(Sign { signal: Signal::Site, service: service.clone(), strength, detail })
-    };
-    keys.iter().filter_map(sign).collect()
-}
-
-/// Twice the log of how much likelier two shares are than one (G): its root is
-/// about normal.
-fn deviance((a, n): (u64, u64), (b, m): (u64, u64)) -> f64 {
-    let log = |hits: u64, n: u64, p: f64| {
-        let part = |count: f64, p: f64| if count > 0.0 { count * p.ln() } else { 0.0 };
-        part(hits as f64, p) + part((n - hits.min(n)) as f64, 1.0 - p)
-    };
-    let share = |hits: u64, n: u64| hits as f64 / n as f64;
-    let both = share(a + b, n + m);
-    let apart = log(a, n, share(a, n)) + log(b, m, share(b, m));
-    (2.0 * (apart - log(a, n, both) - log(b, m, both))).max(0.0)
 }
 
 /// CPU of each service, in cores: points before, and points in the phase.

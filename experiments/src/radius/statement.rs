@@ -1,14 +1,20 @@
-//! One statement per signal, for all services at once.
+//! One statement per signal, for all services at once, and for any number of
+//! stretches: what a fault is compared with is many pieces of fault-free time.
 
 use crate::indicator::exclusive::covered;
 use crate::indicator::text::{Stretch, cell};
 use crate::window::Span;
 
+/// Times at which a call site is told to repeat: once, twice, four and eight
+/// times in a request. A loop that ends early still says everything once.
+pub const REPEATS: [u64; 4] = [1, 2, 4, 8];
+
 /// Exclusive time per service and trace, as cells: service, bucket, cell, n.
-pub fn exclusive(span: Span, judged: i64) -> String {
-    let stretch = Stretch::new(span, judged);
-    let (window, covered) = (stretch.window(), covered(&stretch));
-    let (bucket, cell) = (stretch.bucket("begun"), cell("own_ns"));
+/// Buckets count from the first stretch.
+pub fn exclusive(spans: &[Span], judged: i64) -> String {
+    let whole = Stretch::new(hull(spans), judged);
+    let (window, covered) = (any_of(spans, judged), covered(&whole));
+    let (bucket, cell) = (whole.bucket("begun"), cell("own_ns"));
     format!(
         "WITH own AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano, duration_ns\n\
          FROM spans WHERE {window} AND kind NOT IN ('CLIENT', 'PRODUCER')),\n\
@@ -21,8 +27,8 @@ pub fn exclusive(span: Span, judged: i64) -> String {
 }
 
 /// Gaps per edge, as cells: caller, callee, bucket, cell, n.
-pub fn gaps(span: Span, judged: i64) -> String {
-    let stretch = Stretch::new(span, judged);
+pub fn gaps(spans: &[Span], judged: i64) -> String {
+    let whole = Stretch::new(hull(spans), judged);
     format!(
         "WITH pairs AS (SELECT c.service_name AS caller, a.service_name AS callee, c.trace_id, c.span_id,\n\
          c.time_unix_nano, c.duration_ns, count(*) AS answers, min(a.duration_ns) AS inner_ns\n\
@@ -33,42 +39,60 @@ pub fn gaps(span: Span, judged: i64) -> String {
          GROUP BY 1, 2, 3, 4, 5, 6)\n\
          SELECT caller, callee, {bucket}, {cell}, count(*) AS n\n\
          FROM pairs WHERE answers = 1 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
-        window = stretch.window(),
-        near = stretch.near(),
-        bucket = stretch.bucket("time_unix_nano"),
+        window = any_of(spans, judged),
+        near = whole.near(),
+        bucket = whole.bucket("time_unix_nano"),
         cell = cell("duration_ns - inner_ns"),
     )
 }
 
-/// In how many of a caller's traces it called whom: caller, callee, n, hits.
-pub fn calls(span: Span, judged: i64) -> String {
-    let stretch = Stretch::new(span, judged);
+/// Who calls whom: caller, callee.
+pub fn calls(spans: &[Span], judged: i64) -> String {
     format!(
-        "WITH own AS (SELECT DISTINCT trace_id, span_id, parent_span_id, service_name FROM spans WHERE {near}),\n\
-         here AS (SELECT DISTINCT trace_id, service_name FROM spans WHERE {window}),\n\
-         seen AS (SELECT service_name AS caller, count(*) AS n FROM here GROUP BY 1),\n\
-         edges AS (SELECT DISTINCT p.trace_id, p.service_name AS caller, c.service_name AS callee\n\
+        "WITH own AS (SELECT DISTINCT trace_id, span_id, parent_span_id, service_name FROM spans WHERE {window})\n\
+         SELECT DISTINCT p.service_name AS caller, c.service_name AS callee\n\
          FROM own p JOIN own c ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id\n\
-         AND c.service_name <> p.service_name\n\
-         WHERE EXISTS (SELECT 1 FROM here h WHERE h.trace_id = p.trace_id AND h.service_name = p.service_name))\n\
-         SELECT e.caller, e.callee, s.n, count(*) AS hits FROM edges e JOIN seen s ON s.caller = e.caller\n\
-         GROUP BY 1, 2, 3 ORDER BY 1, 2",
-        window = stretch.window(),
-        near = stretch.near(),
+         AND c.service_name <> p.service_name ORDER BY 1, 2",
+        window = any_of(spans, judged),
     )
 }
 
-/// Call sites of logs, by the traces they appear in: service, site, n, hits.
-/// `n` are the service's traces with any log, so that a service that is merely
-/// asked less often has the same sites.
+/// Call sites of logs by stretch, service and operation: in how many of the `n`
+/// traces that asked for the operation a request said it once, twice, four and
+/// eight times. By operation, because another mix of requests says other things
+/// and is no fault; by trace, because requests of one are not independent. A
+/// record belongs to the request during which its span began, at any depth.
 pub fn sites(spans: &[Span], judged: i64) -> String {
-    let window = any_of(spans, judged);
+    let near = Stretch::new(hull(spans), judged).near();
+    let repeats = REPEATS.map(|least| {
+        format!("sum(CASE WHEN h.times >= {least} THEN 1 ELSE 0 END) AS times_{least}")
+    });
+    let named = REPEATS.map(|least| format!("h.times_{least}"));
     format!(
-        "WITH own AS (SELECT DISTINCT trace_id, service_name, {SITE} AS site\n\
-         FROM logs WHERE {window} AND trace_id IS NOT NULL),\n\
-         all_of AS (SELECT service_name AS service, count(DISTINCT trace_id) AS n FROM own GROUP BY 1)\n\
-         SELECT a.service, o.site, a.n, count(*) AS hits FROM own o JOIN all_of a ON a.service = o.service_name\n\
-         GROUP BY 1, 2, 3 ORDER BY 1, 2"
+        "WITH asked AS (SELECT DISTINCT trace_id, span_id, service_name, name AS operation,\n\
+         time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
+         FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
+         units AS (SELECT trace_id, service_name, operation, {stretch} AS stretch FROM asked GROUP BY 1, 2, 3),\n\
+         counted AS (SELECT stretch, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
+         said AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano AS at, body\n\
+         FROM logs WHERE {near} AND trace_id IS NOT NULL),\n\
+         began AS (SELECT DISTINCT trace_id, span_id, time_unix_nano AS at FROM spans WHERE {near}),\n\
+         placed AS (SELECT s.trace_id, s.service_name, coalesce(b.at, s.at) AS at, {SITE} AS site\n\
+         FROM said s LEFT JOIN began b ON b.trace_id = s.trace_id AND b.span_id = s.span_id),\n\
+         times AS (SELECT a.trace_id, a.service_name, a.operation, a.span_id, p.site, count(*) AS times\n\
+         FROM asked a JOIN placed p ON p.trace_id = a.trace_id AND p.service_name = a.service_name\n\
+         AND p.at >= a.begins AND p.at <= a.ends GROUP BY 1, 2, 3, 4, 5),\n\
+         most AS (SELECT trace_id, service_name, operation, site, max(times) AS times FROM times GROUP BY 1, 2, 3, 4),\n\
+         heard AS (SELECT u.stretch, h.service_name, h.operation, h.site, {repeats}\n\
+         FROM most h JOIN units u ON u.trace_id = h.trace_id AND u.service_name = h.service_name AND u.operation = h.operation\n\
+         GROUP BY 1, 2, 3, 4)\n\
+         SELECT c.stretch, c.service_name AS service, c.operation, c.n, h.site, {named}\n\
+         FROM counted c LEFT JOIN heard h ON h.stretch = c.stretch AND h.service_name = c.service_name\n\
+         AND h.operation = c.operation ORDER BY 1, 2, 3, 5",
+        window = any_of(spans, judged),
+        stretch = which(spans, "min(begins)"),
+        repeats = repeats.join(", "),
+        named = named.join(", "),
     )
 }
 
@@ -82,14 +106,34 @@ pub fn recorded(span: Span, judged: i64) -> String {
     )
 }
 
+/// From the first stretch's begin to the last one's end. They are in order.
+pub fn hull(spans: &[Span]) -> Span {
+    match (spans.first(), spans.last()) {
+        (Some(first), Some(last)) => Span::between(first.from, last.to()),
+        _ => Span { from: 0, buckets: 0 },
+    }
+}
+
 fn any_of(spans: &[Span], judged: i64) -> String {
     let each = spans.iter().map(|span| format!("({})", Stretch::new(*span, judged).window()));
     let each: Vec<String> = each.collect();
     if each.is_empty() { "false".to_owned() } else { format!("({})", each.join("\n OR ")) }
 }
 
+/// The place among `spans` of a time in nanoseconds that lies in one of them.
+fn which(spans: &[Span], column: &str) -> String {
+    let Some((_, early)) = spans.split_last() else { return "0".to_owned() };
+    if early.is_empty() {
+        return "0".to_owned();
+    }
+    let arms = early.iter().enumerate();
+    let arms: String =
+        arms.map(|(at, span)| format!(" WHEN {column} < {} THEN {at}", span.to())).collect();
+    format!("CASE{arms} ELSE {} END", early.len())
+}
+
 /// The words of a message: what changes from one to the next is cut off.
-const SITE: &str = "regexp_replace(substr(body, 1, 240), '[0-9a-zA-Z_.@-]*[0-9][0-9a-zA-Z_.@:-]*|\"[^\"]*\"', '#', 'g')";
+const SITE: &str = "regexp_replace(substr(s.body, 1, 240), '[0-9a-zA-Z_.@-]*[0-9][0-9a-zA-Z_.@:-]*|\"[^\"]*\"', '#', 'g')";
 
 /// CPU by service: service, bucket, value.
 pub fn cpu(span: Span, judged: i64) -> String {
