@@ -1,11 +1,13 @@
 //! Measures the judge on recorded days with known faults, through a running
 //! daemon that holds them (`cloudsail replay`):
 //!
-//!     cargo run -p cloudsail-experiments --example nezha -- 127.0.0.1:4320 LABELS.json
+//!     cargo run --release -p cloudsail-experiments --example nezha -- 127.0.0.1:4320 judged LABELS.json
 //!
-//! For each fault: the verdict of a document that expects its target to stay
-//! calm, and at which place of the measured blast radius the target stands. For
-//! each fault-free minute before one: whether anything was found in it.
+//! `judged`: for each fault the verdict of a document that expects its target to
+//! stay calm, and at which place of the measured blast radius the target stands.
+//! `quiet`: whether anything is found in fault-free time. `spoiled`: verdicts
+//! over rows that were deleted, frozen, delayed, and at the wrong time.
+//! `complete`: what is torn or doubled. docs/acceptance.md has what came of it.
 
 #![expect(clippy::print_stdout, reason = "a command's answer")]
 
@@ -17,7 +19,8 @@ use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use experiments::document::{Allowed, Experiment};
-use experiments::radius::{Radius, Suspect, discover};
+use experiments::radius::{Radius, Suspect, discover, statement};
+use experiments::report::Report;
 use experiments::window::Span;
 use experiments::{Ask, Error, Table, Window};
 use futures::executor::block_on;
@@ -92,6 +95,20 @@ struct Fault {
     spans_after: u64,
 }
 
+impl Fault {
+    /// Where its traces end, if they tell enough of it; the paper's three minutes
+    /// where only metrics do.
+    fn until(&self) -> i64 {
+        let nominal = self.inject + 180 * SECOND;
+        match self.recorded {
+            Some((_, end)) if end >= self.inject + 60 * SECOND && !self.kind.starts_with("cpu") => {
+                end
+            }
+            _ => nominal,
+        }
+    }
+}
+
 fn instant(value: &Value) -> Option<i64> {
     let time = humantime::parse_rfc3339(value.as_str()?).ok()?;
     i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
@@ -114,14 +131,33 @@ fn faults(path: &str) -> Vec<Fault> {
     labels.iter().map(fault).collect()
 }
 
-/// What the target's own users see, by tolerances that no label has tuned.
-fn document(target: &str) -> Experiment {
+/// What a user would declare of a service: it may get slower by half, need half
+/// as much again of its processors, and say something else in a fifth of its
+/// requests. Tolerances are round numbers; no label was looked at.
+fn document(target: &str, callers: &[String]) -> Experiment {
+    let mut probes = vec![
+        format!("{{service: {target}, indicator: self.p50, max-increase: 50%}}"),
+        format!("{{service: {target}, indicator: resource.cpu, max-increase: 50%}}"),
+        format!("{{service: {target}, indicator: log.callsite_shift, max: 20%}}"),
+    ];
+    let mut effects = vec![
+        format!("{{indicator: self.p50, service: {target}, increase: \">=50%\"}}"),
+        format!("{{indicator: resource.cpu, service: {target}, increase: \">=0.03\"}}"),
+        format!("{{indicator: log.callsite_shift, service: {target}, increase: \">=20%\"}}"),
+    ];
+    for caller in callers {
+        let edge = format!("edge: \"{caller}->{target}\", indicator: gap_p50");
+        probes.push(format!("{{{edge}, max-increase: 50%}}"));
+        effects.push(format!(
+            "{{indicator: edge.gap_p50, edge: \"{caller}->{target}\", increase: \">=50%\"}}"
+        ));
+    }
     let text = format!(
         "{{apiVersion: chaos/v1, kind: Experiment, title: t, target: {{services: [{target}]}},
-         window: {{baseline: 45s, settle: 2s, recovery: 0s, late: 0s}}, effect-check: none,
-         steady-state-hypothesis: {{probes: [
-           {{service: {target}, indicator: p50, max-increase: 50%}},
-           {{service: {target}, indicator: self.p50, max-increase: 50%}}]}}}}"
+         window: {{baseline: 45s, settle: 2s, recovery: 0s, late: 0s}},
+         effect-check: {{any: [{}]}}, steady-state-hypothesis: {{probes: [{}]}}}}",
+        effects.join(", "),
+        probes.join(", ")
     );
     Experiment::parse(&text, &Allowed::new()).expect("the document is sound")
 }
@@ -151,7 +187,7 @@ fn shown(radius: &Radius) -> String {
 }
 
 /// Fault-free stretches before a fault: its last 45 s, and what is before them.
-fn quiet(all: &[Fault], fault: &Fault) -> Vec<(&'static str, i64, i64)> {
+fn fault_free(all: &[Fault], fault: &Fault) -> Vec<(&'static str, i64, i64)> {
     let Some((start, _)) = fault.recorded else { return Vec::new() };
     let late = fault.inject - 45 * SECOND;
     let parts = [("early", start, late), ("late", start.max(late), fault.inject)];
@@ -162,68 +198,212 @@ fn quiet(all: &[Fault], fault: &Fault) -> Vec<(&'static str, i64, i64)> {
     parts.into_iter().filter(fits).collect()
 }
 
+/// A day on which the target's rows are not what they were. Statements are asked
+/// over views in the place of the tables.
+struct Spoiled<'a> {
+    daemon: &'a Daemon,
+    how: &'static str,
+    target: &'a str,
+    from: i64,
+    to: i64,
+}
+
+const WAYS: [&str; 5] = ["deleted", "frozen", "NaN", "late", "without a baseline"];
+
+impl Spoiled<'_> {
+    fn view(&self, table: &str) -> String {
+        let during =
+            |from: i64, to: i64| format!("time_unix_nano >= {from} AND time_unix_nano < {to}");
+        let own = format!("service_name = '{}' AND {}", self.target, during(self.from, self.to));
+        let replaced = |value: &str, column: &str| {
+            format!(
+                "SELECT * REPLACE (CASE WHEN {own} THEN {value} ELSE {column} END AS {column}) FROM {table}"
+            )
+        };
+        let without = |rows: &str| format!("SELECT * FROM {table} WHERE NOT ({rows})");
+        let baseline = self.from - 45 * SECOND;
+        match (self.how, table) {
+            ("deleted", _) => without(&own),
+            ("frozen", "spans") => replaced("5000000", "duration_ns"),
+            ("frozen", "logs") => replaced("'frozen'", "body"),
+            ("frozen", _) => replaced("0.1", "value"),
+            ("NaN", "metrics") => replaced("CAST('NaN' AS DOUBLE)", "value"),
+            // Nothing of anybody has come yet from half a minute on.
+            ("late", _) => without(&format!("time_unix_nano >= {}", self.from + 30 * SECOND)),
+            ("without a baseline", _) => without(&format!(
+                "service_name = '{}' AND {}",
+                self.target,
+                during(baseline, self.from)
+            )),
+            _ => format!("SELECT * FROM {table}"),
+        }
+    }
+}
+
+#[async_trait]
+impl Ask for Spoiled<'_> {
+    async fn ask(&self, statement: &str) -> Result<Table, Error> {
+        let mut statement = statement.to_owned();
+        for table in ["spans", "logs", "metrics"] {
+            let spoiled = format!("FROM ({}) AS {table} WHERE", self.view(table));
+            statement = statement.replace(&format!("FROM {table} WHERE"), &spoiled);
+        }
+        self.daemon.exchange(&statement)
+    }
+}
+
+/// Who calls whom, over a whole day.
+fn callers(daemon: &Daemon, all: &[Fault]) -> HashMap<String, Vec<String>> {
+    let mut callers: HashMap<String, Vec<String>> = HashMap::new();
+    let day =
+        Span::between(all[0].inject - 3_600 * SECOND, all[all.len() - 1].inject + 3_600 * SECOND);
+    let table = daemon.exchange(&statement::calls(&[day], JUDGED)).expect("calls");
+    for row in &table.rows {
+        let text = |at: usize| row[at].as_str().unwrap_or_default().to_owned();
+        callers.entry(text(1)).or_default().push(text(0));
+    }
+    callers
+}
+
+struct Day {
+    all: Vec<Fault>,
+    callers: HashMap<String, Vec<String>>,
+}
+
+impl Day {
+    fn document(&self, fault: &Fault) -> Experiment {
+        document(&fault.target, self.callers.get(&fault.target).map_or(&[], |list| &list[..]))
+    }
+
+    fn of(&self, fault: &Fault, shift: i64) -> Window {
+        window(&self.all, &fault.id, fault.inject + shift, fault.until() + shift)
+    }
+}
+
+fn in_short(report: &Report) -> String {
+    let finding =
+        |entry: &experiments::report::Entry| format!("{} {}", entry.hypothesis, entry.in_short());
+    let findings: Vec<String> = report.findings.iter().map(finding).collect();
+    format!("{}; {} [{}]", report.in_short(), report.detail, findings.join("; "))
+}
+
+/// Figures 1 and 2: every fault's verdict, and the place of its target.
+fn judged(day: &Day, daemon: &Daemon) {
+    let mut first: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
+    let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
+    for fault in &day.all {
+        let (experiment, window) = (day.document(fault), day.of(fault, 0));
+        let radius = block_on(discover(&experiment, &window, JUDGED, daemon)).expect("a radius");
+        let report =
+            block_on(experiments::judge(&experiment, &window, JUDGED, daemon)).expect("a report");
+        let place = |only: bool| {
+            let mut list = radius.suspects.iter().filter(|s| s.stands_out || !only);
+            list.position(|suspect| suspect.service == fault.target).map(|at| at + 1)
+        };
+        let (nominal, calibrated) = (place(false), place(true));
+        let count = first.entry(&fault.kind).or_default();
+        count[0] += u32::from(nominal == Some(1));
+        count[1] += u32::from(calibrated == Some(1));
+        count[2] += u32::from(nominal.is_some_and(|place| place <= 3));
+        count[3] += 1;
+        *verdicts.entry(format!("{} {}", fault.kind, report.in_short())).or_default() += 1;
+        println!(
+            "{} {} {} ({} spans after): place {nominal:?}, calibrated {calibrated:?} of [{}]\n    {:.600}",
+            fault.id,
+            fault.kind,
+            fault.target,
+            fault.spans_after,
+            shown(&radius),
+            in_short(&report)
+        );
+    }
+    println!(
+        "first, first and calibrated, in the first three, of: {first:?}\nverdicts: {verdicts:?}"
+    );
+}
+
+/// Figure 3: fault-free stretches.
+fn quiet(day: &Day, daemon: &Daemon) {
+    let (mut flagged, mut own, mut pieces) = (0, 0, 0);
+    for fault in &day.all {
+        for (which, from, to) in fault_free(&day.all, fault) {
+            let calm = window(&day.all, "calm", from, to);
+            let radius =
+                block_on(discover(&day.document(fault), &calm, JUDGED, daemon)).expect("a radius");
+            let out: Vec<&Suspect> = radius.suspects.iter().filter(|s| s.stands_out).collect();
+            pieces += 1;
+            flagged += u32::from(!out.is_empty());
+            own += u32::from(out.iter().any(|s| s.service == fault.target));
+            if let Some(first) = out.first() {
+                println!(
+                    "{which} before {}: {}: {}",
+                    fault.id,
+                    shown(&radius),
+                    first.signs[0].detail
+                );
+            }
+        }
+    }
+    println!(
+        "fault-free segments flagged: {flagged} of {pieces}, {own} of them by the next fault's target"
+    );
+}
+
+/// Figures 4 and 5: no verdict over spoiled telemetry, or at the wrong time.
+fn spoiled(day: &Day, daemon: &Daemon, step: usize) {
+    let mut counts: BTreeMap<(&str, String), u32> = BTreeMap::new();
+    for fault in &day.all {
+        let report = block_on(experiments::judge(
+            &day.document(fault),
+            &day.of(fault, 8 * 3_600 * SECOND),
+            JUDGED,
+            daemon,
+        ));
+        let report = report.expect("a report");
+        *counts.entry(("8 h later", report.in_short())).or_default() += 1;
+    }
+    for fault in day.all.iter().step_by(step) {
+        let (experiment, window) = (day.document(fault), day.of(fault, 0));
+        for how in WAYS {
+            let (from, to) = (fault.inject, fault.until() + 60 * SECOND);
+            let ask = Spoiled { daemon, how, target: &fault.target, from, to };
+            let evidence =
+                block_on(experiments::judge::collect(&experiment, &window, JUDGED, 1, &ask));
+            let judgement =
+                experiments::verdict::judge(&experiment, &window, &evidence.expect("rows"));
+            let ruling = &judgement.ruling;
+            let said = format!("{} {:?}", ruling.verdict.name(), ruling.reason);
+            println!("{} {how}: {said}: {:.160}", fault.id, ruling.detail);
+            *counts.entry((how, said)).or_default() += 1;
+        }
+    }
+    println!("{counts:#?}");
+}
+
+/// Figure 6.
+fn complete(day: &Day, daemon: &Daemon) {
+    let first = day.all[0].inject / (86_400 * SECOND) * (86_400 * SECOND);
+    let span = Span::between(first, first + 86_400 * SECOND);
+    let found = block_on(experiments::completeness::check(span, JUDGED, daemon)).expect("counts");
+    println!("{found:#?}\nspans {:?}, logs {:?}", found.spans.grade(), found.logs.grade());
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, address, paths @ ..] = &arguments[..] else { panic!("give ADDRESS LABELS.json …") };
+    let [_, address, part, paths @ ..] = &arguments[..] else {
+        panic!("give ADDRESS judged|quiet|spoiled|complete LABELS.json …")
+    };
     let daemon = Daemon { address: address.clone(), known: Mutex::default() };
     for path in paths {
         let all = faults(path);
-        let mut first: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
-        for fault in &all {
-            let until = fault.recorded.map_or(fault.inject + 180 * SECOND, |(_, end)| end);
-            let until = until.max(fault.inject + 120 * SECOND);
-            let experiment = document(&fault.target);
-            let window = window(&all, &fault.id, fault.inject, until);
-            let radius =
-                block_on(discover(&experiment, &window, JUDGED, &daemon)).expect("a radius");
-            let place = |only: bool| {
-                let mut list = radius.suspects.iter().filter(|s| s.stands_out || !only);
-                list.position(|suspect| suspect.service == fault.target).map(|at| at + 1)
-            };
-            let nominal = place(false);
-            let calibrated = place(true);
-            let count = first.entry(&fault.kind).or_default();
-            count[0] += u32::from(nominal == Some(1));
-            count[1] += u32::from(calibrated == Some(1));
-            count[2] += u32::from(nominal.is_some_and(|place| place <= 3));
-            count[3] += 1;
-            println!(
-                "{} {} {} ({} spans after): place {nominal:?}, calibrated {calibrated:?} of [{}]",
-                fault.id,
-                fault.kind,
-                fault.target,
-                fault.spans_after,
-                shown(&radius)
-            );
-            if nominal != Some(1) {
-                println!("    {}", radius.suspects.first().map_or("", |s| &s.signs[0].detail));
-                println!("    {:?}", radius.calibration);
-            }
+        let day = Day { callers: callers(&daemon, &all), all };
+        println!("{path}");
+        match part.as_str() {
+            "judged" => judged(&day, &daemon),
+            "quiet" => quiet(&day, &daemon),
+            // Every sixth fault: five ways to spoil each.
+            "spoiled" => spoiled(&day, &daemon, 6),
+            _ => complete(&day, &daemon),
         }
-        let (mut flagged, mut own, mut pieces) = (0, 0, 0);
-        for fault in &all {
-            for (which, from, to) in quiet(&all, fault) {
-                let experiment = document(&fault.target);
-                let calm = window(&all, "calm", from, to);
-                let radius =
-                    block_on(discover(&experiment, &calm, JUDGED, &daemon)).expect("a radius");
-                let out: Vec<&Suspect> = radius.suspects.iter().filter(|s| s.stands_out).collect();
-                pieces += 1;
-                flagged += u32::from(!out.is_empty());
-                own += u32::from(out.iter().any(|s| s.service == fault.target));
-                if !out.is_empty() {
-                    println!(
-                        "{which} before {}: {}: {}",
-                        fault.id,
-                        shown(&radius),
-                        out[0].signs[0].detail
-                    );
-                }
-            }
-        }
-        println!("{path}: first, first and calibrated, in the first three, of: {first:?}");
-        println!(
-            "fault-free segments flagged: {flagged} of {pieces}, {own} by the fault's own target"
-        );
     }
 }

@@ -16,6 +16,7 @@
 //! | [`tap`] | what is learnt of rows on their way in |
 //! | [`guard`] | what stops a run while it goes on |
 //! | [`radius`] | what a fault touched, and whom to blame |
+//! | [`completeness`] | whether telemetry is whole enough to judge by |
 //! | [`judge`] | asks for the rows, has them judged, verifies a report |
 //! | [`alert`] | alerts of others: webhooks and log events as transitions |
 //! | [`report`] | JSON and its schema, Markdown, JUnit, HTML |
@@ -23,6 +24,7 @@
 //! Deliberately not here: reading files, the environment and HTTP (the root).
 
 pub mod alert;
+pub mod completeness;
 pub mod document;
 pub mod error;
 pub mod guard;

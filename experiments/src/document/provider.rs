@@ -76,6 +76,8 @@ pub enum Indicator {
     CallRatio,
     MaskRatio,
     TraceIdRatio,
+    /// The share of an operation's traces in which a call site is new or missing.
+    CallsiteShift,
     Cpu,
     Memory,
     Restarts,
@@ -110,6 +112,7 @@ impl Indicator {
             (Family::Edge, "mask_ratio") => MaskRatio,
             (Family::Edge, _) => Gap(Level::read(name.strip_prefix("gap_")?)?),
             (Family::Log, "trace_id_ratio") => TraceIdRatio,
+            (Family::Log, "callsite_shift") => CallsiteShift,
             (Family::Resource, "cpu") => Cpu,
             (Family::Resource, "memory") => Memory,
             (Family::Resource, "restarts") => Restarts,
@@ -128,7 +131,7 @@ impl Indicator {
             Family::Edge => {
                 &["calls", "error_ratio", "gap_p50", "gap_p95", "call_ratio", "mask_ratio"]
             }
-            Family::Log => &["error_ratio", "trace_id_ratio"],
+            Family::Log => &["error_ratio", "trace_id_ratio", "callsite_shift"],
             Family::Resource => &["cpu", "memory", "restarts"],
             Family::Trace => &["root_success", "complete_ratio"],
             Family::Slo => &["burn_rate"],
@@ -141,8 +144,8 @@ impl Indicator {
             Quantile(_) | Gap(_) => Nature::Duration,
             Rate | Errors | Calls => Nature::Count,
             Cpu | Memory | Restarts => Nature::Gauge,
-            ErrorRatio | CallRatio | MaskRatio | TraceIdRatio | RootSuccess | CompleteRatio
-            | BurnRate => Nature::Ratio,
+            ErrorRatio | CallRatio | MaskRatio | TraceIdRatio | CallsiteShift | RootSuccess
+            | CompleteRatio | BurnRate => Nature::Ratio,
         }
     }
 
@@ -169,6 +172,7 @@ impl fmt::Display for Indicator {
             CallRatio => "call_ratio",
             MaskRatio => "mask_ratio",
             TraceIdRatio => "trace_id_ratio",
+            CallsiteShift => "callsite_shift",
             Cpu => "cpu",
             Memory => "memory",
             Restarts => "restarts",

@@ -166,7 +166,7 @@ fn nonsense_is_refused() {
         ("{service: a, indicator: p95, max: 10%}", "a length of time"),
         ("{service: a, indicator: error_ratio, max: 10ms}", "a ratio"),
         ("{service: a, indicator: error_ratoi, max: 1%}", "did you mean error_ratio?"),
-        ("{service: a, indicator: log.callsite_shift, max: 1}", "in this version"),
+        ("{service: a, indicator: trace.structure, max: 1}", "in this version"),
         ("{indicator: p95, max: 1s}", "has no service"),
         ("{service: a, indicator: p95}", "has no tolerance"),
         ("{edge: a-b, indicator: gap_p50, max: 1s}", "write caller->callee"),

@@ -38,6 +38,7 @@ impl Subject {
     pub fn of(measure: &Measure) -> Option<Subject> {
         let stream = match (measure.family, measure.indicator) {
             (Family::Red | Family::Slo, _) => Stream::Served,
+            (Family::Log, Indicator::CallsiteShift) => return None,
             (Family::Log, _) => Stream::Logs,
             (Family::Trace, Indicator::RootSuccess) => Stream::Roots,
             _ => return None,

@@ -7,7 +7,10 @@ use crate::document::provider::{Indicator, Measure};
 pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
     let (service, _) = named(&measure.subject);
     let hits = match measure.indicator {
-        Indicator::TraceIdRatio => counted("trace_id IS NOT NULL", "hits"),
+        // Asked by a statement of its own, for all services at once.
+        Indicator::CallsiteShift | Indicator::TraceIdRatio => {
+            counted("trace_id IS NOT NULL", "hits")
+        }
         _ => counted("severity IN ('ERROR', 'FATAL')", "hits"),
     };
     format!(

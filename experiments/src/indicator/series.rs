@@ -54,6 +54,14 @@ impl Series {
         self.n() as f64 / self.buckets.len().max(1) as f64
     }
 
+    /// Stretches one after the other, as if nothing lay between them.
+    pub fn joined(parts: &[Series]) -> Series {
+        Series {
+            buckets: parts.iter().flat_map(|part| part.buckets.iter().cloned()).collect(),
+            sampled: parts.iter().map(|part| part.sampled).sum(),
+        }
+    }
+
     /// A part of the buckets.
     pub fn part(&self, range: std::ops::Range<usize>) -> Series {
         let end = range.end.min(self.buckets.len());

@@ -1,4 +1,5 @@
-//! The rows of a run, by SQL.
+//! The rows of a run, by SQL. History is a day on each side of it: a run that is
+//! judged long after has fault-free time behind it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +11,19 @@ use crate::alert::statement::{self, Transition};
 use crate::document::Experiment;
 use crate::document::guard::Watch;
 use crate::document::probe::{Effect, EffectCheck, Mode, Probe};
-use crate::document::provider::{Measure, Outcome, Provider};
+use crate::document::provider::{Indicator, Measure, Nature, Outcome, Provider};
 use crate::document::tolerance::Tolerance;
 use crate::document::units::Period;
 use crate::indicator::{self, Ask, Series, Table, answer, flow, query};
+use crate::radius::site::Sites;
+use crate::radius::{self, history};
 use crate::verdict::alerts;
 use crate::verdict::evidence::{
-    Answered, Asked, Evidence, Flow, Gap, Heard, Load, Measured, Observed, Source, Stop,
+    Answered, Asked, Evidence, Flow, Gap, Heard, Load, Measured, Observed, Sighting, Source, Stop,
 };
 use crate::window::{BUCKET, Phase, Phases, Span, Window};
 
-/// How far back fault-free history is looked for.
+/// How far back, and on, fault-free history is looked for.
 pub const HISTORY: Period = Period::secs(24 * 3_600);
 /// Empty buckets that break a stretch of history: nothing was recorded there.
 const BREAK: usize = 6;
@@ -38,9 +41,15 @@ pub async fn collect(
     let phases = Phases::of(window, &experiment.window);
     let mut collector = Collector { window, phases, judged, ask, known: BTreeMap::new() };
     let mut probes = Vec::new();
+    let mut with_sites = false;
     let mut sources = BTreeSet::from([Source::Spans]);
     for probe in &experiment.steady_state_hypothesis.probes {
         probes.push(match &probe.provider {
+            Provider::Measure(measure) if measure.indicator == Indicator::CallsiteShift => {
+                sources.insert(Source::Logs);
+                with_sites = true;
+                Observed::Sites
+            }
             Provider::Measure(measure) => {
                 sources.insert(Source::of(measure.family));
                 let history = matches!(probe.tolerance, Tolerance::Relative(_));
@@ -55,10 +64,15 @@ pub async fn collect(
     let mut effects = Vec::new();
     if let Some(EffectCheck::Any { any }) = &experiment.effect_check {
         for effect in any {
-            if let Effect::Moved { measure, .. } = effect {
-                sources.insert(Source::of(measure.family));
-                effects.push(collector.measured(measure, false).await?);
+            let Effect::Moved { measure, .. } = effect else { continue };
+            sources.insert(Source::of(measure.family));
+            if measure.indicator == Indicator::CallsiteShift {
+                with_sites = true;
+                continue;
             }
+            // A gauge may be told too seldom to compare it with its baseline.
+            let history = measure.indicator.nature() == Nature::Gauge;
+            effects.push(collector.measured(measure, history).await?);
         }
     }
     let mut flows = BTreeMap::new();
@@ -66,13 +80,14 @@ pub async fn collect(
         flows.insert(source, collector.flow(source).await?);
     }
     let load = collector.load().await?;
+    let sites = if with_sites { Some(collector.sites().await?) } else { None };
     let stop = collector.stop(experiment).await?;
     let looked = alerts::looked(experiment, window, &phases);
     let alerts = Heard {
         known: collector.known_alerts().await?,
         transitions: collector.transitions(looked).await?,
     };
-    Ok(Evidence { phases, probes, effects, flows, load, stop, alerts, judged, seed })
+    Ok(Evidence { phases, probes, effects, flows, load, sites, stop, alerts, judged, seed })
 }
 
 struct Collector<'a> {
@@ -127,15 +142,36 @@ impl Collector<'_> {
         Ok(Measured { phases, history })
     }
 
-    /// The day before the baseline, but for other windows, in unbroken stretches.
+    /// What is fault-free, in unbroken stretches.
     async fn history(&mut self, measure: &Measure) -> Result<Asked<Vec<Series>>, Error> {
-        let end = self.phases.baseline.from;
-        let span = Span::between(end.saturating_sub(HISTORY.nanos()), end);
+        let span = history::reach(&self.phases, self.judged);
         let Asked { sql, answer } = self.series(measure, span).await?;
         // A day of rows is not kept for the sake of a second question.
         self.known.remove(&sql);
-        let others = &self.window.others;
-        Ok(Asked { sql, answer: answer.map(|series| stretches(&series, span, others)) })
+        let mut taken = self.window.others.clone();
+        taken.push(history::own(&self.phases, self.window));
+        Ok(Asked { sql, answer: answer.map(|series| stretches(&series, span, &taken)) })
+    }
+
+    /// What all services said in the injection, and in fault-free time.
+    async fn sites(&mut self) -> Result<Asked<Sighting>, Error> {
+        let (phases, window) = (self.phases, self.window);
+        let reach = history::reach(&phases, self.judged);
+        let recorded = radius::statement::recorded(reach, self.judged);
+        let quiet =
+            self.read(&recorded, |table| Ok(history::stretches(table, reach, &phases, window)));
+        let pieces = match quiet.await? {
+            Ok(quiet) => history::pieces(&quiet, phases.baseline.buckets),
+            Err(gap) => return Ok(Asked { sql: recorded, answer: Err(gap) }),
+        };
+        let sql = [&[phases.injection][..], &pieces]
+            .map(|spans| radius::statement::sites(spans, self.judged));
+        let now = self.read(&sql[0], |table| Sites::asked(table, 1)).await?;
+        let usual = self.read(&sql[1], |table| Sites::asked(table, pieces.len())).await?;
+        let answer = now.and_then(|mut now| {
+            Ok(Sighting { injection: now.pop().unwrap_or_default(), history: usual? })
+        });
+        Ok(Asked { sql: sql.join(";\n"), answer })
     }
 
     async fn answered(

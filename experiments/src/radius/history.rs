@@ -22,10 +22,16 @@ pub fn reach(phases: &Phases, judged: i64) -> Span {
     Span::between(from, judged.min(phases.end().saturating_add(HISTORY.nanos())))
 }
 
+/// The run itself, which is no history of its own.
+pub fn own(phases: &Phases, window: &Window) -> Span {
+    let end = phases.end().max(window.recover).saturating_add(BUCKET.nanos());
+    Span::between(phases.baseline.from, end)
+}
+
 /// Stretches in which anything was recorded and no window lies, oldest first.
 /// `table` holds the recorded buckets of `reach`.
 pub fn stretches(table: &Table, reach: Span, phases: &Phases, window: &Window) -> Vec<Span> {
-    let own = Span::between(phases.baseline.from, phases.end().max(window.recover));
+    let own = own(phases, window);
     let taken =
         |bucket: Span| own.overlaps(bucket) || window.others.iter().any(|w| w.overlaps(bucket));
     let mut quiet: Vec<Span> = Vec::new();

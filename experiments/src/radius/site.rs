@@ -9,7 +9,10 @@ use super::seen::text;
 use super::signal::{SURE, Sign, Signal};
 use super::statement::REPEATS;
 use crate::indicator::Table;
+use crate::statistics::interval::Interval;
 use crate::statistics::rank;
+use crate::statistics::ratio::{self, Share};
+use crate::verdict::evidence::Gap;
 
 /// The effect floor: the share of an operation's traces that must have changed.
 const MOVED: f64 = 0.25;
@@ -43,6 +46,14 @@ impl Sites {
         whole
     }
 
+    /// The same of an answer that may be cut.
+    pub fn asked(table: &Table, stretches: usize) -> Result<Vec<Sites>, Gap> {
+        if table.truncated || !table.incomplete.is_empty() {
+            return Err(Gap::Incomplete("not every row of the logs could be seen".into()));
+        }
+        Ok(Sites::read(table, stretches))
+    }
+
     /// Rows of stretch, service, operation, n, site and hits by repeats.
     pub fn read(table: &Table, stretches: usize) -> Vec<Sites> {
         let mut sites = vec![Sites::default(); stretches];
@@ -72,47 +83,80 @@ impl Sites {
 
     /// Services that said anything: one that says nothing at all is not seen,
     /// and nothing of its sites is missing.
-    fn speaking(&self) -> BTreeSet<&str> {
+    pub fn speaking(&self) -> BTreeSet<&str> {
         self.hits.keys().map(|((service, _), _, _)| service.as_str()).collect()
     }
 }
 
+/// How a call site's share of traces moved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shift {
+    pub site: Site,
+    /// Of how many traces before, and of how many now.
+    pub before: (u64, u64),
+    pub after: (u64, u64),
+    /// Of the difference of the two shares.
+    pub moved: Interval,
+    /// Standard deviations, as much as shares vary in fault-free time.
+    pub strength: f64,
+}
+
+impl Shift {
+    pub fn is_sign(&self) -> bool {
+        self.moved.estimate.abs() >= MOVED && self.strength >= SURE
+    }
+
+    pub fn detail(&self) -> String {
+        let (((service, operation), site, at), (b, n), (a, m)) =
+            (&self.site, self.before, self.after);
+        let what = if self.moved.estimate > 0.0 { "more" } else { "less" };
+        let times = match REPEATS[*at] {
+            1 => String::new(),
+            times => format!(" {times} times"),
+        };
+        format!(
+            "call site of {service} {what} often{times} in {operation}: {b} of {n} traces before, {a} of {m} now: {site}"
+        )
+    }
+}
+
+/// The moves of the call sites of services that say anything, before and now.
 /// `history` are stretches of fault-free time: how much more than chance a site
 /// varies from one to the next takes off from its strength.
-pub fn signs(before: &Sites, after: &Sites, history: &[&Sites]) -> Vec<Sign> {
+pub fn shifts(before: &Sites, after: &Sites, history: &[&Sites]) -> Vec<Shift> {
     let (then, now) = (before.speaking(), after.speaking());
     let keys: BTreeSet<&Site> = before.hits.keys().chain(after.hits.keys()).collect();
-    let mut strongest: BTreeMap<(&Operation, &str), Sign> = BTreeMap::new();
-    for key in keys {
-        let ((service, operation), site, repeats) = (&key.0, &key.1, REPEATS[key.2]);
-        if !(then.contains(service.as_str()) && now.contains(service.as_str())) {
-            continue;
-        }
+    let shift = |key: &&Site| {
+        let service = key.0.0.as_str();
         let ((b, n), (a, m)) = (before.of(key), after.of(key));
-        if n < LEAST || m < LEAST {
-            continue;
+        if !(then.contains(service) && now.contains(service)) || n < LEAST || m < LEAST {
+            return None;
         }
-        let (was, is) = (b as f64 / n as f64, a as f64 / m as f64);
-        let raw = deviance((b, n), (a, m)).sqrt();
-        if (is - was).abs() < MOVED || raw < SURE {
-            continue;
-        }
-        let strength = raw / dispersion(key, history).sqrt();
-        if strength < SURE {
-            continue;
-        }
-        let what = if is > was { "more" } else { "less" };
-        let often = if repeats == 1 { String::new() } else { format!(" {repeats} times") };
-        let detail = format!(
-            "call site of {service} {what} often{often} in {operation}: {b} of {n} traces before, {a} of {m} now: {site}"
-        );
-        let sign = Sign { signal: Signal::Site, service: service.clone(), strength, detail };
-        let place = strongest.entry((&key.0, site)).or_insert_with(|| sign.clone());
-        if sign.strength > place.strength {
-            *place = sign;
+        let spread = dispersion(key, history).sqrt();
+        let moved = ratio::difference(Share::new(b, n), Share::new(a, m)).widened(spread);
+        let strength = deviance((b, n), (a, m)).sqrt() / spread;
+        Some(Shift { site: (*key).clone(), before: (b, n), after: (a, m), moved, strength })
+    };
+    keys.iter().filter_map(shift).collect()
+}
+
+/// Shifts that are large and sure, the strongest of each call site.
+pub fn signs(before: &Sites, after: &Sites, history: &[&Sites]) -> Vec<Sign> {
+    let shifts = shifts(before, after, history);
+    let mut strongest: BTreeMap<(&Operation, &str), &Shift> = BTreeMap::new();
+    for shift in shifts.iter().filter(|shift| shift.is_sign()) {
+        let place = strongest.entry((&shift.site.0, &shift.site.1)).or_insert(shift);
+        if shift.strength > place.strength {
+            *place = shift;
         }
     }
-    strongest.into_values().collect()
+    let sign = |shift: &Shift| Sign {
+        signal: Signal::Site,
+        service: shift.site.0.0.clone(),
+        strength: shift.strength,
+        detail: shift.detail(),
+    };
+    strongest.into_values().map(sign).collect()
 }
 
 /// How many times as much as chance a site's share varies between fault-free

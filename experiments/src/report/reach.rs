@@ -105,6 +105,7 @@ mod tests {
             service: service.into(),
             strength: 1.0,
             place: Place::Inside,
+            stands_out: false,
             signs: Vec::new(),
         };
         let mut graph = crate::radius::blame::Graph::new();
@@ -117,7 +118,8 @@ mod tests {
         call("mail", "queue");
         (0..1_000).for_each(|n| call("cart", &format!("a{n}")));
         let suspects_of = ["pay", "cart", "web", "mail"].map(suspect).to_vec();
-        let radius = Radius { suspects: suspects_of, under_reach: Vec::new(), graph };
+        let radius =
+            Radius { suspects: suspects_of, under_reach: Vec::new(), graph, ..Radius::default() };
         let target = Target { services: vec!["pay".into()], ..Target::default() };
         let found = suspects(&radius, &target);
         let depths: Vec<Option<u32>> = found.iter().map(|suspect| suspect.depth).collect();

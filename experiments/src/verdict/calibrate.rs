@@ -60,6 +60,12 @@ pub fn calibrate(
         }
         best = best.or(Some(found));
     }
+    // Stretches too short for a run: a window across several is noisier than one
+    // within, never quieter.
+    let found = at_scale(measure, &[Series::joined(history)], phases, family, 1);
+    if found.is_calibrated() {
+        return found;
+    }
     best.unwrap_or(Calibration {
         pseudo_windows: 0,
         shrunk: 1,

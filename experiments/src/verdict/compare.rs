@@ -6,9 +6,10 @@ use crate::document::tolerance::{Limits, Relative};
 use crate::indicator::series::{Bucket, Series};
 use crate::statistics::bootstrap::{self, Cells};
 use crate::statistics::interval::Interval;
-use crate::statistics::{normal, power, rank, rate, ratio, z};
+use crate::statistics::{ALPHA, normal, power, rank, rate, ratio, z};
 use crate::window::BUCKET;
 
+use super::calibrate;
 use super::finding::Numbers;
 
 /// Values that a bucket needs to count as one (section 4 of the paper).
@@ -261,16 +262,56 @@ pub fn relative(
     tolerance: &Relative,
     widen: f64,
 ) -> Result<Numbers, TooFew> {
-    let shift = shift(measure, before, after, widen)?;
+    Ok(against(shift(measure, before, after, widen)?, after, tolerance, widen))
+}
+
+/// A gauge with few points in a run, against its fault-free points: how far the
+/// median of as many points in a row strays there is how sure its move is.
+/// `None` where too little is known.
+pub fn sparse(
+    measure: &Measure,
+    history: &[Series],
+    after: &Series,
+    family: usize,
+) -> Option<Shift> {
+    let usual: Vec<f64> = history.iter().flat_map(Series::gauges).collect();
+    let points = after.gauges();
+    if measure.indicator.nature() != Nature::Gauge || points.is_empty() {
+        return None;
+    }
+    let level = rank::median_of(usual.iter().copied());
+    let mut strays: Vec<f64> = usual
+        .windows(points.len())
+        .map(|run| rank::median_of(run.iter().copied()) - level)
+        .collect();
+    if strays.len() < calibrate::LEAST {
+        return None;
+    }
+    strays.sort_by(f64::total_cmp);
+    // Of all indicators together at most so many may stray further.
+    let spare = (ALPHA / 2.0 / family.max(1) as f64 * strays.len() as f64).floor() as usize;
+    let (least, most) = (strays[spare], strays[strays.len() - 1 - spare]);
+    let moved = rank::median_of(points.iter().copied()) - level;
+    Some(Shift {
+        moved: Interval::new(moved, moved - most.max(0.0), moved - least.min(0.0)),
+        level,
+        a12: Some(rank::a12(&usual, &points)),
+        n_effective: points.len() as f64,
+        method: "median against runs of as many fault-free points",
+    })
+}
+
+/// A move against what is tolerated of it.
+pub fn against(shift: Shift, after: &Series, tolerance: &Relative, widened: f64) -> Numbers {
     let shown = Shown {
         a12: shift.a12,
         baseline: Some(shift.level),
         n: after.n(),
         n_effective: shift.n_effective,
-        widened: widen,
+        widened,
         method: shift.method,
     };
-    Ok(numbers(shift.moved.shifted(shift.level), tolerance.around(shift.level), shown))
+    numbers(shift.moved.shifted(shift.level), tolerance.around(shift.level), shown)
 }
 
 struct Shown {

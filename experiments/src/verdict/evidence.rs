@@ -9,6 +9,7 @@ use crate::alert::statement::Transition;
 use crate::document::provider::{Family, Measure};
 use crate::document::tolerance::Limits;
 use crate::indicator::series::Series;
+use crate::radius::site::Sites;
 use crate::window::{Phase, Phases};
 
 /// Why an answer is none.
@@ -49,6 +50,8 @@ pub struct Answered {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
     Measure(Measured),
+    /// Call sites: all services' are in [`Evidence::sites`].
+    Sites,
     Sql(Vec<Answered>),
 }
 
@@ -112,6 +115,14 @@ pub struct Load {
     pub endpoints: BTreeMap<String, BTreeMap<Phase, u64>>,
 }
 
+/// What all services said, operation by operation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sighting {
+    pub injection: Sites,
+    /// Fault-free pieces of a day on each side.
+    pub history: Vec<Sites>,
+}
+
 /// What the guard that stopped a run watches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stop {
@@ -141,6 +152,8 @@ pub struct Evidence {
     pub effects: Vec<Measured>,
     pub flows: BTreeMap<Source, Asked<Flow>>,
     pub load: Asked<Load>,
+    /// Asked for where a hypothesis or the effect check is about call sites.
+    pub sites: Option<Asked<Sighting>>,
     /// For a run that was stopped by a guard with an indicator.
     pub stop: Option<Stop>,
     pub alerts: Heard,

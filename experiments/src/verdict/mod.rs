@@ -5,7 +5,9 @@
 //! | --- | --- |
 //! | [`finding`] | the five verdicts, the closed list of reasons, the numbers |
 //! | [`evidence`] | what a verdict is made from |
+//! | [`query`] | what a document's own SQL answered |
 //! | [`missing`] | what is told apart before a number is compared (section 5) |
+//! | [`callsite`] | call sites against what they are in fault-free time |
 //! | [`compare`] | an indicator's buckets against a tolerance |
 //! | [`calibrate`] | A/A: how noisy an indicator is where nothing happens |
 //! | [`validity`] | effect, baseline, load, completeness |
@@ -20,25 +22,28 @@
 pub mod aftermath;
 pub mod alerts;
 pub mod calibrate;
+pub mod callsite;
 pub mod compare;
 pub mod evidence;
 pub mod finding;
 pub mod missing;
+mod query;
 pub mod recovery;
 #[cfg(test)]
 pub mod tests;
 pub mod validity;
 
 use crate::document::Experiment;
-use crate::document::probe::{Mode, NoData, Probe, Severity};
-use crate::document::provider::{Measure, Outcome, Provider};
+use crate::document::probe::{Mode, Probe, Severity};
+use crate::document::provider::{Measure, Nature, Provider};
 use crate::document::scope::{OffTarget, Overlap};
 use crate::document::tolerance::{Limits, Tolerance};
+use crate::indicator::series::Series;
 use crate::statistics::{ALPHA, Standing, multiple};
 use crate::window::{Phase, Window};
 
 use calibrate::Calibration;
-use evidence::{Answered, Asked, Evidence, Gap, Measured, Observed};
+use evidence::{Asked, Evidence, Gap, Measured, Observed};
 pub use finding::{Finding, Judgement, Numbers, Reason, Ruling, Verdict};
 
 /// Judges a run.
@@ -55,8 +60,11 @@ pub fn judge(experiment: &Experiment, window: &Window, evidence: &Evidence) -> J
                 let case = Case { experiment, evidence, probe, measure, measured, family };
                 case.judge(&mut findings, &mut notes);
             }
+            (Provider::Measure(measure), Some(Observed::Sites)) => {
+                findings.push(by_sites(evidence, probe, measure));
+            }
             (Provider::Sql { result, .. }, Some(Observed::Sql(answers))) => {
-                findings.extend(by_query(experiment, evidence, probe, *result, answers));
+                findings.extend(query::judge(experiment, evidence, probe, *result, answers));
             }
             _ => findings.push(unevaluated(&probe.name, probe.severity, "it was not asked for")),
         }
@@ -191,7 +199,29 @@ impl Case<'_> {
         Some(calibrate::calibrate(self.measure, history, phases, self.family))
     }
 
-    fn baseline(&self) -> Option<&Asked<crate::indicator::series::Series>> {
+    fn history(&self) -> Option<&[Series]> {
+        Some(self.measured.history.as_ref()?.answer.as_ref().ok()?)
+    }
+
+    /// A gauge that is told once a minute has no baseline of its own in a short
+    /// one: what it was in fault-free time is.
+    fn is_sparse(&self) -> bool {
+        let points = |asked: &Asked<Series>| {
+            asked.answer.as_ref().map_or(usize::MAX, |series| series.gauges().len())
+        };
+        self.measure.indicator.nature() == Nature::Gauge
+            && is_relative(self.probe)
+            && self.history().is_some()
+            && self.baseline().is_some_and(|asked| points(asked) < compare::LEAST_BUCKETS)
+    }
+
+    fn usual(&self) -> Option<Asked<Series>> {
+        let history = self.history().filter(|_| self.is_sparse())?;
+        let sql = self.measured.history.as_ref()?.sql.clone();
+        Some(Asked { sql, answer: Ok(Series::joined(history)) })
+    }
+
+    fn baseline(&self) -> Option<&Asked<Series>> {
         self.measured.phases.get(&Phase::Baseline)
     }
 
@@ -204,7 +234,12 @@ impl Case<'_> {
             let detail = format!("{} was not asked for in the {}", self.measure, phase.name());
             return (Ruling::inconclusive(Reason::NoData, detail), None);
         };
-        let before = if phase == Phase::Baseline { None } else { self.baseline() };
+        let usual = self.usual();
+        let before = match &usual {
+            _ if phase == Phase::Baseline => None,
+            Some(usual) => Some(usual),
+            None => self.baseline(),
+        };
         let idle = self.probe.scale_to_zero;
         let hindrance = missing::hindrance(self.measure, self.evidence, phase, asked, before, idle);
         if let Some(ruling) = hindrance {
@@ -217,6 +252,16 @@ impl Case<'_> {
             // The baseline moved from itself by nothing.
             Tolerance::Relative(_) if phase == Phase::Baseline => {
                 return (Ruling::held("the baseline is what others are relative to"), None);
+            }
+            Tolerance::Relative(relative) if self.is_sparse() => {
+                let history = self.history().unwrap_or_default();
+                match compare::sparse(self.measure, history, series, self.family) {
+                    None => {
+                        let detail = "too few points of fault-free time to compare with";
+                        return (Ruling::inconclusive(Reason::Uncalibrated, detail), None);
+                    }
+                    Some(shift) => Ok(compare::against(shift, series, relative, 1.0)),
+                }
             }
             Tolerance::Relative(relative) => {
                 let Some(calibration) = calibration.filter(|c| c.is_calibrated()) else {
@@ -267,6 +312,11 @@ impl Case<'_> {
         }
         match standing {
             Standing::Outside => Ruling::deviated(told),
+            // Fault-free time shows a deviation, and stands in for no baseline.
+            Standing::Inside if phase != Phase::Baseline && self.is_sparse() => {
+                let detail = format!("{told}; the baseline has too few points of its own");
+                Ruling::inconclusive(Reason::TooFew, detail)
+            }
             Standing::Inside => {
                 validity::completeness(self.experiment, self.evidence, self.measure, phase)
                     .unwrap_or_else(|| Ruling::held(told))
@@ -353,79 +403,21 @@ fn correct(findings: &mut [Finding]) {
     }
 }
 
-/// A query's hypothesis, phase by phase.
-fn by_query(
-    experiment: &Experiment,
-    evidence: &Evidence,
-    probe: &Probe,
-    result: Outcome,
-    answers: &[Answered],
-) -> Vec<Finding> {
-    if answers.is_empty() {
-        return vec![unevaluated(&probe.name, probe.severity, "its window has no such phase")];
-    }
-    let ruled = answers.iter().map(|answered| {
-        let ruling = match &answered.value.answer {
-            Err(Gap::Error(why)) => Ruling::inconclusive(Reason::Error, why.clone()),
-            Err(Gap::Incomplete(why)) => Ruling::inconclusive(Reason::PipelineGap, why.clone()),
-            Ok(value) => of_value(experiment, evidence, probe, result, answered, value),
-        };
-        Finding {
-            hypothesis: probe.name.clone(),
-            severity: probe.severity,
-            phase: Some(answered.phase),
-            ruling,
-            numbers: None,
-            evidence_sql: vec![answered.value.sql.clone()],
-        }
-    });
-    ruled.collect()
-}
-
-fn of_value(
-    experiment: &Experiment,
-    evidence: &Evidence,
-    probe: &Probe,
-    result: Outcome,
-    answered: &Answered,
-    value: &serde_json::Value,
-) -> Ruling {
-    let shown = value.to_string();
-    let told = format!("the query answered {}", shown.chars().take(200).collect::<String>());
-    let admitted = match probe.tolerance.admits(value) {
-        None => {
-            let detail = format!("{told}, which its tolerance cannot judge");
-            return Ruling::inconclusive(Reason::Error, detail);
-        }
-        Some(false) => return Ruling::deviated(told),
-        Some(true) => Ruling::held(told),
+/// A hypothesis on the call sites of a service, which is about the injection.
+fn by_sites(evidence: &Evidence, probe: &Probe, measure: &Measure) -> Finding {
+    let limits = probe.tolerance.limits();
+    let ruling = match limits {
+        Some(Limits { low: None, high: Some(high) }) => callsite::within(measure, evidence, high),
+        _ => Ruling::inconclusive(Reason::Error, "a shift of call sites is tolerated by max alone"),
     };
-    let none = result != Outcome::Scalar
-        && (value.as_u64() == Some(0) || value.as_array().is_some_and(Vec::is_empty));
-    if none && probe.no_data != NoData::HeldIfZeroRows {
-        let detail = "no rows: say no-data: held-if-zero-rows if that means no violation";
-        return Ruling::inconclusive(Reason::NoData, detail);
+    Finding {
+        hypothesis: probe.name.clone(),
+        severity: probe.severity,
+        phase: Some(Phase::Injection),
+        ruling,
+        numbers: None,
+        evidence_sql: evidence.sites.iter().map(|asked| asked.sql.clone()).collect(),
     }
-    if answered.scanned == 0 {
-        let detail = "the interval holds no row of any kind, so nothing was looked at";
-        return Ruling::inconclusive(Reason::NoData, detail);
-    }
-    // Which tables a query reads is not known: all that flow must have come far enough.
-    for (source, asked) in &evidence.flows {
-        let flowing = matches!(&asked.answer, Ok(flow) if flow.watermark.is_some());
-        if !flowing && asked.answer.is_ok() {
-            continue;
-        }
-        let late = experiment.window.late.nanos();
-        match missing::sight(evidence, *source, answered.phase, late) {
-            missing::Sight::Whole => {}
-            missing::Sight::Late(why) => return Ruling::inconclusive(Reason::Late, why),
-            missing::Sight::Behind(why) => {
-                return Ruling::inconclusive(Reason::PipelineGap, why);
-            }
-        }
-    }
-    admitted
 }
 
 fn unevaluated(name: &str, severity: Severity, why: &str) -> Finding {

@@ -3,12 +3,14 @@
 
 use crate::document::Experiment;
 use crate::document::probe::{Direction, Effect, EffectCheck, Probe, Severity};
-use crate::document::provider::{Measure, Provider};
+use crate::document::provider::{Indicator, Measure, Nature, Provider};
 use crate::document::tolerance::{Condition, Limits, Tolerance};
 use crate::document::units::Unit;
+use crate::indicator::series::Series;
 use crate::statistics::Standing;
 use crate::window::{Phase, Window};
 
+use super::callsite;
 use super::compare::{self, Shift};
 use super::evidence::{Asked, Evidence, Flow, Gap, Measured, Observed, Source};
 use super::finding::{Finding, Reason, Ruling, Verdict};
@@ -47,6 +49,13 @@ pub fn effect(experiment: &Experiment, evidence: &Evidence) -> Finding {
                     "no event {event} is known: injectors' events are not read in this version"
                 );
                 rulings.push((Ruling::inconclusive(Reason::NoData, detail), false));
+            }
+            Effect::Moved { measure, direction, by }
+                if measure.indicator == Indicator::CallsiteShift =>
+            {
+                finding.evidence_sql.extend(evidence.sites.iter().map(|asked| asked.sql.clone()));
+                let wanted = by.limit.value;
+                rulings.push((callsite::moved(measure, *direction, evidence, wanted), true));
             }
             Effect::Moved { measure, direction, by } => {
                 let Some(answers) = measured.next() else {
@@ -110,6 +119,15 @@ pub fn moved(
     let (Some(before), Some(after)) = phases else {
         return Ruling::inconclusive(Reason::NoData, format!("{measure} was not asked for"));
     };
+    let history = answers.history.as_ref().and_then(|asked| asked.answer.as_ref().ok());
+    let few = |asked: &Asked<Series>| {
+        asked.answer.as_ref().is_ok_and(|series| series.gauges().len() < compare::LEAST_BUCKETS)
+    };
+    let gauge = measure.indicator.nature() == Nature::Gauge;
+    let usual = history.filter(|_| gauge && (few(before) || few(after)));
+    let joined =
+        usual.map(|history| Asked { sql: before.sql.clone(), answer: Ok(Series::joined(history)) });
+    let before = joined.as_ref().unwrap_or(before);
     let hindrance = missing::hindrance(measure, evidence, phase, after, Some(before), false);
     if let Some(ruling) = hindrance {
         // That the target fell silent is told by the hypotheses; how far this
@@ -120,7 +138,12 @@ pub fn moved(
     let (Ok(before), Ok(after)) = (&before.answer, &after.answer) else {
         return Ruling::inconclusive(Reason::Error, format!("{measure} has no answer"));
     };
-    let shift = match compare::shift(measure, before, after, 1.0) {
+    let shift = match usual {
+        Some(history) => compare::sparse(measure, history, after, 1)
+            .ok_or_else(|| compare::TooFew("too few points of fault-free time".into())),
+        None => compare::shift(measure, before, after, 1.0),
+    };
+    let shift = match shift {
         Ok(shift) => shift,
         Err(few) => return Ruling::inconclusive(Reason::TooFew, few.0),
     };

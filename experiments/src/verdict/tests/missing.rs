@@ -8,7 +8,7 @@ use crate::window::Phase;
 fn measured(run: &mut Run, probe: usize) -> &mut Measured {
     match &mut run.evidence.probes[probe] {
         Observed::Measure(measured) => measured,
-        Observed::Sql(_) => panic!("no measure"),
+        Observed::Sites | Observed::Sql(_) => panic!("no measure"),
     }
 }
 
@@ -194,7 +194,7 @@ fn inv_j2_no_rows_hold_only_when_said_and_scanned() {
     assert_eq!(found(&said), (Verdict::Held, None));
     let answers = |run: &mut Run| match &mut run.evidence.probes[0] {
         Observed::Sql(answers) => std::mem::take(answers),
-        Observed::Measure(_) => panic!("a measure"),
+        Observed::Measure(_) | Observed::Sites => panic!("no query"),
     };
     let good = answers(&mut said);
     assert_eq!(found(&said), inconclusive(Reason::Error));

@@ -38,7 +38,7 @@ impl Run {
     fn measured(&self, probe: usize) -> crate::verdict::evidence::Measured {
         match &self.evidence.probes[probe] {
             Observed::Measure(measured) => measured.clone(),
-            Observed::Sql(_) => panic!("no measure"),
+            Observed::Sites | Observed::Sql(_) => panic!("no measure"),
         }
     }
 }
@@ -161,7 +161,8 @@ fn inv_j2_nothing_relative_without_calibration() {
     let mut young = run(DOCUMENT, 3, HARMED);
     let Observed::Measure(measured) = &mut young.evidence.probes[1] else { panic!() };
     let history = measured.history.as_mut().unwrap().answer.as_mut().unwrap();
-    // Too short for a window of even a third of the run's lengths.
+    // Too short for a window of even a third of the run's lengths, also together.
+    history.truncate(1);
     history.iter_mut().for_each(|stretch| stretch.buckets.truncate(30));
     let judgement = judge(&young.experiment, &young.window, &young.evidence);
     assert_eq!(judgement.findings[0].ruling.verdict, Verdict::Deviated);

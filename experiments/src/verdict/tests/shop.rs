@@ -105,6 +105,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         effects,
         flows: flows.into(),
         load: asked(load),
+        sites: None,
         stop: None,
         alerts: Heard { known: asked(0), transitions: asked(Vec::new()) },
         judged: phases.end() + 3_600 * SECOND,

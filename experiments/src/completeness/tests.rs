@@ -1,0 +1,49 @@
+use async_trait::async_trait;
+use futures::executor::block_on;
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Answers every column with a number of its own.
+struct Counted(&'static [(&'static str, Value)]);
+
+#[async_trait]
+impl Ask for Counted {
+    async fn ask(&self, _: &str) -> Result<Table, Error> {
+        let columns = self.0.iter().map(|(name, _)| name.to_string()).collect();
+        let row = self.0.iter().map(|(_, value)| value.clone()).collect();
+        Ok(Table { columns, rows: vec![row], ..Table::default() })
+    }
+}
+
+/// Scenario: a day with repeated rows; one in which a tenth of the spans have no
+/// parent; logs of which half belong to no trace.
+/// Guarantees: what is doubled is torn and no worse, what is lost is broken, and
+/// what cannot be joined to traces is torn.
+#[test]
+fn what_is_lost_is_worse_than_what_is_doubled() {
+    let day =
+        Spans { spans: 328_848, traces: 4_483, roots: 4_590, repeated: 7_780, ..Spans::default() };
+    assert_eq!(day.grade(), Grade::Torn);
+    assert_eq!(Spans { repeated: 0, ..day.clone() }.grade(), Grade::Whole);
+    assert_eq!(Spans { orphans: 33_000, ..day.clone() }.grade(), Grade::Broken);
+    assert_eq!(Spans { early: 89, late: 9_379, repeated: 0, ..day }.grade(), Grade::Whole);
+    let logs = Logs { records: 100, without_trace: 50, ..Logs::default() };
+    assert_eq!((logs.grade(), Logs { unnamed: 50, ..logs }.grade()), (Grade::Torn, Grade::Broken));
+}
+
+/// Scenario: answers with a NULL for a sum over nothing, with text for a count,
+/// and without a column.
+/// Guarantees: only the first is a zero.
+#[test]
+fn inv_j2_what_is_no_count_is_no_zero() {
+    let table =
+        |value| Table { columns: vec!["n".into()], rows: vec![vec![value]], ..Table::default() };
+    assert_eq!(count(&table(Value::Null), "n"), Ok(0));
+    assert_eq!(count(&table(json!(7)), "n"), Ok(7));
+    assert!(count(&table(json!("many")), "n").is_err());
+    assert!(count(&table(json!(7)), "m").is_err());
+    let span = Span { from: 0, buckets: 3 };
+    let some = Counted(&[("spans", Value::Null)]);
+    assert!(block_on(check(span, 1, &some)).unwrap_err().to_string().contains("has no traces"));
+}
