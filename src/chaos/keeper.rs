@@ -33,7 +33,7 @@ const MOST_DOCUMENTS: usize = 2_000;
 /// Events that are remembered so that one told again is not taken twice.
 const REMEMBERED: usize = 8_192;
 /// From one try to read the last process' runs to the next.
-const AGAIN: Duration = Duration::from_millis(500);
+const AGAIN: Duration = Duration::from_millis(100);
 
 pub struct Keeper {
     runs: Arc<Runs>,

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use experiments::document::scope::Overlap;
 use experiments::run::{Mark, Moment, Source, Told};
 use experiments::{Experiment, Run, RunId};
 use parking_lot::RwLock;
 use schema::{Clock, ErrorKind, Tenant};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::Error;
 
@@ -17,6 +17,8 @@ use super::Error;
 const QUEUE: usize = 256;
 /// Changes that a slow follower may be behind by; then it is told that it missed some.
 const BEHIND: usize = 1_024;
+/// How long a caller waits for the last process' runs to be read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The runs of this node. Cheap to read; a change goes through its keeper.
 pub struct Runs {
@@ -24,7 +26,7 @@ pub struct Runs {
     orders: mpsc::Sender<Order>,
     changes: broadcast::Sender<Arc<Run>>,
     /// Those of the last process were read back.
-    loaded: AtomicBool,
+    loaded: watch::Sender<bool>,
     clock: Arc<dyn Clock>,
 }
 
@@ -106,18 +108,21 @@ impl Runs {
     pub(super) fn new(clock: Arc<dyn Clock>) -> (Arc<Runs>, mpsc::Receiver<Order>) {
         let (orders, incoming) = mpsc::channel(QUEUE);
         let (changes, _) = broadcast::channel(BEHIND);
-        let (known, loaded) = (RwLock::default(), AtomicBool::new(false));
+        let (known, loaded) = (RwLock::default(), watch::Sender::new(false));
         (Arc::new(Runs { known, orders, changes, loaded, clock }), incoming)
     }
 
     /// Whether the runs of an earlier process are known; until then one that is
     /// not found may still exist.
     pub fn is_loaded(&self) -> bool {
-        self.loaded.load(Ordering::Acquire)
+        *self.loaded.borrow()
     }
 
-    pub fn ready(&self) -> Result<(), Error> {
-        if self.is_loaded() {
+    /// Waits for them, as long as a caller may be kept waiting.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut loaded = self.loaded.subscribe();
+        let known = tokio::time::timeout(PATIENCE, loaded.wait_for(|loaded| *loaded)).await;
+        if matches!(known, Ok(Ok(_))) {
             return Ok(());
         }
         let message = "the runs of the last process are still being read";
@@ -192,7 +197,7 @@ impl Runs {
     }
 
     async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T, Error> {
-        self.ready()?;
+        self.ready().await?;
         let (reply, answer) = oneshot::channel();
         self.orders.send(order(reply)).await.map_err(|_| Error::stopping())?;
         answer.await.map_err(|_| Error::stopping())?
@@ -204,7 +209,7 @@ impl Runs {
 
     pub(super) fn loaded(&self, change: impl FnOnce(&mut Known)) {
         change(&mut self.known.write());
-        self.loaded.store(true, Ordering::Release);
+        self.loaded.send_replace(true);
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Known)) {

@@ -35,24 +35,51 @@ const KINDS: [&str; 20] = [
     "ChaosResult",
 ];
 
+/// What an Event says, however it came.
+pub struct Said {
+    pub kind: String,
+    pub name: String,
+    pub namespace: String,
+    /// API group and version of the object.
+    pub group: Option<String>,
+    pub reason: String,
+    pub message: Option<String>,
+    /// By the cluster's clock, in nanoseconds since 1970.
+    pub at: i64,
+    pub uid: Option<String>,
+    /// Litmus counts an Event up in place, and it is sent anew each time.
+    pub count: String,
+    pub raw_ref: String,
+}
+
 /// An Event's record, if it is about an object of chaos and says something of it.
 pub fn event(reader: &Reader<'_>, row: usize) -> Option<Event> {
     let reason = reader.record(REASON, row)?;
     let (kind, name) = object(reader, row)?;
-    let group = reader.resource("k8s.object.api_version", row);
+    let at = reader.time(row);
+    told(Said {
+        kind,
+        name,
+        namespace: reader.either("k8s.namespace.name", row).unwrap_or_default(),
+        group: reader.resource("k8s.object.api_version", row),
+        reason,
+        message: reader.text("body", row),
+        at,
+        uid: reader.either("k8s.event.uid", row),
+        count: reader.record("k8s.event.count", row).unwrap_or_else(|| "1".to_owned()),
+        raw_ref: super::raw_ref("logs", at, reader.text("service_name", row).as_deref()),
+    })
+}
+
+/// What an Event tells of a run; nothing, for most.
+pub fn told(said: Said) -> Option<Event> {
+    let Said { kind, name, namespace, group, reason, message, at, uid, count, raw_ref } = said;
     let injector = injector(&kind, group.as_deref())?;
     let what = meaning(injector, &kind, &reason)?;
-    let namespace = reader.either("k8s.namespace.name", row).unwrap_or_default();
-    let message = reader.text("body", row);
-    let at = reader.time(row);
-    let uid = reader.either("k8s.event.uid", row);
-    // Litmus counts an Event up in place, and it is sent anew each time.
-    let count = reader.record("k8s.event.count", row).unwrap_or_else(|| "1".to_owned());
     let id = match uid {
         Some(uid) => format!("k8s/{uid}/{count}"),
         None => format!("k8s/{kind}/{namespace}/{name}/{reason}/{at}"),
     };
-    let service = reader.text("service_name", row);
     Some(Event {
         id,
         kind: what,
@@ -68,7 +95,7 @@ pub fn event(reader: &Reader<'_>, row: usize) -> Option<Event> {
         },
         reason: Some(reason),
         message,
-        raw_ref: super::raw_ref("logs", at, service.as_deref()),
+        raw_ref,
     })
 }
 

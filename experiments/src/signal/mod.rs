@@ -6,6 +6,7 @@
 //! | [`reader`] | a batch, looked over for keys, then read by them |
 //! | [`otlp`] | events and spans that speak of runs themselves |
 //! | [`kubernetes`] | Events about the objects of Chaos Mesh and Litmus |
+//! | [`objects`] | Kubernetes objects, whole: Events, and faults with their conditions |
 //! | [`matching`] | which run an event tells of |
 //!
 //! It stands behind every append, so a batch without such keys costs one look
@@ -13,6 +14,7 @@
 
 pub mod kubernetes;
 pub mod matching;
+pub mod objects;
 pub mod otlp;
 mod reader;
 #[cfg(test)]
@@ -75,6 +77,7 @@ pub fn events(batch: &Batch) -> Vec<Event> {
     static CHAOS: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("chaos."));
     static RUN: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(otlp::RUN));
     static REASON: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(kubernetes::REASON));
+    static RESOURCE: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(objects::RESOURCE));
     let mut events = Vec::new();
     let reader = Reader::new(batch);
     match batch.table.signal {
@@ -84,6 +87,10 @@ pub fn events(batch: &Batch) -> Vec<Event> {
             }
             if reader.mentions(&REASON) || reader.promotes(kubernetes::REASON) {
                 let found = (0..reader.rows()).filter_map(|row| kubernetes::event(&reader, row));
+                events.extend(found);
+            }
+            if reader.mentions(&RESOURCE) || reader.promotes(objects::RESOURCE) {
+                let found = (0..reader.rows()).filter_map(|row| objects::event(&reader, row));
                 events.extend(found);
             }
         }

@@ -216,6 +216,58 @@ fn kubernetes_events_are_read_in_three_generations() {
     );
 }
 
+/// Scenario: the `k8sobjects` receiver's records: an Event that is watched, one of the
+/// newer API, a NetworkChaos before, during and after its fault, and a pod.
+/// Guarantees: they tell the same object and moments as Events do, once each, and other
+/// objects tell nothing.
+#[test]
+fn kubernetes_objects_are_read_whole() {
+    let of = |at, resource: &str, body: Value| {
+        let attributes = json!({"k8s.resource.name": resource});
+        log(at, json!({"attributes": attributes, "body": body.to_string()}))
+    };
+    let about = json!({"kind": "NetworkChaos", "name": "pay-delay", "namespace": "shop", "apiVersion": "chaos-mesh.org/v1alpha1"});
+    let watched = json!({"type": "ADDED", "object": {"kind": "Event", "metadata": {"uid": "u"}, "reason": "Applied",
+        "involvedObject": about, "count": 2, "lastTimestamp": "2026-11-20T10:00:03Z",
+        "message": "Successfully apply chaos for shop/pay-1/app"}});
+    let newer = json!({"kind": "Event", "metadata": {"uid": "v"}, "reason": "TimeUp", "regarding": about,
+        "eventTime": "2026-11-20T10:00:05.000000Z", "note": "Time up"});
+    let fault = |injected: &str, recovered: &str| {
+        json!({"type": "MODIFIED", "object": {
+        "kind": "NetworkChaos", "apiVersion": "chaos-mesh.org/v1alpha1",
+        "metadata": {"name": "pay-delay", "namespace": "shop", "uid": "o"},
+        "status": {"conditions": [{"type": "AllInjected", "status": injected}, {"type": "AllRecovered", "status": recovered}],
+            "experiment": {"containerRecords": [{"id": "shop/pay-1/app"}]}}}})
+    };
+    let events = told(
+        "logs",
+        &[
+            of(4, "events", watched),
+            of(6, "events", newer),
+            of(1, "networkchaos", fault("False", "False")),
+            of(4, "networkchaos", fault("True", "False")),
+            of(5, "networkchaos", fault("True", "False")),
+            of(7, "networkchaos", fault("False", "True")),
+            of(8, "pods", json!({"kind": "Pod", "metadata": {"name": "x"}})),
+            of(9, "events", json!("broken")),
+        ],
+    );
+    let (inject, recover) = (Kind::Inject, Kind::Recover);
+    let moments = [
+        (inject, 3, None),
+        (inject, 4, None),
+        (inject, 5, None),
+        (recover, 5, None),
+        (recover, 7, None),
+    ];
+    assert_eq!(short(&events), moments);
+    let object =
+        |event: &Event| event.told.object.as_deref() == Some("NetworkChaos/shop/pay-delay");
+    assert!(events.iter().all(object));
+    assert_eq!((events[0].id.as_str(), events[1].id == events[2].id), ("k8s/u/2", true));
+    assert_eq!(events[1].told.target["k8s.pod.name"], "pay-1");
+}
+
 /// Scenario: the Events of a Litmus engine, one of them counted up in place, and of
 /// its result.
 /// Guarantees: the phases are told in order, what is counted up is another event, and

@@ -195,7 +195,7 @@ pub(super) async fn show(
         if let Some(run) = api.runs.get(&tenant, &id) {
             return Ok(shown::run(&run));
         }
-        api.runs.ready()?;
+        api.runs.ready().await?;
         let columns = shown::COLUMNS.join(", ");
         let statement = format!("SELECT {columns} FROM {WINDOWS} WHERE run_id = '{id}'");
         let mut rows = ask(&api, &tenant, &statement).await?;
