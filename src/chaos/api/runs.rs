@@ -192,10 +192,10 @@ pub(super) async fn show(
     let tenant = tenant(caller);
     let found = async {
         let id = body::run_id(&run)?;
+        api.runs.ready().await?;
         if let Some(run) = api.runs.get(&tenant, &id) {
             return Ok(shown::run(&run));
         }
-        api.runs.ready().await?;
         let columns = shown::COLUMNS.join(", ");
         let statement = format!("SELECT {columns} FROM {WINDOWS} WHERE run_id = '{id}'");
         let mut rows = ask(&api, &tenant, &statement).await?;

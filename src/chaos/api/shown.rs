@@ -65,5 +65,10 @@ pub fn run(run: &Run) -> Value {
 /// RFC 3339 of microseconds since 1970.
 pub fn instant(micros: i64) -> String {
     let since = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
-    humantime::format_rfc3339(UNIX_EPOCH + since).to_string()
+    let at = UNIX_EPOCH + since;
+    // As SQL shows the same column.
+    match micros % 1_000_000 {
+        0 => humantime::format_rfc3339_seconds(at).to_string(),
+        _ => humantime::format_rfc3339_micros(at).to_string(),
+    }
 }
