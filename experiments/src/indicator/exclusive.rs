@@ -8,7 +8,7 @@ use crate::document::provider::Measure;
 
 pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
     let (service, endpoint) = named(&measure.subject);
-    let (window, covered, service) = (stretch.window(), covered(stretch), literal(service));
+    let (window, covered, service) = (stretch.window(), covered(&stretch.near()), literal(service));
     let endpoint = match endpoint.is_empty() {
         true => String::new(),
         false => format!(
@@ -29,8 +29,8 @@ pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
 
 /// What the children of each span in `own` take of its time, as `covered`:
 /// trace_id, span_id, ns. Where children overlap, their time counts once.
-pub(crate) fn covered(stretch: &Stretch) -> String {
-    let near = stretch.near();
+/// `near` is where children are looked for.
+pub(crate) fn covered(near: &str) -> String {
     format!(
         "below AS (SELECT DISTINCT trace_id, parent_span_id, span_id, time_unix_nano, duration_ns\n\
          FROM spans WHERE {near} AND parent_span_id IS NOT NULL),\n\

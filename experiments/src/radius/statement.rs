@@ -1,9 +1,13 @@
 //! One statement per signal, for all services at once, and for any number of
 //! stretches: what a fault is compared with is many pieces of fault-free time.
 
+use crate::document::units::Period;
 use crate::indicator::exclusive::covered;
 use crate::indicator::text::{Stretch, cell};
 use crate::window::Span;
+
+/// How far outside of a stretch the other end of a call is looked for.
+const MARGIN: Period = Period::secs(60);
 
 /// Times at which a call site is told to repeat: once, twice, four and eight
 /// times in a request. A loop that ends early still says everything once.
@@ -13,7 +17,7 @@ pub const REPEATS: [u64; 4] = [1, 2, 4, 8];
 /// Buckets count from the first stretch.
 pub fn exclusive(spans: &[Span], judged: i64) -> String {
     let whole = Stretch::new(hull(spans), judged);
-    let (window, covered) = (any_of(spans, judged), covered(&whole));
+    let (window, covered) = (any_of(spans, judged), covered(&around(spans, judged)));
     let (bucket, cell) = (whole.bucket("begun"), cell("own_ns"));
     format!(
         "WITH own AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano, duration_ns\n\
@@ -40,7 +44,7 @@ pub fn gaps(spans: &[Span], judged: i64) -> String {
          SELECT caller, callee, {bucket}, {cell}, count(*) AS n\n\
          FROM pairs WHERE answers = 1 GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4",
         window = any_of(spans, judged),
-        near = whole.near(),
+        near = around(spans, judged),
         bucket = whole.bucket("time_unix_nano"),
         cell = cell("duration_ns - inner_ns"),
     )
@@ -63,7 +67,7 @@ pub fn calls(spans: &[Span], judged: i64) -> String {
 /// and is no fault; by trace, because requests of one are not independent. A
 /// record belongs to the request during which its span began, at any depth.
 pub fn sites(spans: &[Span], judged: i64) -> String {
-    let near = Stretch::new(hull(spans), judged).near();
+    let near = around(spans, judged);
     let repeats = REPEATS.map(|least| {
         format!("sum(CASE WHEN h.times >= {least} THEN 1 ELSE 0 END) AS times_{least}")
     });
@@ -104,6 +108,20 @@ pub fn recorded(span: Span, judged: i64) -> String {
         bucket = stretch.bucket("time_unix_nano"),
         window = stretch.window(),
     )
+}
+
+/// Around the stretches: where the other ends of their calls are looked for.
+fn around(spans: &[Span], judged: i64) -> String {
+    let mut wide: Vec<Span> = Vec::new();
+    for span in spans {
+        let from = span.from.saturating_sub(MARGIN.nanos());
+        let to = span.to().saturating_add(MARGIN.nanos());
+        match wide.last_mut() {
+            Some(last) if last.to() >= from => *last = Span::between(last.from, to),
+            _ => wide.push(Span::between(from, to)),
+        }
+    }
+    any_of(&wide, judged)
 }
 
 /// From the first stretch's begin to the last one's end. They are in order.

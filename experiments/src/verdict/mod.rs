@@ -215,12 +215,6 @@ impl Case<'_> {
             && self.baseline().is_some_and(|asked| points(asked) < compare::LEAST_BUCKETS)
     }
 
-    fn usual(&self) -> Option<Asked<Series>> {
-        let history = self.history().filter(|_| self.is_sparse())?;
-        let sql = self.measured.history.as_ref()?.sql.clone();
-        Some(Asked { sql, answer: Ok(Series::joined(history)) })
-    }
-
     fn baseline(&self) -> Option<&Asked<Series>> {
         self.measured.phases.get(&Phase::Baseline)
     }
@@ -234,12 +228,10 @@ impl Case<'_> {
             let detail = format!("{} was not asked for in the {}", self.measure, phase.name());
             return (Ruling::inconclusive(Reason::NoData, detail), None);
         };
-        let usual = self.usual();
-        let before = match &usual {
-            _ if phase == Phase::Baseline => None,
-            Some(usual) => Some(usual),
-            None => self.baseline(),
-        };
+        // Of a gauge that is told seldom, nothing is said of how many points there
+        // should be.
+        let alone = phase == Phase::Baseline || self.is_sparse();
+        let before = if alone { None } else { self.baseline() };
         let idle = self.probe.scale_to_zero;
         let hindrance = missing::hindrance(self.measure, self.evidence, phase, asked, before, idle);
         if let Some(ruling) = hindrance {

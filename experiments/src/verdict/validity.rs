@@ -125,10 +125,9 @@ pub fn moved(
     };
     let gauge = measure.indicator.nature() == Nature::Gauge;
     let usual = history.filter(|_| gauge && (few(before) || few(after)));
-    let joined =
-        usual.map(|history| Asked { sql: before.sql.clone(), answer: Ok(Series::joined(history)) });
-    let before = joined.as_ref().unwrap_or(before);
-    let hindrance = missing::hindrance(measure, evidence, phase, after, Some(before), false);
+    // Of a gauge that is told seldom, nothing is said of how many points there should be.
+    let expected = if usual.is_some() { None } else { Some(before) };
+    let hindrance = missing::hindrance(measure, evidence, phase, after, expected, false);
     if let Some(ruling) = hindrance {
         // That the target fell silent is told by the hypotheses; how far this
         // moved is not known then.
