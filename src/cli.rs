@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::experiment::args::{Guard, Run};
 use crate::commands::experiment::spoken;
 use crate::config::Sources;
 use crate::config::units::Period;
@@ -198,6 +199,11 @@ pub enum ExperimentCommand {
     Verdict(spoken::Verdict),
     /// Tells a daemon of a Chaos Toolkit journal's run, and writes the verdict into it.
     Import(spoken::Import),
+    /// Opens a run, supervises an injector, and judges: cloudsail experiment run exp.yaml -- CMD.
+    Run(Run),
+    /// What stops runs: measures it.
+    #[command(subcommand)]
+    Guard(Guard),
 }
 
 #[derive(Debug, Args)]

@@ -94,7 +94,7 @@ impl Daemon {
             clock: clock.clone(),
             node_id: config.node.id.clone(),
         };
-        let (mut tap, _feed) = tap(storage.clone());
+        let (mut tap, feed) = tap(storage.clone());
         let ear = tap.listen();
         let components = collector::Components {
             sink: Arc::new(tap),
@@ -107,7 +107,8 @@ impl Daemon {
         let collector = Collector::new(config.collector(), components, &mut registry)?;
         let engine =
             Engine::new(storage.clone(), config.query(), clock.clone(), meter, &mut registry)?;
-        let chaos = Chaos::new(chaos::Components {
+        let refusing = collector.clone();
+        let components = chaos::Components {
             engine: engine.clone(),
             sink: storage.clone(),
             catalog,
@@ -115,7 +116,11 @@ impl Daemon {
             clock,
             node_id: config.node.id.clone(),
             ear,
-        });
+            feed,
+            webhooks: config.experiments.webhooks(&cli::environment()),
+            shortages: Box::new(move || refusing.shortages()),
+        };
+        let chaos = Chaos::new(components, &mut registry);
 
         #[cfg(feature = "flight")]
         if let Some(listener) = listeners.flight {

@@ -49,6 +49,12 @@ impl Collector {
         self.gate.drain();
     }
 
+    /// Requests turned away for want of memory since the start: their telemetry
+    /// comes late, or never.
+    pub fn shortages(&self) -> u64 {
+        self.exporter.metrics.shortages()
+    }
+
     /// Serves OTLP/gRPC and `grpc.health.v1` until `cancel`; returns when
     /// everything admitted is answered and stored. Cancelling one door puts the
     /// other out of service too: they end together.

@@ -1,5 +1,6 @@
 //! What this crate tells about itself. Per request, never per row.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -53,6 +54,8 @@ pub(crate) struct Metrics {
     connections: Family<Opened, Gauge>,
     turned_away: Family<Closed, Counter>,
     quarantined: Counter,
+    /// Requests turned away for want of memory, for whoever asks in this process.
+    shortages: AtomicU64,
 }
 
 impl Metrics {
@@ -70,6 +73,7 @@ impl Metrics {
             connections: Family::default(),
             turned_away: Family::default(),
             quarantined: Counter::default(),
+            shortages: AtomicU64::new(0),
         };
         let m = &metrics;
         registry.register(
@@ -170,6 +174,14 @@ impl Metrics {
 
     pub(crate) fn turned_away(&self, door: Door, reason: &'static str) {
         self.turned_away.get_or_create(&Closed { door: door.as_str(), reason }).inc();
+    }
+
+    pub(crate) fn short(&self) {
+        self.shortages.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn shortages(&self) -> u64 {
+        self.shortages.load(Ordering::Relaxed)
     }
 
     pub(crate) fn quarantined(&self) {

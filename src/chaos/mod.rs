@@ -17,6 +17,7 @@
 //! | [`answer`] | the engine as what experiments ask |
 //! | [`api`] | the HTTP API of experiments and runs |
 //! | [`alerts`] | alerts of others, taken in |
+//! | [`guards`] | what stops runs while they go on: decisions, leases, webhooks |
 //! | [`error`] | what a caller is told |
 //!
 //! A change that somebody asked for is durable before it is answered; one that
@@ -26,6 +27,7 @@ pub mod alerts;
 pub mod answer;
 mod api;
 mod error;
+pub mod guards;
 mod journal;
 mod judging;
 mod keeper;
@@ -36,13 +38,16 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use axum::Router;
-use experiments::tap::Ear;
+use experiments::tap::{Ear, Feed};
+use prometheus_client::registry::Registry;
 use query::Engine;
 use schema::{Budget, Catalog, Clock, Sink};
 use tokio_util::sync::CancellationToken;
 
 use alerts::Alerts;
 pub use error::Error;
+use guards::Hub;
+use guards::webhook::Webhooks;
 use journal::Journal;
 use keeper::Keeper;
 pub use runs::Runs;
@@ -57,6 +62,11 @@ pub struct Components {
     pub node_id: String,
     /// What injectors tell in rows on their way in.
     pub ear: Ear,
+    /// What is heard of rows on their way in.
+    pub feed: Feed,
+    pub webhooks: Webhooks,
+    /// Requests that were turned away for want of memory, since the start.
+    pub shortages: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// Experiments of a running daemon.
@@ -65,26 +75,48 @@ pub struct Chaos {
     pub engine: Arc<Engine>,
     pub alerts: Arc<Alerts>,
     keeper: Keeper,
+    hub: Hub,
 }
 
 impl Chaos {
-    pub fn new(components: Components) -> Chaos {
-        let Components { engine, sink, catalog, budget, clock, node_id, ear } = components;
+    pub fn new(components: Components, registry: &mut Registry) -> Chaos {
+        let Components { engine, sink, catalog, budget, clock, node_id, .. } = components;
+        let Components { ear, feed, webhooks, shortages, .. } = components;
         let (runs, orders) = Runs::new(clock.clone());
+        let (name, node_id) = (node_id.clone(), node_id);
         let journal = Journal { sink, catalog, budget, clock: clock.clone(), node_id };
         let alerts = Arc::new(Alerts::new(journal.clone()));
+        let guards = guards::Components {
+            runs: runs.clone(),
+            feed,
+            engine: engine.clone(),
+            clock: clock.clone(),
+            journal: Arc::new(journal.clone()),
+            webhooks,
+            shortages,
+            node_id: name,
+        };
+        let hub = Hub::new(guards, registry);
         let keeper = Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), clock);
-        Chaos { runs, engine, alerts, keeper }
+        Chaos { runs, engine, alerts, keeper, hub }
     }
 
     /// The routes of experiments, to be merged into the HTTP door's.
     pub fn router(&self) -> Router {
         api::router(self.runs.clone(), self.engine.clone())
             .merge(alerts::router(self.alerts.clone()))
+            .merge(guards::router(&self.hub))
     }
 
-    /// Keeps runs until it is cancelled.
+    /// Keeps runs and guards them until it is cancelled. Guards end first: what
+    /// stops a run is kept still.
     pub async fn run(self, cancel: CancellationToken) -> Result<()> {
-        self.keeper.run(cancel).await
+        let (keeper, hub, kept) = (self.keeper, self.hub, CancellationToken::new());
+        let guarding = async {
+            // Ended or failed, there is nothing to keep for it any more.
+            let _kept = kept.clone().drop_guard();
+            hub.run(cancel).await
+        };
+        tokio::try_join!(keeper.run(kept.clone()), guarding).map(|_| ())
     }
 }

@@ -7,6 +7,8 @@ use experiments::run::{Mark, Moment, RunId, Source};
 use experiments::signal::{Event, Kind};
 use serde::Serialize;
 
+pub use schema::tables::experiments::EVENTS;
+
 use super::Error;
 
 const MICRO: i64 = 1_000;
@@ -82,6 +84,23 @@ pub fn event(run: &Run, kind: Kind, moment: Moment, accepted: bool) -> EventRow 
         message: None,
         accepted,
         raw_ref: None,
+    }
+}
+
+/// What was done for a run: a webhook sent, a lease taken, a guard that would
+/// have stopped it.
+pub fn note(run: &Run, kind: &'static str, now: i64, reason: &str, message: &str) -> EventRow {
+    let moment = Moment::new(now, now, Source::Guard);
+    let mut row = event(run, Kind::Start, moment, true);
+    row.kind = kind;
+    row.event_id = format!("{kind}/{}/{reason}/{}", run.id, now / MICRO);
+    (row.reason, row.message) = (Some(reason.to_owned()), Some(message.to_owned()));
+    row
+}
+
+impl EventRow {
+    pub fn accept(&mut self, accepted: bool) {
+        self.accepted = accepted;
     }
 }
 

@@ -60,6 +60,9 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
     {
         found.problem(&key, &message);
     }
+    for (key, message) in config.experiments.problems() {
+        found.problem(key, &message);
+    }
     let limits = &config.limits;
     if limits.max_request_bytes.0 == 0 {
         found.problem("limits.max_request_bytes", "limits.max_request_bytes must be above zero");

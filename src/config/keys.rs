@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use storage::store::{options, shown};
 
+use super::experiments::Experiments;
 use super::units::{Bytes, Count, Percent, Period, Switch, text};
 
 /// Cloudsail's configuration. Every key has a default.
@@ -38,6 +39,7 @@ pub struct Config {
     pub node: Node,
     pub retention: Retention,
     pub compaction: Compaction,
+    pub experiments: Experiments,
     /// Authentication (not built yet).
     pub auth: NotBuilt,
     /// TLS (not built yet).

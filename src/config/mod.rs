@@ -7,6 +7,7 @@
 //! | [`substitute`] | `${env:NAME:-default}` inside scalars |
 //! | [`units`] | sizes, times, shares |
 //! | [`keys`] | every key, typed, with its default |
+//! | [`experiments`] | the keys of what experiments may send to the outside |
 //! | [`known`] | which keys exist, and the one nearest to a mistyped one |
 //! | [`machine`] | defaults that depend on the machine |
 //! | [`check`] | what cannot work or is not built yet, said before anything starts |
@@ -17,6 +18,7 @@
 //! or the data folder; that is `cloudsail doctor`.
 
 pub mod check;
+pub mod experiments;
 pub mod keys;
 pub mod known;
 pub mod layers;

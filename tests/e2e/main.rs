@@ -28,6 +28,7 @@
 //! | [`experiment`] | experiments: lint, judge, verify |
 //! | [`alerts`] | alerts of others, and runs that expect them |
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
+//! | [`guards`] | guards, leases, webhooks, supervised injectors |
 //! | [`cli`] | the commands |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -48,6 +49,7 @@ mod examples;
 mod experiment;
 mod flight;
 mod full;
+mod guards;
 mod nezha;
 mod outage;
 mod postgres;

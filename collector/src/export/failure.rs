@@ -97,7 +97,10 @@ impl Exporter {
 
     pub(super) fn short(&self, shortage: Shortage) -> Failure {
         match shortage {
-            Shortage::Now => self.unavailable("memory", "the ingest memory is in use"),
+            Shortage::Now => {
+                self.metrics.short();
+                self.unavailable("memory", "the ingest memory is in use")
+            }
             Shortage::Ever => self.too_large(),
         }
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::Experiment;
 use super::guard::{Over, Watch};
 use super::probe::{Mode, Severity};
 use super::provider::{Measure, Nature, Provider, Subject};
 use super::scope::OffTarget;
 use super::units::Period;
-use super::{Addressee, Experiment};
 use crate::statistics::power::detectable_ratio;
 
 /// What a report of telemetry takes until it can be judged: a scrape, the
@@ -150,10 +150,10 @@ fn not_here(experiment: &Experiment, lint: &mut Lint) {
     if experiment.report.publish.is_some() {
         note("report.publish is recorded; nothing is published in this version");
     }
-    if experiment.controls.iter().any(|control| matches!(control, Addressee::Webhook(_))) {
-        note("controls are recorded; no webhook is called in this version");
+    if experiment.method.is_some() {
+        note("method is recorded, never executed");
     }
-    if experiment.method.is_some() || experiment.rollbacks.is_some() {
-        note("method and rollbacks are recorded, never executed");
+    if experiment.rollbacks.is_some() {
+        note("rollbacks are played by `experiment run`, over HTTP to hosts of --egress alone");
     }
 }

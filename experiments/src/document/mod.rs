@@ -16,8 +16,9 @@
 //! | [`scope`] | fault, target, blast radius, window, expectations, report |
 //! | [`lint`] | what cannot work, said before a run |
 //!
-//! Deliberately not here: running `method` or `rollbacks`, which are recorded as
-//! they stand, and reading files or the environment, which the caller does.
+//! Deliberately not here: running `method`, which nobody does, or `rollbacks`,
+//! which the command line does; and reading files or the environment, which the
+//! caller does.
 
 pub mod guard;
 pub mod lint;
@@ -83,6 +84,7 @@ pub struct Experiment {
     /// Recorded, never executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Value>,
+    /// Played by the command line, HTTP alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rollbacks: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -66,3 +66,42 @@ fn check(guard: &Guard, threshold: &Threshold, lint: &mut Lint) {
         threshold.lasting
     ));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::lint::{Traffic, lint};
+    use crate::guard::tests::experiment;
+
+    fn errors(guards: &str) -> Vec<String> {
+        lint(&experiment(guards), &Traffic::new()).errors
+    }
+
+    /// Scenario: guards that cannot work, and ones that can; `off-target: abort`.
+    /// Guarantees: each is refused with its name and what to write; a note says
+    /// how soon a guard stops and whether it is asked by SQL.
+    #[test]
+    fn guards_that_cannot_work_are_refused() {
+        let good = "{service: shop, indicator: p95, when: \"> 1s\"}";
+        assert_eq!(errors(good), [""; 0]);
+        for (guard, words) in [
+            ("{service: shop, indicator: p95, when: \"> 1s\", window: 20m}", "longer than 10m"),
+            ("{service: shop, indicator: resource.cpu, when: \"> 1\"}", "give 2m"),
+            (
+                "{provider: {type: sql, query: SELECT 1, result: table}, when: \"> 1\"}",
+                "use rows or scalar",
+            ),
+            (&*format!("{good}, {good}"), "give each a name"),
+            (&vec![good; MOST + 1].join(", "), "a run may have 64"),
+        ] {
+            let errors = errors(guard);
+            assert!(errors.iter().any(|error| error.contains(words)), "{words}: {errors:?}");
+        }
+        let notes = |guards| lint(&experiment(guards), &Traffic::new()).notes.join("\n");
+        assert!(notes(good).contains("within 1s") && !notes(good).contains("SQL"));
+        let edge = "{edge: shop->pay, indicator: gap_p50, when: \"> 1s\"}";
+        assert!(notes(edge).contains("asked by SQL every 5s"));
+        let short = "{service: shop, indicator: p95, when: \"> 1s\", window: 2s}";
+        assert!(notes(short).contains("may be empty"));
+    }
+}

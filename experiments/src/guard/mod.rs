@@ -24,8 +24,8 @@
 //!
 //! A guard counts a row in the second that the node received it, so that slow
 //! requests and late batches count when they become known, and no clock but the
-//! node's is trusted; what ended longer ago than `window.late` says nothing of
-//! now. What cannot be seen is `cannot_tell`, and after `grace` a stop (J2).
+//! node's is trusted; what ended over a minute (or `window.late`, if longer) before
+//! says nothing of now. What cannot be seen is `cannot_tell`, and after `grace` a stop (J2).
 //!
 //! Deliberately not here: tasks, time, HTTP and webhooks (the root), and what an
 //! abort makes of a run (`run`).

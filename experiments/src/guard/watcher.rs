@@ -24,6 +24,9 @@ use crate::window::{Span, Window};
 const EVERY: Period = Period::secs(5);
 /// The blast radius takes a dozen statements.
 const RADIUS: Period = Period::secs(30);
+/// What tells of longer ago when it arrives says nothing of now, unless the
+/// document waits longer for late telemetry: an SDK's batch, and some retries.
+const LATE: Period = Period::secs(60);
 /// Rows that were received are seen by SQL a moment later.
 const VISIBLE: Period = Period::secs(1);
 
@@ -99,7 +102,7 @@ impl Watcher {
                 *span = (*span).max(guard.seconds().unwrap_or(1)).max(guard.silence());
             }
         }
-        let late = experiment.window.late.nanos();
+        let late = experiment.window.late.max(LATE).nanos();
         // One more, for the second under way.
         let ring = |(subject, span): (Subject, i64)| (subject, Ring::new(span + 1, late, now));
         let rings: BTreeMap<Subject, Ring> = spans.into_iter().map(ring).collect();
@@ -201,7 +204,7 @@ impl Watcher {
     }
 
     fn question(&self, want: &Want, now: i64) -> Option<Question> {
-        let late = self.experiment.window.late.nanos();
+        let late = self.experiment.window.late.max(LATE).nanos();
         let sql = match want {
             Want::Cells(subject, whole) => {
                 let span = self.rings.get(subject)?.span();

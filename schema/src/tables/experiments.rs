@@ -101,7 +101,11 @@ fn events() -> TableDef {
         c("event_time", timestamp(), "When it happened by its source's clock (UTC)."),
         c("received_time", timestamp(), "When this node heard of it (UTC)."),
         c("source", Utf8, "api, import, otlp, k8s, guard, plan."),
-        c("kind", Utf8, "start, inject, recover, end, abort."),
+        c(
+            "kind",
+            Utf8,
+            "start, inject, recover, end, abort; webhook, lease, lease-over, guard-shadow.",
+        ),
         c("experiment", Utf8, "The experiment's name, where it was told."),
         c("fault_type", Utf8, "The kind of fault, where it was told."),
         c("injector", Utf8, "Who injects, where it was told."),

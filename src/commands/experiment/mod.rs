@@ -2,19 +2,29 @@
 //!
 //! | file | its part |
 //! | --- | --- |
+//! | [`args`] | what may be said to `run` and `guard` |
 //! | [`engine`] | a daemon's HTTP API as what experiments ask |
 //! | [`spoken`] | what may be said to the commands about a daemon's runs |
 //! | [`runs`] | `start`, `mark`, `stop`, `list`, `show`, `verdict` |
 //! | [`import`] | `import`: a Chaos Toolkit journal |
+//! | [`daemon`] | its API of runs, guards and leases |
+//! | [`supervise`], [`child`], [`rollback`] | `run`: an injector under the guards' eyes |
+//! | [`bench`] | `guard bench`: from failed spans to a stop, from outside |
 //!
 //! The exit code is the verdict's: 0 held, 1 deviated, 3 inconclusive, 4
 //! invalid, 5 aborted; 2 is a document or command line that cannot be used, 6 a
 //! daemon that cannot be reached.
 
+pub mod args;
+mod bench;
+mod child;
+mod daemon;
 mod engine;
 mod import;
+mod rollback;
 mod runs;
 pub mod spoken;
+mod supervise;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -34,6 +44,7 @@ use crate::cli::{
     environment,
 };
 use crate::clock::SystemClock;
+use args::Guard;
 use engine::Engine;
 
 /// Over which the current traffic is counted.
@@ -52,6 +63,8 @@ pub async fn run(command: ExperimentCommand) -> Result<ExitCode> {
         ExperimentCommand::Show(asked) => runs::show(asked).await,
         ExperimentCommand::Verdict(asked) => runs::verdict(asked).await,
         ExperimentCommand::Import(asked) => import::run(asked).await,
+        ExperimentCommand::Run(run) => supervise::run(run).await,
+        ExperimentCommand::Guard(Guard::Bench(asked)) => bench::run(asked).await,
     };
     // An engine that is away has a code of its own, so that CI can tell it from a verdict.
     match outcome {
@@ -115,11 +128,16 @@ async fn judge_run(asked: Judge) -> Result<ExitCode> {
     let judged = SystemClock.now_unix_nano();
     let engine = Engine::new(&asked.server)?;
     let report = experiments::judge(&experiment, &window, judged, &engine).await?;
-    std::io::stdout().write_all(markdown(&report).as_bytes())?;
+    told(&report)?;
     if let Some(folder) = asked.out {
         write(&folder, &report, &experiment.report.formats)?;
     }
     Ok(ExitCode::from(report.verdict.exit_code()))
+}
+
+/// What a person reads of it.
+fn told(report: &Report) -> Result<()> {
+    Ok(std::io::stdout().write_all(markdown(report).as_bytes())?)
 }
 
 /// JSON always: it is what can be verified.
