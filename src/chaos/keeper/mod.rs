@@ -1,15 +1,21 @@
 //! The one who changes runs: order by order, rows first. Its clock ends what
 //! nobody ends, and has settled runs judged.
+//!
+//! | file | its part |
+//! | --- | --- |
+//! | [`observed`] | what telemetry tells, of runs that are known and of others |
 
-use std::collections::{BTreeSet, HashSet, VecDeque};
+mod observed;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use experiments::document::scope::Overlap;
 use experiments::run::row::WindowRow;
-use experiments::run::{Confidence, Mark, Moment, Opening, Source};
-use experiments::signal::{Event, Kind, matching};
+use experiments::run::{Confidence, Mark, Moment, Opening};
+use experiments::signal::Kind;
 use experiments::tap::Ear;
 use experiments::{Experiment, Run, RunId};
 use query::Engine;
@@ -23,6 +29,7 @@ use super::journal::Journal;
 use super::judging::Judge;
 use super::runs::{Order, Runs, Start};
 use super::{Error, told};
+use observed::Heard;
 
 /// How often time alone may change a run.
 const TICK: Duration = Duration::from_secs(1);
@@ -30,8 +37,6 @@ const TICK: Duration = Duration::from_secs(1);
 const MOST_LIVE: usize = 1_000;
 const MOST_KNOWN: usize = 5_000;
 const MOST_DOCUMENTS: usize = 2_000;
-/// Events that are remembered so that one told again is not taken twice.
-const REMEMBERED: usize = 8_192;
 /// From one try to read the last process' runs to the next.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -46,26 +51,6 @@ pub struct Keeper {
     /// Changes that hold and whose rows could not be written yet.
     unwritten: BTreeSet<(Tenant, RunId)>,
     heard: Heard,
-}
-
-/// The ids of the last events.
-#[derive(Default)]
-struct Heard(HashSet<String>, VecDeque<String>);
-
-impl Heard {
-    /// True the first time.
-    fn first(&mut self, id: &str) -> bool {
-        if !self.0.insert(id.to_owned()) {
-            return false;
-        }
-        self.1.push_back(id.to_owned());
-        if self.1.len() > REMEMBERED
-            && let Some(oldest) = self.1.pop_front()
-        {
-            self.0.remove(&oldest);
-        }
-        true
-    }
 }
 
 impl Keeper {
@@ -320,94 +305,6 @@ impl Keeper {
         }
     }
 
-    /// What telemetry told of a run, or of one that nobody knew of.
-    async fn told(&mut self, tenant: &Tenant, event: &Event, received: i64) {
-        if !self.heard.first(&event.id) {
-            return;
-        }
-        let moment = event.moment(received);
-        let moment = Moment::new(moment.at.min(moment.received), moment.received, moment.source);
-        let all = self.runs.all();
-        let mine = all.iter().filter(|run| run.tenant == *tenant);
-        let known =
-            matching::about(event, mine).filter(|run| admits(run.experiment.as_deref(), event));
-        let marked = known.map(|run| match event.mark() {
-            Some(mark) => run.marked(&mark, moment),
-            None => Ok(None),
-        });
-        let opens = matches!(event.kind, Kind::Start | Kind::Inject);
-        let next = match (known, marked) {
-            (Some(_), Some(Ok(Some(next)))) => Some(next),
-            (Some(run), Some(Ok(None))) => {
-                self.note(tenant, told::row(event, Some(run), received, true)).await;
-                None
-            }
-            // Its fault was over: this is another one, unless it has that very id.
-            (Some(run), Some(Err(_))) if !(opens && event.run.is_none()) => {
-                self.note(tenant, told::row(event, Some(run), received, false)).await;
-                None
-            }
-            _ if opens => self.observed(tenant, event, moment),
-            _ => {
-                self.note(tenant, told::row(event, None, received, false)).await;
-                None
-            }
-        };
-        if let Some(next) = next {
-            let row = told::row(event, Some(&next), received, true);
-            self.at_once(next, &[row]).await;
-        }
-    }
-
-    /// A run that nobody declared.
-    fn observed(&self, tenant: &Tenant, event: &Event, moment: Moment) -> Option<Run> {
-        let name = event.name();
-        let experiment = self.runs.document(tenant, &name);
-        if !admits(experiment.as_deref(), event) {
-            return None;
-        }
-        if let Err(error) = self.room(false) {
-            tracing::warn!(%error, run = %name, "a run that telemetry tells of is not taken up");
-            return None;
-        }
-        let seconds = event.at.div_euclid(1_000_000_000);
-        let made = || RunId::near(&format!("{name}-{seconds}")).ok();
-        let id = event.run.clone().or_else(made)?;
-        let confidence = match &event.run {
-            Some(_) => Confidence::Observed,
-            None => Confidence::Inferred,
-        };
-        let mut run = Run::open(Opening {
-            id,
-            tenant: tenant.clone(),
-            name,
-            experiment,
-            told: event.told.clone(),
-            moment,
-            uncertainty_ms: 0,
-            confidence,
-            overlaps: BTreeSet::new(),
-        });
-        if let Some(mark) = event.mark()
-            && let Ok(Some(next)) = run.marked(&mark, moment)
-        {
-            run = Run { revision: 1, ..next };
-        }
-        // Nobody asked for it, so nobody can be refused.
-        if let Err(error) = self.admit(&mut run, Overlap::Mark) {
-            tracing::debug!(%error, "an observed run is not taken up");
-            return None;
-        }
-        Some(run)
-    }
-
-    /// An event that changed nothing is kept all the same.
-    async fn note(&self, tenant: &Tenant, row: told::EventRow) {
-        if let Err(refusal) = self.journal.write(tenant, EVENTS, &[row]).await {
-            tracing::warn!(%refusal, "an event of a run could not be kept; its row in logs or spans is");
-        }
-    }
-
     async fn written(&self, run: &Run, events: &[told::EventRow]) -> Result<(), Refusal> {
         let now = self.clock.now_unix_nano();
         let row = [WindowRow::of(run, &self.journal.node_id, now, None)];
@@ -495,14 +392,4 @@ impl Keeper {
             }
         }
     }
-}
-
-/// Whether a document lets this source open and mark its runs.
-fn admits(experiment: Option<&Experiment>, event: &Event) -> bool {
-    let by = |source: Source| match source {
-        Source::K8s => "k8s",
-        Source::Otlp => "otlp",
-        _ => "api",
-    };
-    experiment.is_none_or(|e| e.window.source.iter().any(|source| source == by(event.source)))
 }
