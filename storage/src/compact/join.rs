@@ -79,6 +79,7 @@ impl Joiner {
             zstd_level: ZSTD_LEVEL,
             promoted: std::mem::take(&mut merge.promoted),
             rows: share,
+            plain: std::mem::take(&mut merge.plain),
         };
         let origin = self.origin(job)?;
         let mut files = Vec::with_capacity(job.outputs);

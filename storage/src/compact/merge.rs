@@ -23,6 +23,7 @@ use serde_json::Value;
 
 use crate::encode::Keys;
 use crate::encode::parquet::{PROMOTED, file_schema};
+use crate::encode::plain::{self, Plain};
 use crate::table::object::Object;
 use crate::{DataFile, Error};
 
@@ -84,6 +85,8 @@ pub struct Merge<'a> {
     schema: SchemaRef,
     /// The promotions that every input lists.
     pub promoted: Vec<Value>,
+    /// The columns that compressing made little smaller in the inputs.
+    pub plain: Plain,
     runs: Vec<Run>,
     /// Runs that have rows, by their next row; the least is last.
     order: Vec<usize>,
@@ -116,12 +119,15 @@ impl<'a> Merge<'a> {
         drop(all);
         let schema = schema_of(table, opened.iter().flatten())?;
         let promoted = promoted_by_all(opened.iter().flatten());
+        let footers = opened.iter().flatten().map(|opened| opened.metadata.metadata().as_ref());
+        let plain = plain::measured(footers);
         let keys = Keys::new(table)?;
         let none = RecordBatch::new_empty(schema.clone());
         let mut merge = Merge {
             table,
             schema,
             promoted,
+            plain,
             runs: Vec::with_capacity(opened.len()),
             order: Vec::with_capacity(opened.len()),
             last: None,

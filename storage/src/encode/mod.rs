@@ -9,6 +9,7 @@
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
+//! | [`plain`] | which columns are not worth compressing |
 //! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
 //! | [`stats`] | [`from_footer`](stats::from_footer): bounds and null counts per column, sound under cuts and NaN |
 //!
@@ -22,6 +23,7 @@
 pub mod absent;
 pub mod order;
 pub mod parquet;
+pub mod plain;
 pub mod rows;
 pub mod stats;
 

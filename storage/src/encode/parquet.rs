@@ -21,6 +21,7 @@ use schema::{Rows, TableDef};
 
 use super::absent::{ABSENT, Absent};
 use super::order::Day;
+use super::plain::{self, Plain};
 use super::stats::{self, Nans, bounded};
 use crate::{Error, FileStats};
 
@@ -66,8 +67,12 @@ pub fn write<W: Write + Send>(
     let gather = Gather::new(table, batches)?;
     let step = day.rows.len().div_ceil(SAMPLE).max(1);
     let sampled: Vec<(usize, usize)> = day.rows.iter().step_by(step).copied().collect();
-    let form =
-        Form { zstd_level: ZSTD_LEVEL, promoted: promoted(table), rows: day.rows.len() as u64 };
+    let form = Form {
+        zstd_level: ZSTD_LEVEL,
+        promoted: promoted(table),
+        rows: day.rows.len() as u64,
+        plain: gather.empty(),
+    };
     let first = gather.chunks(&sampled).next().unwrap_or_default();
     let sample = gather.rows(&sampled[first])?;
     let mut file = FileWriter::new(table, &form, &sample, out)?;
@@ -123,6 +128,13 @@ impl<'a> Gather<'a> {
         })
     }
 
+    /// The columns in which no row has a value.
+    fn empty(&self) -> Plain {
+        let columns = self.columns.iter().zip(self.schema.fields());
+        let empty = columns.filter(|(source, _)| matches!(source, Source::Nowhere));
+        empty.flat_map(|(_, field)| plain::leaves(field)).collect()
+    }
+
     /// Divides rows so that each chunk fits in the cache, and its columns into
     /// Arrow's offsets.
     fn chunks(&self, rows: &[(usize, usize)]) -> impl Iterator<Item = Range<usize>> {
@@ -160,6 +172,8 @@ pub struct Form {
     pub promoted: Vec<serde_json::Value>,
     /// About how many rows there will be.
     pub rows: u64,
+    /// Columns that are not worth compressing; differences of numbers never are.
+    pub plain: Plain,
 }
 
 /// What a file of a table says of keys that have a column of their own.
@@ -262,6 +276,9 @@ fn properties(
         builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
         builder = encoding(builder, path, column);
     }
+    for path in &form.plain {
+        builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
+    }
     for name in table.bloom {
         let path = ColumnPath::new(vec![(*name).to_owned()]);
         // Sized for a row group of distinct values, then folded to what came.
@@ -286,6 +303,7 @@ fn encoding(
     let builder = builder.set_column_dictionary_enabled(path.clone(), false);
     match sample.data_type() {
         DataType::Int64 | DataType::Timestamp(..) => {
+            let builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
             builder.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
         }
         _ => builder,
