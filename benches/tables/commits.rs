@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::TryStreamExt;
 use prometheus_client::registry::Registry;
 use query::{Engine, Query};
-use schema::{Catalog, Tenant};
+use schema::{Catalog, Tenant, Version};
 use storage::Reader;
 use storage::table::DeltaTable;
 
@@ -17,6 +17,8 @@ use crate::node::{DAY, Node, Noon, cpu, memory, mib, rows, store, trace_id};
 const SPANS: u64 = 100;
 const COLD: usize = 9;
 const WARM: usize = 25;
+/// `seal.max_age` by default: how often a node commits.
+const MINUTE: Duration = Duration::from_secs(60);
 
 pub async fn run(commits: u64) {
     let (many, few) =
@@ -44,6 +46,10 @@ pub async fn run(commits: u64) {
     // What upkeep does within a minute and a look of the last commit.
     tokio::time::sleep(Duration::from_secs(if commits < 1_000 { 0 } else { 75 })).await;
     node.stop().await;
+    for table in ["spans", "trace_parts"] {
+        let (cleaned, kept) = a_week_later(many.path(), table).await;
+        println!("{table}: {cleaned} old entries and checkpoints cleaned, {kept} kept");
+    }
 
     let node = Node::start(few.path(), false).await;
     for commit in 0..commits {
@@ -78,6 +84,36 @@ pub async fn run(commits: u64) {
         tell(&format!("{what}, again"), a.again, b.again);
         println!("files opened for {what}: {} and {}", a.files, b.files);
     }
+}
+
+/// At the default of a commit a minute, ten thousand take a week. Gives the log
+/// the times it has then, and does what upkeep has done in it: a checkpoint now and
+/// then, and entries cleaned away by the default. Says how many went and stayed.
+async fn a_week_later(dir: &Path, table: &str) -> (usize, usize) {
+    let (store, tenant) = (store(dir), Tenant::default());
+    let table = Catalog::default().get(table).expect("a table").clone();
+    let opened = DeltaTable::open(&store, &tenant, table.clone(), None).await;
+    let newest = opened.expect("the table opens").current().expect("a version").version;
+    let keep = storage::Settings::under(dir).compaction.log_retention;
+    let kept = keep.as_secs() / MINUTE.as_secs();
+    let log = dir.join("store").join(tenant.as_str()).join(table.name).join("_delta_log");
+    for old in [Version(newest.0.saturating_sub(kept + 100)), newest] {
+        let written = storage::table::checkpoint(&store, &tenant, &table, old).await;
+        written.expect("a checkpoint is written");
+    }
+    let now = std::time::SystemTime::now();
+    let names = || std::fs::read_dir(&log).expect("a log").map(|entry| entry.expect("an entry"));
+    for entry in names() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(version) = name.get(..20).and_then(|digits| digits.parse::<u64>().ok()) else {
+            continue;
+        };
+        let ago = MINUTE * u32::try_from(newest.0 - version).expect("few versions");
+        let file = std::fs::File::options().append(true).open(entry.path()).expect("it opens");
+        file.set_modified(now - ago).expect("its time can be set");
+    }
+    let cleaned = storage::table::clean_log(&store, &tenant, &table, keep).await;
+    (cleaned.expect("the log is cleaned"), names().count())
 }
 
 async fn append(node: &Node, commit: u64, commits: u64) {

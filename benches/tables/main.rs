@@ -28,6 +28,10 @@ mod node;
 
 use tokio::runtime::Runtime;
 
+/// The daemon's: what it keeps resident is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
     // What cargo passes to a bench that is to measure.

@@ -339,7 +339,8 @@ pub struct Compaction {
     /// How long a replaced file stays on the store for those who still read it;
     /// longer than query.timeout.
     pub grace: Period,
-    /// How long old versions of a table can be read.
+    /// How long entries of a table's log stay, once a checkpoint stands in for
+    /// them, for those who follow it entry by entry.
     pub log_retention: Period,
 }
 
@@ -349,7 +350,7 @@ impl Default for Compaction {
             enabled: Switch(true),
             target_bytes: Bytes(256 << 20),
             grace: Period(std::time::Duration::from_secs(600)),
-            log_retention: Period(std::time::Duration::from_secs(7 * 86_400)),
+            log_retention: Period(std::time::Duration::from_secs(86_400)),
         }
     }
 }

@@ -73,7 +73,8 @@ pub struct CompactionSettings {
     pub target_bytes: u64,
     /// How long a replaced file stays on the store: longer than any query.
     pub grace: Duration,
-    /// How long old versions of a table can be read by their entries.
+    /// How long entries of a table's log stay, once a checkpoint stands in for
+    /// them, for those who follow it entry by entry.
     pub log_retention: Duration,
 }
 
@@ -147,7 +148,7 @@ impl Settings {
                 enabled: true,
                 target_bytes: 256 << 20,
                 grace: Duration::from_secs(600),
-                log_retention: Duration::from_secs(7 * 86_400),
+                log_retention: Duration::from_secs(86_400),
             },
             retention: RetentionSettings::default(),
             spill_dir: dir.join("spill"),

@@ -21,9 +21,14 @@ use object_store::{
     RenameTargetMode, Result, UploadPart,
 };
 
+use rustix::fs::{self, FileType, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+
 use super::tree::{Publish, Temp, Tree, is_temp};
 
 const NAME: &str = "file";
+/// Bytes of names that the kernel gives at once.
+const LISTED: usize = 64 << 10;
 
 /// A folder as an object store, fsynced before anything is acknowledged.
 #[derive(Debug)]
@@ -214,43 +219,59 @@ impl MultipartUpload for Upload {
     }
 }
 
-/// The files below a folder whose names come after `offset`. Only these are looked
-/// at: a Delta log has ten thousand entries before the one that is asked for.
+/// The files below a folder whose names come after `offset`. Of the others nothing
+/// is copied: a Delta log has ten thousand entries before the one that is asked for.
 fn after(root: &FsPath, prefix: &Path, offset: &Path) -> Result<Vec<ObjectMeta>> {
     let mut found = Vec::new();
     let mut folders = vec![prefix.as_ref().to_owned()];
+    let mut buffer = Vec::with_capacity(LISTED);
     while let Some(folder) = folders.pop() {
-        let here = |error| failed(&Path::from(folder.as_str()), error);
-        let entries = match std::fs::read_dir(root.join(&folder)) {
-            Err(error) if absent(&error) => continue,
-            entries => entries.map_err(here)?,
+        let here = |error: Errno| failed(&Path::from(folder.as_str()), error.into());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = match fs::open(root.join(&folder), flags, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => continue,
+            open => open.map_err(here)?,
         };
-        for entry in entries {
+        // What names in this folder are compared with.
+        let least = match (folder.as_str(), offset.as_ref()) {
+            ("", offset) => Some(offset),
+            (folder, offset) => offset.strip_prefix(folder).and_then(|name| name.strip_prefix('/')),
+        };
+        let mut entries = RawDir::new(open, buffer.spare_capacity_mut());
+        while let Some(entry) = entries.next() {
             let entry = entry.map_err(here)?;
-            let name = entry.file_name();
-            let path = match (folder.as_str(), name.to_string_lossy()) {
-                ("", name) => name.into_owned(),
-                (folder, name) => format!("{folder}/{name}"),
+            let (name, kind) = (entry.file_name().to_bytes(), entry.file_type());
+            let passed = least.is_some_and(|least| name <= least.as_bytes());
+            if passed && kind == FileType::RegularFile || matches!(name, b"." | b"..") {
+                continue;
+            }
+            let name = String::from_utf8_lossy(name);
+            let path = match folder.as_str() {
+                "" => name.to_string(),
+                folder => format!("{folder}/{name}"),
             };
-            if entry.file_type().map_err(here)?.is_dir() {
+            if kind == FileType::Directory {
                 folders.push(path);
                 continue;
             }
-            if path.as_str() <= offset.as_ref() || is_temp(FsPath::new(&name)) {
-                continue;
-            }
-            // Of what a link leads to.
-            let seen = match std::fs::metadata(entry.path()) {
+            // Of what a link leads to; not every file system tells kinds in its lists.
+            let seen = match std::fs::metadata(root.join(&path)) {
                 Err(error) if absent(&error) => continue,
-                seen => seen.map_err(here)?,
+                seen => seen.map_err(|error| failed(&Path::from(path.as_str()), error))?,
             };
             if seen.is_dir() {
                 folders.push(path);
                 continue;
             }
+            if path.as_str() <= offset.as_ref() || is_temp(FsPath::new(name.as_ref())) {
+                continue;
+            }
+            let modified = seen.modified();
             found.push(ObjectMeta {
                 location: Path::parse(&path)?,
-                last_modified: seen.modified().map_err(here)?.into(),
+                last_modified: modified
+                    .map_err(|error| failed(&Path::from(path.as_str()), error))?
+                    .into(),
                 size: seen.len(),
                 e_tag: None,
                 version: None,

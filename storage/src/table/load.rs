@@ -1,5 +1,7 @@
 //! Loading a table: its newest checkpoint and the entries since, by one listing
-//! that begins at the checkpoint and one reading of each.
+//! that begins at the checkpoint and one reading of each. The checkpoint that
+//! `_last_checkpoint` names is read while the log is listed: a folder of ten
+//! thousand entries is not listed sooner.
 //!
 //! A checkpoint's rows are the actions of entries in columns, so both come as
 //! lines. Only those columns are read that are asked for: what was removed in a
@@ -51,11 +53,12 @@ const REMOVED: &[&str] = &["remove.path"];
 
 /// The newest version, or `None` when there is no table.
 pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>, Error> {
+    let mut from = From::Hint;
     let mut missing = 0;
     for _ in 0..ATTEMPTS {
         let mut state = State::empty();
         let take = |version, lines| state.apply(place, wal_id, version, lines);
-        match read(place, STATE, take).await? {
+        match read(place, STATE, from, take).await? {
             Read::Whole if state.metadata.id.is_empty() => {
                 let message = "its log has no metadata; restore its first entry from a copy";
                 return Err(place.error(ErrorKind::Corrupt, message));
@@ -64,6 +67,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
             Read::Nothing => return Ok(None),
             Read::Foreign => return delta::load(place, wal_id).await,
             Read::Missing(version) => missing = version,
+            Read::Behind(version) => (from, missing) = (From::List, version),
         }
     }
     Err(gap(place, missing))
@@ -72,6 +76,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
 /// Files that the table named and then removed, as far as its log still tells:
 /// paths within the table, decoded.
 pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
+    let mut from = From::Hint;
     let mut missing = 0;
     for _ in 0..ATTEMPTS {
         let mut removed = HashSet::new();
@@ -83,10 +88,11 @@ pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
             }
             Ok(())
         };
-        match read(place, REMOVED, take).await? {
+        match read(place, REMOVED, from, take).await? {
             Read::Whole | Read::Nothing => return Ok(removed),
             Read::Foreign => return delta::removed(place).await,
             Read::Missing(version) => missing = version,
+            Read::Behind(version) => (from, missing) = (From::List, version),
         }
     }
     Err(gap(place, missing))
@@ -99,6 +105,14 @@ fn gap(place: &Place, version: u64) -> Error {
     )
 }
 
+/// Where the newest checkpoint is looked for.
+#[derive(Clone, Copy)]
+enum From {
+    /// Where `_last_checkpoint` says it is, if the list knows no newer one.
+    Hint,
+    List,
+}
+
 /// How a log could be read.
 enum Read {
     Whole,
@@ -108,6 +122,8 @@ enum Read {
     Foreign,
     /// This entry was cleaned away while the log was read, or is lost.
     Missing(u64),
+    /// There is this newer checkpoint than the one that was handed on.
+    Behind(u64),
 }
 
 /// Hands on the lines of the newest checkpoint, those of them that have one of
@@ -115,25 +131,52 @@ enum Read {
 async fn read(
     place: &Place,
     columns: &[&str],
+    from: From,
     mut take: impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
 ) -> Result<Read, Error> {
-    let extent = Extent::of(place).await?;
-    let mut first = 0;
-    match extent.checkpoint {
-        None => {}
-        Some((version, None)) => {
-            tracing::debug!(table = place.prefix, version, "a checkpoint in parts");
-            return Ok(Read::Foreign);
+    let hint = checkpoint::hint(place).await?;
+    let early = async {
+        match (hint, from) {
+            (Some(version), From::Hint) => hinted(place, version, columns, &mut take).await,
+            _ => Ok(None),
         }
-        Some((version, Some(object))) => {
-            match of_checkpoint(place, version, &object, columns, &mut take).await {
-                Ok(true) => first = version + 1,
-                Ok(false) => return Ok(Read::Foreign),
-                Err(error) if is_gone(&error) => return Ok(Read::Missing(version)),
-                Err(error) => return Err(error),
+    };
+    let (extent, early) = futures::join!(Extent::listed(place, hint), early);
+    let mut extent = extent?;
+    let early = match early {
+        Err(error) if is_gone(&error) => return Ok(Read::Missing(hint.unwrap_or(0))),
+        early => early?,
+    };
+    let newest = match early {
+        Some((version, whole)) => match extent.checkpoint {
+            Some((newest, _)) if newest > version => return Ok(Read::Behind(newest)),
+            _ if !whole => return Ok(Read::Foreign),
+            // A list may be behind (F27).
+            _ => Some(version),
+        },
+        None => {
+            if hint.is_some() && extent.checkpoint.is_none() {
+                // It broke off, or is gone.
+                extent = Extent::listed(place, None).await?;
+            }
+            match extent.checkpoint {
+                None => None,
+                Some((version, None)) => {
+                    tracing::debug!(table = place.prefix, version, "a checkpoint in parts");
+                    return Ok(Read::Foreign);
+                }
+                Some((version, Some(object))) => {
+                    match of_checkpoint(place, version, &object, columns, &mut take).await {
+                        Ok(true) => Some(version),
+                        Ok(false) => return Ok(Read::Foreign),
+                        Err(error) if is_gone(&error) => return Ok(Read::Missing(version)),
+                        Err(error) => return Err(error),
+                    }
+                }
             }
         }
-    }
+    };
+    let first = newest.map_or(0, |version| version + 1);
     let Some(last) = extent.last.or(first.checked_sub(1)) else {
         // A list may be behind (F27).
         return Ok(match entry(place, 0).await? {
@@ -162,25 +205,6 @@ struct Extent {
 }
 
 impl Extent {
-    async fn of(place: &Place) -> Result<Extent, Error> {
-        let hint = checkpoint::hint(place).await?;
-        let mut found = Extent::listed(place, hint).await?;
-        let Some(version) = hint.filter(|_| found.checkpoint.is_none()) else { return Ok(found) };
-        // A list may be behind (F27).
-        let location =
-            Path::from_iter([LOG.to_owned(), format!("{version:020}.checkpoint.parquet")]);
-        match place.objects.head(&location).await {
-            // The store behind calls it by its whole name.
-            Ok(object) => {
-                found.checkpoint = Some((version, Some(ObjectMeta { location, ..object })));
-                Ok(found)
-            }
-            // It broke off, or is gone.
-            Err(StoreError::NotFound { .. }) => Extent::listed(place, None).await,
-            Err(error) => Err(place.unreachable("its checkpoint", error)),
-        }
-    }
-
     async fn listed(place: &Place, from: Option<u64>) -> Result<Extent, Error> {
         let folder = Path::from(LOG);
         let mut listed = match from {
@@ -210,6 +234,25 @@ impl Extent {
         }
         Ok(extent)
     }
+}
+
+/// Hands on the checkpoint that `_last_checkpoint` names: its version, and
+/// whether it has the form that this project writes. `None` if it is gone.
+async fn hinted(
+    place: &Place,
+    version: u64,
+    columns: &[&str],
+    take: &mut impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
+) -> Result<Option<(u64, bool)>, Error> {
+    let location = Path::from_iter([LOG.to_owned(), format!("{version:020}.checkpoint.parquet")]);
+    let object = match place.objects.head(&location).await {
+        // The store behind calls it by its whole name.
+        Ok(object) => ObjectMeta { location, ..object },
+        Err(StoreError::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(place.unreachable("its checkpoint", error)),
+    };
+    let whole = of_checkpoint(place, version, &object, columns, take).await?;
+    Ok(Some((version, whole)))
 }
 
 /// The lines of an entry; `None` if it is not there.
@@ -355,8 +398,8 @@ mod tests {
 
     /// Scenario: two logs commit to a table and join files; it is loaded before its
     /// first checkpoint, at one, with entries after it, with those before it cleaned
-    /// away, without the pointer to it, and with its checkpoint renamed to one in
-    /// parts, as others write them.
+    /// away, with a pointer to an older one, without the pointer, and with its checkpoint
+    /// renamed to one in parts, as others write them.
     /// Guarantees: what is loaded is what the library loads, each time, and what was
     /// removed from the table is known as far back.
     #[tokio::test]
@@ -408,12 +451,23 @@ mod tests {
 
         let objects = &world.place.objects;
         let hint = Path::from_iter([LOG, "_last_checkpoint"]);
+        let name = |version: u64, form: &str| {
+            Path::from_iter([LOG.to_owned(), format!("{version:020}.checkpoint.{form}")])
+        };
+        // Whoever was slower has written the pointer last.
+        let old = objects.get(&hint).await.unwrap().bytes().await.unwrap();
+        table::checkpoint(&store, &tenant, &world.spans, Version(last)).await.unwrap();
+        objects.put(&hint, old.into()).await.unwrap();
+        assert_eq!(world.agreed(logs[0]).await.version, last);
+        objects.delete(&name(last, "parquet")).await.unwrap();
+        assert_eq!(world.agreed(logs[0]).await.version, last);
+
         objects.delete(&hint).await.unwrap();
         assert_eq!(world.agreed(logs[0]).await.version, last);
-        let name = |form: &str| {
-            Path::from_iter([LOG.to_owned(), format!("{:020}.checkpoint.{form}", joined.version.0)])
-        };
-        let (whole, part) = (name("parquet"), name("0000000001.0000000001.parquet"));
+        let (whole, part) = (
+            name(joined.version.0, "parquet"),
+            name(joined.version.0, "0000000001.0000000001.parquet"),
+        );
         objects.rename(&whole, &part).await.unwrap();
         assert_eq!(world.agreed(logs[0]).await.version, last);
 
