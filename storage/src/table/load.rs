@@ -12,9 +12,10 @@
 
 use std::collections::HashSet;
 
+use ::parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
 use ::parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, is_not_null, or};
+use arrow::compute::{is_not_null, or};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 use futures::{StreamExt, TryStreamExt};
@@ -50,6 +51,9 @@ const STATE: &[&str] = &[
 ];
 /// What tells of files that are named no more.
 const REMOVED: &[&str] = &["remove.path"];
+/// A field of each kind of action that none of them lacks.
+const TELLING: &[&str] =
+    &["protocol.minReaderVersion", "metaData.id", "txn.appId", "add.path", "remove.path"];
 
 /// The newest version, or `None` when there is no table.
 pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>, Error> {
@@ -301,8 +305,17 @@ async fn of_checkpoint(
     if builder.schema().column_with_name("checkpointMetadata").is_some() {
         return Ok(false);
     }
+    // Of the other rows, a removed file each, nothing more is decoded.
+    let asked = |field: &&str| {
+        columns.iter().any(|column| column.split('.').next() == field.split('.').next())
+    };
+    let telling = TELLING.iter().copied().filter(asked);
+    let telling = ProjectionMask::columns(builder.parquet_schema(), telling);
+    let something =
+        RowFilter::new(vec![Box::new(ArrowPredicateFn::new(telling, |rows| any(&rows)))]);
     let only = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    let mut rows = builder.with_projection(only).build().map_err(failed)?;
+    let rows = builder.with_projection(only).with_row_filter(something);
+    let mut rows = rows.build().map_err(failed)?;
     while let Some(rows) = rows.try_next().await.map_err(failed)? {
         let lines = lines(&rows)
             .map_err(|error| place.error(ErrorKind::Corrupt, format!("{}: {error}", what())))?;
@@ -316,14 +329,16 @@ async fn of_checkpoint(
     Ok(true)
 }
 
-/// The rows that have anything, as entries have them.
+/// Which rows have anything.
+fn any(rows: &RecordBatch) -> Result<BooleanArray, ArrowError> {
+    let none = BooleanArray::from(vec![false; rows.num_rows()]);
+    rows.columns().iter().try_fold(none, |any, column| or(&any, &is_not_null(column)?))
+}
+
+/// Rows as entries have them.
 fn lines(rows: &RecordBatch) -> Result<Vec<Line>, ArrowError> {
-    let mut any = BooleanArray::from(vec![false; rows.num_rows()]);
-    for column in rows.columns() {
-        any = or(&any, &is_not_null(column)?)?;
-    }
     let mut json = LineDelimitedWriter::new(Vec::new());
-    json.write(&filter_record_batch(rows, &any)?)?;
+    json.write(rows)?;
     json.finish()?;
     log::read(&json.into_inner()).map_err(|error| ArrowError::JsonError(error.to_string()))
 }
