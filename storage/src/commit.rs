@@ -34,6 +34,9 @@ use crate::{DataFile, Error, Place};
 
 /// How often a table is read anew, to see what others have committed.
 const REFRESH: Duration = Duration::from_secs(10);
+/// How often a table is looked for that nobody has written to: most nodes have
+/// several, and each look is paid for.
+const REFRESH_ABSENT: Duration = Duration::from_secs(60);
 /// Ranges that one entry commits at most: a backlog of hours becomes few
 /// entries, and none of them is large.
 const RANGES_PER_COMMIT: usize = 64;
@@ -263,6 +266,9 @@ impl Committers {
                 }
                 Ok(Attempt::Whole) => {
                     pause.reset();
+                    if table.as_ref().is_some_and(|table| table.current().is_none()) {
+                        idle = REFRESH_ABSENT;
+                    }
                     None
                 }
                 Err(error) => {
