@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Admin, Phase};
 use crate::bind::{Addresses, Listeners};
+use crate::chaos::alerts::{Alerts, Overhearing};
 use crate::chaos::{self, Chaos};
 use crate::cli::{self, Usage};
 use crate::config::Config;
@@ -96,8 +97,15 @@ impl Daemon {
         };
         let (mut tap, feed) = tap(storage.clone());
         let ear = tap.listen();
+        let alerts = Arc::new(Alerts::new(
+            storage.clone(),
+            catalog.clone(),
+            budget.clone(),
+            clock.clone(),
+            config.node.id.clone(),
+        ));
         let components = collector::Components {
-            sink: Arc::new(tap),
+            sink: Arc::new(Overhearing { inner: Arc::new(tap), alerts: alerts.clone() }),
             catalog: catalog.clone(),
             budget: budget.clone(),
             clock: clock.clone(),
@@ -116,6 +124,7 @@ impl Daemon {
             clock,
             node_id: config.node.id.clone(),
             ear,
+            alerts,
             feed,
             webhooks: config.experiments.webhooks(&cli::environment()),
             shortages: Box::new(move || refusing.shortages()),

@@ -1,21 +1,23 @@
-//! `POST /api/v1/alerts/{alertmanager,grafana}`: alerts of others as rows of
-//! `alert_events`. A delivery is durable before it is answered, and one that is
-//! told again changes nothing.
+//! Alerts of others as rows of `alert_events`: what is delivered to
+//! `POST /api/v1/alerts/{alertmanager,grafana}`, and what log events tell on
+//! their way in ([`Overhearing`]). A transition is durable before its sender is
+//! answered, and one that is told again changes nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Json, Router};
 use experiments::alert::seen::Seen;
-use experiments::alert::{AlertEvent, Delivery, alertmanager, grafana};
+use experiments::alert::{AlertEvent, Delivery, alertmanager, grafana, otlp};
 use parking_lot::Mutex;
 use query::doors::http::Caller;
 use schema::tables::experiments::ALERTS;
-use schema::{Refusal, Tenant};
+use schema::{Ack, Batch, Budget, Catalog, Clock, Refusal, Sink, Tenant};
 use serde::Serialize;
 use serde_json::json;
 
@@ -59,7 +61,14 @@ struct AlertRow<'a> {
 }
 
 impl Alerts {
-    pub fn new(journal: Journal) -> Alerts {
+    pub fn new(
+        sink: Arc<dyn Sink>,
+        catalog: Arc<Catalog>,
+        budget: Budget,
+        clock: Arc<dyn Clock>,
+        node_id: String,
+    ) -> Alerts {
+        let journal = Journal { sink, catalog, budget, clock, node_id };
         Alerts { journal, seen: Mutex::default() }
     }
 
@@ -99,6 +108,25 @@ impl Alerts {
         let mut seen = self.seen.lock();
         new.iter().for_each(|event| seen.remember(tenant.as_str(), event));
         Ok(Taken { accepted: new.len(), repeated: events.len() - new.len() })
+    }
+}
+
+/// A sink that hears of alerts in the logs that pass.
+pub struct Overhearing {
+    pub inner: Arc<dyn Sink>,
+    pub alerts: Arc<Alerts>,
+}
+
+#[async_trait]
+impl Sink for Overhearing {
+    /// Alerts first: a batch that is refused then is sent again, and tells them
+    /// again, which changes nothing; none is lost between its log and its row.
+    async fn append(&self, batch: Batch) -> Result<Ack, Refusal> {
+        let events = otlp::events(&batch);
+        if !events.is_empty() {
+            self.alerts.take(&batch.tenant, "otlp", &events).await?;
+        }
+        self.inner.append(batch).await
     }
 }
 

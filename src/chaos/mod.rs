@@ -62,6 +62,7 @@ pub struct Components {
     pub node_id: String,
     /// What injectors tell in rows on their way in.
     pub ear: Ear,
+    pub alerts: Arc<Alerts>,
     /// What is heard of rows on their way in.
     pub feed: Feed,
     pub webhooks: Webhooks,
@@ -73,7 +74,7 @@ pub struct Components {
 pub struct Chaos {
     pub runs: Arc<Runs>,
     pub engine: Arc<Engine>,
-    pub alerts: Arc<Alerts>,
+    alerts: Arc<Alerts>,
     keeper: Keeper,
     hub: Hub,
 }
@@ -81,11 +82,10 @@ pub struct Chaos {
 impl Chaos {
     pub fn new(components: Components, registry: &mut Registry) -> Chaos {
         let Components { engine, sink, catalog, budget, clock, node_id, .. } = components;
-        let Components { ear, feed, webhooks, shortages, .. } = components;
+        let Components { ear, feed, webhooks, shortages, alerts, .. } = components;
         let (runs, orders) = Runs::new(clock.clone());
         let (name, node_id) = (node_id.clone(), node_id);
         let journal = Journal { sink, catalog, budget, clock: clock.clone(), node_id };
-        let alerts = Arc::new(Alerts::new(journal.clone()));
         let guards = guards::Components {
             runs: runs.clone(),
             feed,

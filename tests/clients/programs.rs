@@ -68,6 +68,12 @@ async fn python_with(modules: &str) -> Option<PathBuf> {
     None
 }
 
+/// An interpreter with Chaos Toolkit and the Python SDK.
+pub async fn chaos_toolkit() -> Option<PathBuf> {
+    python_with("chaoslib, chaostoolkit, opentelemetry.sdk, opentelemetry.exporter.otlp.proto.http")
+        .await
+}
+
 /// An interpreter with psycopg.
 pub async fn psycopg() -> Option<PathBuf> {
     python_with("psycopg").await
@@ -112,33 +118,39 @@ pub async fn script(program: &Path, script: &str, args: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// An object store's server on loopback, with [`BUCKET`] in it. It ends when
-/// this is dropped, or when the test's process ends in whatever way.
+/// A server on loopback: an object store with [`BUCKET`] in it, or a service
+/// that is sent to. It ends when this is dropped, or when the test's process ends in whatever way.
 pub struct Server {
     pub address: String,
     /// Holds the pipe whose end ends the server.
     _process: Child,
 }
 
-/// The bucket, or container, of every [`Server`].
+/// The bucket, or container, of every object store's [`Server`].
 pub const BUCKET: &str = "telemetry";
 
 /// An S3 server that honours `If-None-Match` (moto).
 pub async fn s3() -> Option<Server> {
     let python = python_with("moto.server, flask").await?;
-    Some(Server::start(&python, "python/s3.py").await)
+    Some(Server::start(&python, "python/s3.py", &[BUCKET]).await)
 }
 
 /// An Azure Blob server (Azurite).
 pub async fn azure() -> Option<Server> {
     let node = node_with("azurite").await?;
-    Some(Server::start(&node, "js/azure.js").await)
+    Some(Server::start(&node, "js/azure.js", &[BUCKET]).await)
 }
 
 impl Server {
-    async fn start(program: &Path, script: &str) -> Server {
+    /// Runs a script of this folder that tells its address once it serves.
+    pub async fn start(program: &Path, script: &str, args: &[&str]) -> Server {
         let mut command = Command::new(program);
-        command.arg(clients().join(script)).arg(BUCKET).env("PYTHONDONTWRITEBYTECODE", "1");
+        command.arg(clients().join(script)).args(args).env("PYTHONDONTWRITEBYTECODE", "1");
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("OTEL_") {
+                command.env_remove(name);
+            }
+        }
         let mut process = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::daemon::{Daemon, Launch, run};
 use crate::experiment::{FROM, TO, code, document, telemetry};
-use crate::otlp::Encoding;
+use crate::otlp::{Encoding, Request, Signal};
 
 /// An alert in the run of [`telemetry`]: fired 40 s after the injection, over
 /// 30 s after the fault was removed.
@@ -45,7 +45,8 @@ async fn judge(dir: &Path, server: &str, alerts: &str) -> std::process::Output {
 }
 
 /// Scenario: Alertmanager and Grafana deliver what fired in a run, twice and
-/// also again after a restart; one delivery is nonsense; the run is judged
+/// also again after a restart, and a log event tells of another alert, twice;
+/// one delivery is nonsense; the run is judged
 /// before and after by what it expects of alerts.
 /// Guarantees: J2: before anything was heard the run is inconclusive (3);
 /// transitions are rows once, durable when answered; seen in time is held (0),
@@ -81,7 +82,7 @@ async fn inv_j2_alerts_are_taken_and_judged() {
     let server = daemon.url("");
     post(&daemon, "alertmanager", over, 200).await;
     let rows = daemon
-        .sql("SELECT state, labels['service'], CAST(at AS BIGINT) FROM alert_events WHERE rule = 'Slow' ORDER BY at")
+        .sql("SELECT state, labels['service'], CAST(at AS BIGINT) AS micros FROM alert_events WHERE rule = 'Slow' ORDER BY at")
         .await;
     let at = |second: i64| ((1_795_168_800 + second) * 1_000_000).to_string();
     assert_eq!(rows.rows.len(), 2, "{rows:?}");
@@ -101,8 +102,20 @@ async fn inv_j2_alerts_are_taken_and_judged() {
         "alerts": [{"status": "firing", "labels": {"alertname": "Disk"}, "fingerprint": "d",
             "startsAt": "2026-11-20T10:01:00Z", "endsAt": open, "values": {"B": 22}}]});
     post(&daemon, "grafana", grafana.to_string(), 200).await;
+    // A log event tells of an alert as well, and its record is stored, too.
+    let log = json!({"resourceLogs": [{"scopeLogs": [{"logRecords": [{
+        "timeUnixNano": "1795168870000000000", "eventName": "alert.transition",
+        "attributes": [{"key": "alert.rule", "value": {"stringValue": "Burn"}},
+            {"key": "alert.state", "value": {"stringValue": "firing"}}]}]}]}]});
+    let log = Request::from_json(Signal::Logs, &log.to_string());
+    daemon.ack(Encoding::HttpJson, &log).await;
+    daemon.ack(Encoding::HttpProtobuf, &log).await;
+    let burn = "SELECT source, state FROM alert_events WHERE rule = 'Burn'";
+    assert_eq!(daemon.sql(burn).await.rows, [[json!("otlp"), json!("firing")]]);
+    assert_eq!(daemon.count("logs").await, 2);
     let only = "{rule: \"*\", not: true, except: [Slow]}";
     let text = code(&judge(dir.path(), &server, only).await, 1);
     assert!(text.contains("false: Disk fired 60 s after the injection"), "{text}");
+    assert!(text.contains("and 1 more"), "{text}");
     daemon.stop().await;
 }

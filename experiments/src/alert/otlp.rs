@@ -3,11 +3,42 @@
 //! `alert.resolved`) with `alert.rule` and `alert.state`.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use schema::{Batch, Signal};
 
 use super::{AlertEvent, LONGEST_LABEL, MOST_LABELS, State, cut, fingerprint};
+use crate::signal::reader::Reader;
 
 const PREFIX: &str = "alert.";
 const RULES: [&str; 3] = ["alert.rule", "alert.name", "alertname"];
+
+/// The transitions that a batch tells of. It stands before every append: one
+/// without such keys costs a look over the bytes of its keys.
+pub fn events(batch: &Batch) -> Vec<AlertEvent> {
+    static ALERT: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new("alert"));
+    if batch.table.signal != Some(Signal::Logs) {
+        return Vec::new();
+    }
+    let reader = Reader::new(batch);
+    if !reader.mentions(&ALERT) && !RULES.iter().any(|rule| reader.promotes(rule)) {
+        return Vec::new();
+    }
+    let event = |row: usize| {
+        // Older SDKs have an attribute for the name.
+        let name = reader.text("event_name", row).or_else(|| reader.record("event.name", row));
+        let name = name.filter(|name| name.starts_with(PREFIX))?;
+        let mut attributes = reader.entries(row);
+        for key in RULES.into_iter().chain(["alert.state", "alert.fingerprint"]) {
+            let promoted = reader.promotes(key).then(|| reader.record(key, row)).flatten();
+            attributes.extend(promoted.map(|value| (key.to_owned(), value)));
+        }
+        let pairs = attributes.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        read(Some(&name), pairs, reader.time(row))
+    };
+    (0..reader.rows()).filter_map(event).collect()
+}
 
 /// A record's transition; `None` for all other records, and for states of which
 /// nobody is told, such as pending. `at` is the record's time.
@@ -37,7 +68,8 @@ pub fn read<'a>(
     let given = labels.get("alert.fingerprint").cloned();
     // The state is no label: both transitions of an alert have one fingerprint.
     let mut labels = labels;
-    labels.retain(|name, _| name != "alert.state" && name != "alert.fingerprint");
+    let own = ["alert.state", "alert.fingerprint", "event.name"];
+    labels.retain(|name, _| !own.contains(&name.as_str()));
     let fingerprint = fingerprint(given.as_deref(), &labels);
     Some(AlertEvent { rule, fingerprint, state, at, labels })
 }

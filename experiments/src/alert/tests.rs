@@ -153,6 +153,33 @@ fn log_events_are_read() {
     assert!(otlp::read(None, alert("firing").into_iter(), TEN).is_none());
 }
 
+/// Scenario: a batch of logs with two transitions among ordinary records, one of
+/// which speaks of alerts; the same words in spans.
+/// Guarantees: the transitions are told, by the time of their records, and
+/// nothing else is.
+#[test]
+fn a_batch_tells_its_transitions() {
+    use crate::signal::tests::batch;
+    let catalog = schema::Catalog::default();
+    let at = |second: i64| TEN + second * SECOND;
+    let log = |second: i64, name: Option<&str>, attributes: Value| {
+        json!({"time_unix_nano": at(second), "ingest_time": at(second) / 1_000,
+            "service_name": "ruler", "event_name": name, "attributes": attributes})
+    };
+    let rows = [
+        log(1, None, json!({"alertname": "no event"})),
+        log(2, Some("alert.transition"), json!({"alert.rule": "Slow", "alert.state": "firing"})),
+        log(3, Some("order.placed"), json!({"alert.rule": "Slow", "alert.state": "firing"})),
+        log(4, None, json!({"event.name": "alert.resolved", "alert.rule": "Slow"})),
+    ];
+    let told = otlp::events(&batch(&catalog, "logs", &rows));
+    let short: Vec<(State, i64)> = told.iter().map(|event| (event.state, event.at)).collect();
+    assert_eq!(short, [(State::Firing, at(2)), (State::Resolved, at(4))]);
+    assert_eq!(told[0].fingerprint, told[1].fingerprint);
+    let spans = [json!({"time_unix_nano": at(1), "attributes": {"alert.rule": "Slow"}})];
+    assert!(otlp::events(&batch(&catalog, "spans", &spans)).is_empty());
+}
+
 /// Scenario: a transition told twice, one of another time, and very many others.
 /// Guarantees: what was stored is known, and what is remembered is bounded.
 #[test]

@@ -13,6 +13,9 @@ pub fn markdown(report: &Report) -> String {
     };
     line(format!("# {}: {}\n", plain(&report.title), report.in_short()));
     line(format!("{}\n", plain(&report.detail)));
+    if let Some(after) = &report.aftermath {
+        line(format!("**{}** {}\n", after.in_short(), plain(&after.detail)));
+    }
     line(format!(
         "Run `{}`, document {}, judged {} over the rows ingested until then, seed {}.\n",
         report.window.run_id.replace('`', "'"),
@@ -40,6 +43,14 @@ pub fn markdown(report: &Report) -> String {
             finding.in_short(),
             plain(&finding.detail)
         ));
+    }
+    if !report.alerts.is_empty() {
+        line("\n| alert | state | from | to |\n| --- | --- | --- | --- |".into());
+    }
+    for alarm in &report.alerts {
+        let to = alarm.to.map_or("–".to_owned(), instant);
+        let (rule, state) = (plain(&alarm.rule), alarm.state.name());
+        line(format!("| {rule} | {state} | {} | {to} |", instant(alarm.from)));
     }
     if !report.notes.is_empty() {
         line(String::new());

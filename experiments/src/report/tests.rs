@@ -92,7 +92,27 @@ fn inv_j2_junit_skips_nothing() {
 /// others makes no markup.
 #[test]
 fn markdown_is_for_people() {
-    let text = markdown(&report());
+    let mut report = report();
+    report.alerts = vec![Alarm {
+        rule: "Slow|".into(),
+        fingerprint: "f".into(),
+        state: State::Firing,
+        from: 60_000_000_000,
+        to: None,
+    }];
+    report.aftermath = Some(Aftermath {
+        guard: "g".into(),
+        indicator: None,
+        helped: crate::verdict::aftermath::Helped::No,
+        returned_after: None,
+        fault: crate::verdict::aftermath::InPlace::StillInPlace,
+        detail: "not *back*".into(),
+        evidence_sql: Vec::new(),
+    });
+    let text = markdown(&report);
+    assert!(text.contains("| Slow\\| | firing | 1970-01-01T00:01:00.000000Z | – |"), "{text}");
+    let after = "**Stopping did not help; the fault is still in place.** not \\*back\\*";
+    assert!(text.contains(after), "{text}");
     assert!(text.starts_with("# a \\*title\\*: deviated: silence\n"), "{text}");
     assert!(text.contains("| few | injection | inconclusive: too_few |"), "{text}");
     assert!(text.contains("warned (not critical)") && text.contains("- a note"));

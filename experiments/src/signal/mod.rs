@@ -16,9 +16,9 @@ pub mod kubernetes;
 pub mod matching;
 pub mod objects;
 pub mod otlp;
-mod reader;
+pub(crate) mod reader;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::LazyLock;
 

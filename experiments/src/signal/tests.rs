@@ -16,7 +16,7 @@ use crate::run::{Confidence, Opening, Run};
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_795_168_800 * SECOND;
 
-fn batch(catalog: &Catalog, table: &str, rows: &[Value]) -> Batch {
+pub fn batch(catalog: &Catalog, table: &str, rows: &[Value]) -> Batch {
     let table = catalog.get(table).unwrap().clone();
     // Times as numbers: to read them as text takes a data base of zones.
     let plain = table.schema.fields().iter().map(|field| match field.data_type() {

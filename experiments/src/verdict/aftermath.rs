@@ -52,6 +52,22 @@ pub struct Aftermath {
     pub evidence_sql: Vec<String>,
 }
 
+impl Aftermath {
+    pub fn in_short(&self) -> String {
+        let helped = match self.helped {
+            Helped::Yes => "Stopping helped",
+            Helped::No => "Stopping did not help",
+            Helped::Unknown => "Whether stopping helped is not known",
+        };
+        let fault = match self.fault {
+            InPlace::Gone => "the fault is gone",
+            InPlace::StillInPlace => "the fault is still in place",
+            InPlace::Unknown => "whether the fault is gone is not known",
+        };
+        format!("{helped}; {fault}.")
+    }
+}
+
 /// `None` for a run that no guard stopped.
 pub fn aftermath(
     experiment: &Experiment,

@@ -26,7 +26,6 @@ mod tests;
 
 use super::{Entry, Numbers, Report, instant};
 use crate::verdict::Verdict;
-use crate::verdict::aftermath::{Helped, InPlace};
 use crate::window::Span;
 
 use markup::Markup;
@@ -84,18 +83,8 @@ fn verdict(report: &Report, body: &mut Markup) {
         header.leaf("h1", &[], &report.title);
         header.leaf("p", &[], &report.detail);
         if let Some(after) = &report.aftermath {
-            let helped = match after.helped {
-                Helped::Yes => "Stopping helped",
-                Helped::No => "Stopping did not help",
-                Helped::Unknown => "Whether stopping helped is not known",
-            };
-            let fault = match after.fault {
-                InPlace::Gone => "the fault is gone",
-                InPlace::StillInPlace => "the fault is still in place",
-                InPlace::Unknown => "whether the fault is gone is not known",
-            };
             header.within("p", &[("class", "aftermath")], |p| {
-                p.leaf("strong", &[], &format!("{helped}; {fault}."));
+                p.leaf("strong", &[], &after.in_short());
                 p.text(&format!(" {}", after.detail));
             });
             statements(&after.evidence_sql, header);

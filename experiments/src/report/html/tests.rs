@@ -3,7 +3,7 @@ use crate::alert::State;
 use crate::report::chart::{Chart, Sample};
 use crate::report::reach::Call;
 use crate::report::{Alarm, SourceEntry, tests::report};
-use crate::verdict::aftermath::Aftermath;
+use crate::verdict::aftermath::{Aftermath, Helped, InPlace};
 use crate::window::Phase;
 use serde_json::json;
 
