@@ -29,6 +29,8 @@
 //! | [`alerts`] | alerts of others, and runs that expect them |
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
 //! | [`guards`] | guards, leases, webhooks, supervised injectors |
+//! | [`chaos_toolkit`] | Chaos Toolkit under a guard |
+//! | [`recipes`] | the recipes that we ship, and what they ask for |
 //! | [`cli`] | the commands |
 
 #![allow(clippy::unwrap_used, reason = "a test stops where it goes wrong")]
@@ -43,6 +45,7 @@ mod programs;
 
 mod alerts;
 mod attacks;
+mod chaos_toolkit;
 mod cli;
 mod crash;
 mod examples;
@@ -55,6 +58,7 @@ mod outage;
 mod postgres;
 mod pressure;
 mod readers;
+mod recipes;
 mod remote;
 mod runs;
 mod sdk;
