@@ -27,6 +27,7 @@ pub async fn killed(node: Node, dir: &Path) {
     until("the log is closed", || Disk::open(dir.join("wal")).is_ok()).await;
 }
 
+/// Of a folder that may be in use: a file that goes meanwhile is not in the copy.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -34,7 +35,10 @@ pub fn copy(from: &Path, to: &Path) {
         let to = to.join(entry.file_name());
         match entry.path().is_dir() {
             true => copy(&entry.path(), &to),
-            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+            false => match std::fs::copy(entry.path(), to) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                copied => drop(copied.unwrap()),
+            },
         }
     }
 }
