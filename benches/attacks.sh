@@ -20,7 +20,7 @@ CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
 otlpload=$target/otlpload/release/otlpload
 
 dir=$(mktemp -d)
-process= attacker=
+process="" attacker=""
 trap 'kill $process $attacker 2>/dev/null || true; rm -rf "$dir"' EXIT
 
 # shellcheck disable=SC2086
