@@ -39,6 +39,8 @@ const MOST_KNOWN: usize = 5_000;
 const MOST_DOCUMENTS: usize = 2_000;
 /// From one try to read the last process' runs to the next.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Attempts after which somebody is told.
+const PATIENCE: u32 = 50;
 
 pub struct Keeper {
     runs: Arc<Runs>,
@@ -98,11 +100,13 @@ impl Keeper {
 
     /// Until it is read, nothing can be said of a run that is not known.
     async fn read_back(&self) -> super::journal::Found {
-        let mut told = false;
+        let mut attempt = 0u32;
         loop {
+            attempt = attempt.saturating_add(1);
             match self.journal.found(&self.engine, &Tenant::default()).await {
                 Ok(found) => return found,
-                Err(error) if !std::mem::replace(&mut told, true) => {
+                // Tables take a moment to load at every start.
+                Err(error) if attempt == PATIENCE => {
                     tracing::warn!("the runs of the last process cannot be read yet: {error:#}");
                 }
                 Err(error) => tracing::debug!("the runs cannot be read yet: {error:#}"),
