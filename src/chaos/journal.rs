@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use arrow::array::RecordBatch;
 use arrow::json::ReaderBuilder;
 use experiments::document::Allowed;
@@ -133,8 +133,14 @@ impl Journal {
             }
         }
         for window in windows {
-            let row: WindowRow = serde_json::from_value(Value::Object(window))
-                .context("a row of experiment_windows is not as this version writes it")?;
+            let row: WindowRow = match serde_json::from_value(Value::Object(window)) {
+                Ok(row) => row,
+                // One must not keep all others from being taken up.
+                Err(error) => {
+                    tracing::error!(%error, "a row of experiment_windows is not as this version writes it; its run is not taken up");
+                    continue;
+                }
+            };
             let document = row.version.as_ref().and_then(|version| known.get(version));
             match row.run(tenant.clone(), document.cloned()) {
                 Ok(run) => found.runs.push(run),

@@ -256,7 +256,7 @@ async fn renew(
             return Ok(answer(status(seen.decision.verdict), &shown));
         }
         let now = api.board.now();
-        if api.leases.renew(&key, &holder, ttl.nanos(), now)
+        if api.leases.renew(&key, &holder, ttl.0, Instant::now())
             && let Some(run) = api.runs.get(&key.0, &key.1)
         {
             let row = told::note(&run, "lease", now, &holder, &ttl.to_string());

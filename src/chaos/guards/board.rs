@@ -11,12 +11,13 @@ use experiments::{Run, RunId};
 use parking_lot::RwLock;
 use schema::{Clock, Tenant};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chaos::Runs;
 
-/// A decision older than this is none any more, in nanoseconds.
-const STALE: i64 = 5_000_000_000;
+/// A decision older than this is none any more.
+const STALE: Duration = Duration::from_secs(5);
 
 /// The longest wait for a change without a look.
 const MOMENT: Duration = Duration::from_millis(250);
@@ -27,7 +28,9 @@ pub struct Board {
     runs: Arc<Runs>,
     clock: Arc<dyn Clock>,
     pub node_id: String,
-    posted: RwLock<BTreeMap<Key, watch::Sender<Decision>>>,
+    /// Each with when it was made, by no clock that can be set: one put back must
+    /// not make an old decision new.
+    posted: RwLock<BTreeMap<Key, watch::Sender<(Decision, Instant)>>>,
     /// Moves with every change of what is watched.
     anything: watch::Sender<()>,
     closed: CancellationToken,
@@ -61,6 +64,7 @@ impl Board {
     }
 
     pub fn post(&self, key: &Key, decision: Decision) {
+        let decision = (decision, Instant::now());
         let posted = self.posted.read();
         if let Some(sender) = posted.get(key) {
             sender.send_replace(decision);
@@ -91,7 +95,7 @@ impl Board {
         if let Some(latched) = latched(&run, now) {
             return Some(fresh(latched));
         }
-        let Some(decision) = posted else {
+        let Some((decision, made)) = posted else {
             let why = match run.experiment {
                 _ if run.retrospective => "the run was opened after the fact",
                 None => "no document says what its guards are",
@@ -99,11 +103,11 @@ impl Board {
             };
             return Some(fresh(Decision::cannot_tell("pipeline_gap", why, now)));
         };
-        let age = now.saturating_sub(decision.evaluated_at).max(0);
-        let staleness_ms = (age / 1_000_000) as u64;
+        let age = made.elapsed();
+        let staleness_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         // What stopped it holds however old it is.
         if age > STALE && decision.verdict != Verdict::Stop {
-            let why = format!("its guards were last evaluated {:.0} s ago", age as f64 / 1e9);
+            let why = format!("its guards were last evaluated {:.0} s ago", age.as_secs_f64());
             let old = Decision::cannot_tell("pipeline_gap", why, decision.evaluated_at);
             return Some(Seen { decision: old, staleness_ms });
         }
@@ -125,8 +129,8 @@ impl Board {
         let mut anything = self.anything.subscribe();
         match follower {
             Some(mut follower) => {
-                let verdict = follower.borrow_and_update().verdict;
-                let moved = follower.wait_for(|decision| decision.verdict != verdict);
+                let verdict = follower.borrow_and_update().0.verdict;
+                let moved = follower.wait_for(|(decision, _)| decision.verdict != verdict);
                 tokio::select! {
                     // An error is a sender that is gone: what holds now is another question.
                     _ = moved => {}

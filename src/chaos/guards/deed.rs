@@ -14,7 +14,7 @@ use schema::{Clock, ErrorKind};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::board::Key;
 use super::lease::Leases;
@@ -224,7 +224,7 @@ impl Deeds {
 
     /// The leases of the last process: their holders have a whole term to renew.
     pub fn restore_leases(&mut self, local: Local, leases: Arc<Leases>) {
-        let (runs, clock) = (self.runs.clone(), self.clock.clone());
+        let runs = self.runs.clone();
         self.tasks.spawn(async move {
             if runs.live().is_empty() {
                 return;
@@ -257,7 +257,7 @@ impl Deeds {
                 let ttl = text("message").parse::<experiments::document::units::Period>();
                 if let (Ok(ttl), "lease") = (ttl, text("kind")) {
                     let key = (run.tenant.clone(), run.id.clone());
-                    leases.restore(&key, text("reason"), ttl.nanos(), clock.now_unix_nano());
+                    leases.restore(&key, text("reason"), ttl.0, Instant::now());
                 }
             }
         });

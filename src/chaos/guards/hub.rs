@@ -241,8 +241,7 @@ impl Hub {
 
     /// Runs whose injectors do not renew their leases any more.
     fn lapse(&mut self) {
-        let now = self.clock.now_unix_nano();
-        for (key, lease) in self.leases.lapsed(now) {
+        for (key, lease) in self.leases.lapsed(Instant::now()) {
             let Some(run) = self.runs.get(&key.0, &key.1).filter(|run| !run.state.is_over()) else {
                 continue;
             };

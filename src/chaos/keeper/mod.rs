@@ -37,10 +37,10 @@ const TICK: Duration = Duration::from_secs(1);
 const MOST_LIVE: usize = 1_000;
 const MOST_KNOWN: usize = 5_000;
 const MOST_DOCUMENTS: usize = 2_000;
-/// From one try to read the last process' runs to the next.
+/// From one try to read the last process' runs to the next, at first and at most:
+/// tables take a moment to load at every start, and a store may be away for hours.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Attempts after which somebody is told.
-const PATIENCE: u32 = 50;
+const SELDOM: Duration = Duration::from_secs(5);
 
 pub struct Keeper {
     runs: Arc<Runs>,
@@ -88,9 +88,9 @@ impl Keeper {
                     }
                 }
                 Some(judged) = self.judge.next() => self.carry_out(judged).await,
-                _ = ticks.tick() => {}
+                _ = ticks.tick() => self.pass_time().await,
             }
-            self.pass_time().await;
+            self.judge.begin();
         }
         // What somebody ordered while this ends is answered that it stops.
         self.orders.close();
@@ -100,18 +100,18 @@ impl Keeper {
 
     /// Until it is read, nothing can be said of a run that is not known.
     async fn read_back(&self) -> super::journal::Found {
-        let mut attempt = 0u32;
+        let (mut pause, mut told) = (AGAIN, false);
         loop {
-            attempt = attempt.saturating_add(1);
             match self.journal.found(&self.engine, &Tenant::default()).await {
                 Ok(found) => return found,
-                // Tables take a moment to load at every start.
-                Err(error) if attempt == PATIENCE => {
+                Err(error) if pause >= SELDOM && !told => {
+                    told = true;
                     tracing::warn!("the runs of the last process cannot be read yet: {error:#}");
                 }
                 Err(error) => tracing::debug!("the runs cannot be read yet: {error:#}"),
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(SELDOM);
         }
     }
 
@@ -312,11 +312,10 @@ impl Keeper {
     async fn written(&self, run: &Run, events: &[told::EventRow]) -> Result<(), Refusal> {
         let now = self.clock.now_unix_nano();
         let row = [WindowRow::of(run, &self.journal.node_id, now, None)];
-        let (windows, events) = tokio::join!(
-            self.journal.write(&run.tenant, WINDOWS, &row),
-            self.journal.write(&run.tenant, EVENTS, events)
-        );
-        windows.and(events)
+        // The run's row last: refused after it was stored, the same revision would
+        // be written again, and the run be seen twice.
+        self.journal.write(&run.tenant, EVENTS, events).await?;
+        self.journal.write(&run.tenant, WINDOWS, &row).await
     }
 
     /// A change that holds once its row is durable.
@@ -372,7 +371,6 @@ impl Keeper {
                 }
             }
         }
-        self.judge.begin();
         self.runs.change(|known| known.forget(MOST_KNOWN));
     }
 

@@ -57,12 +57,12 @@ const TELLING: &[&str] =
 
 /// The newest version, or `None` when there is no table.
 pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>, Error> {
-    let mut from = From::Hint;
+    let mut newest = Newest::Hint;
     let mut missing = 0;
     for _ in 0..ATTEMPTS {
         let mut state = State::empty();
         let take = |version, lines| state.apply(place, wal_id, version, lines);
-        match read(place, STATE, from, take).await? {
+        match read(place, STATE, newest, take).await? {
             Read::Whole if state.metadata.id.is_empty() => {
                 let message = "its log has no metadata; restore its first entry from a copy";
                 return Err(place.error(ErrorKind::Corrupt, message));
@@ -71,7 +71,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
             Read::Nothing => return Ok(None),
             Read::Foreign => return delta::load(place, wal_id).await,
             Read::Missing(version) => missing = version,
-            Read::Behind(version) => (from, missing) = (From::List, version),
+            Read::Behind(version) => (newest, missing) = (Newest::List, version),
         }
     }
     Err(gap(place, missing))
@@ -80,7 +80,7 @@ pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>,
 /// Files that the table named and then removed, as far as its log still tells:
 /// paths within the table, decoded.
 pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
-    let mut from = From::Hint;
+    let mut newest = Newest::Hint;
     let mut missing = 0;
     for _ in 0..ATTEMPTS {
         let mut removed = HashSet::new();
@@ -92,11 +92,11 @@ pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
             }
             Ok(())
         };
-        match read(place, REMOVED, from, take).await? {
+        match read(place, REMOVED, newest, take).await? {
             Read::Whole | Read::Nothing => return Ok(removed),
             Read::Foreign => return delta::removed(place).await,
             Read::Missing(version) => missing = version,
-            Read::Behind(version) => (from, missing) = (From::List, version),
+            Read::Behind(version) => (newest, missing) = (Newest::List, version),
         }
     }
     Err(gap(place, missing))
@@ -111,7 +111,7 @@ fn gap(place: &Place, version: u64) -> Error {
 
 /// Where the newest checkpoint is looked for.
 #[derive(Clone, Copy)]
-enum From {
+enum Newest {
     /// Where `_last_checkpoint` says it is, if the list knows no newer one.
     Hint,
     List,
@@ -135,13 +135,13 @@ enum Read {
 async fn read(
     place: &Place,
     columns: &[&str],
-    from: From,
+    newest: Newest,
     mut take: impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
 ) -> Result<Read, Error> {
     let hint = checkpoint::hint(place).await?;
     let early = async {
-        match (hint, from) {
-            (Some(version), From::Hint) => hinted(place, version, columns, &mut take).await,
+        match (hint, newest) {
+            (Some(version), Newest::Hint) => hinted(place, version, columns, &mut take).await,
             _ => Ok(None),
         }
     };
