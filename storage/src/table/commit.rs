@@ -258,6 +258,7 @@ impl DeltaTable {
                 modification_time: millis(found.last_modified),
                 data_change,
                 stats: Some(stats::write(file.rows, &file.stats)),
+                tags: None,
                 deletion_vector: None,
             };
             Ok((file.path.clone(), add))

@@ -12,24 +12,18 @@
 
 use std::collections::HashSet;
 
-use ::parquet::arrow::arrow_reader::{ArrowPredicateFn, RowFilter};
-use ::parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
-use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{is_not_null, or};
-use arrow::error::ArrowError;
-use arrow::json::LineDelimitedWriter;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 use schema::{ErrorKind, WalId};
 
-use super::checkpoint::{self, LOG};
+use super::actions::Actions;
+use super::checkpoint::{self, LOG, checkpoint_path};
 use super::log::{self, Line};
-use super::object::Object;
+use super::rows::of_checkpoint;
 use super::state::{State, decode};
 use super::{Place, delta};
 use crate::Error;
-use crate::store::told;
 
 /// Entries that are read at once.
 const AT_ONCE: usize = 16;
@@ -37,7 +31,7 @@ const AT_ONCE: usize = 16;
 const ATTEMPTS: usize = 3;
 
 /// What a state is made of.
-const STATE: &[&str] = &[
+pub const STATE: &[&str] = &[
     "protocol",
     "metaData",
     "txn",
@@ -49,64 +43,81 @@ const STATE: &[&str] = &[
     "add.stats",
     "add.deletionVector",
 ];
+/// What a checkpoint holds.
+const ACTIONS: &[&str] = &["protocol", "metaData", "txn", "add", "remove"];
 /// What tells of files that are named no more.
 const REMOVED: &[&str] = &["remove.path"];
-/// A field of each kind of action that none of them lacks.
-const TELLING: &[&str] =
-    &["protocol.minReaderVersion", "metaData.id", "txn.appId", "add.path", "remove.path"];
-
 /// The newest version, or `None` when there is no table.
 pub async fn load(place: &Place, wal_id: Option<WalId>) -> Result<Option<State>, Error> {
-    let mut newest = Newest::Hint;
-    let mut missing = 0;
-    for _ in 0..ATTEMPTS {
-        let mut state = State::empty();
-        let take = |version, lines| state.apply(place, wal_id, version, lines);
-        match read(place, STATE, newest, take).await? {
-            Read::Whole if state.metadata.id.is_empty() => {
-                let message = "its log has no metadata; restore its first entry from a copy";
-                return Err(place.error(ErrorKind::Corrupt, message));
-            }
-            Read::Whole => return Ok(Some(state)),
-            Read::Nothing => return Ok(None),
-            Read::Foreign => return delta::load(place, wal_id).await,
-            Read::Missing(version) => missing = version,
-            Read::Behind(version) => (newest, missing) = (Newest::List, version),
+    let take = |state: &mut State, version, lines| state.apply(place, wal_id, version, lines);
+    match follow(place, STATE, None, State::empty, take).await? {
+        Followed::Whole(state) if state.metadata.id.is_empty() => {
+            let message = "its log has no metadata; restore its first entry from a copy";
+            Err(place.error(ErrorKind::Corrupt, message))
         }
+        Followed::Whole(state) => Ok(Some(state)),
+        Followed::Nothing => Ok(None),
+        Followed::Foreign => delta::load(place, wal_id).await,
     }
-    Err(gap(place, missing))
 }
 
 /// Files that the table named and then removed, as far as its log still tells:
 /// paths within the table, decoded.
 pub async fn removed(place: &Place) -> Result<HashSet<String>, Error> {
+    let take = |removed: &mut HashSet<String>, _, lines: Vec<Line>| {
+        for remove in lines.into_iter().filter_map(|line| line.remove) {
+            removed.insert(decode(place, &remove.path)?);
+        }
+        Ok(())
+    };
+    match follow(place, REMOVED, None, HashSet::new, take).await? {
+        Followed::Whole(removed) => Ok(removed),
+        Followed::Nothing => Ok(HashSet::new()),
+        Followed::Foreign => delta::removed(place).await,
+    }
+}
+
+/// All that the log says up to a version.
+pub async fn actions(place: &Place, version: u64) -> Result<Followed<Actions>, Error> {
+    let take = |actions: &mut Actions, _, lines| actions.take(place, lines);
+    follow(place, ACTIONS, Some(version), Actions::default, take).await
+}
+
+/// What following a log came to.
+pub enum Followed<T> {
+    Whole(T),
+    /// There is no table, or its newest checkpoint is beyond what was asked for.
+    Nothing,
+    /// Its newest checkpoint has a form that only the library reads.
+    Foreign,
+}
+
+/// Adds a log up, to its newest version or to the one given, and once more
+/// where another node cleaned it meanwhile.
+async fn follow<T>(
+    place: &Place,
+    columns: &[&str],
+    until: Option<u64>,
+    empty: impl Fn() -> T,
+    take: impl Fn(&mut T, u64, Vec<Line>) -> Result<(), Error>,
+) -> Result<Followed<T>, Error> {
     let mut newest = Newest::Hint;
     let mut missing = 0;
     for _ in 0..ATTEMPTS {
-        let mut removed = HashSet::new();
-        let take = |_, lines: Vec<Line>| {
-            for line in lines {
-                if let Some(remove) = line.remove {
-                    removed.insert(decode(place, &remove.path)?);
-                }
-            }
-            Ok(())
-        };
-        match read(place, REMOVED, newest, take).await? {
-            Read::Whole | Read::Nothing => return Ok(removed),
-            Read::Foreign => return delta::removed(place).await,
+        let mut sum = empty();
+        let take = |version, lines| take(&mut sum, version, lines);
+        match read(place, columns, until, newest, take).await? {
+            Read::Whole => return Ok(Followed::Whole(sum)),
+            Read::Nothing => return Ok(Followed::Nothing),
+            Read::Foreign => return Ok(Followed::Foreign),
             Read::Missing(version) => missing = version,
             Read::Behind(version) => (newest, missing) = (Newest::List, version),
         }
     }
-    Err(gap(place, missing))
-}
-
-fn gap(place: &Place, version: u64) -> Error {
-    place.error(
+    Err(place.error(
         ErrorKind::Corrupt,
-        format!("entry {version} of its log is missing, and later ones are there; restore it from a copy"),
-    )
+        format!("entry {missing} of its log is missing, and later ones are there; restore it from a copy"),
+    ))
 }
 
 /// Where the newest checkpoint is looked for.
@@ -120,9 +131,7 @@ enum Newest {
 /// How a log could be read.
 enum Read {
     Whole,
-    /// There is no table, or none that is listed yet.
     Nothing,
-    /// Its newest checkpoint has a form that only the library reads.
     Foreign,
     /// This entry was cleaned away while the log was read, or is lost.
     Missing(u64),
@@ -135,10 +144,15 @@ enum Read {
 async fn read(
     place: &Place,
     columns: &[&str],
+    until: Option<u64>,
     newest: Newest,
     mut take: impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
 ) -> Result<Read, Error> {
     let hint = checkpoint::hint(place).await?;
+    let beyond = |version| until.is_some_and(|until| version > until);
+    if hint.is_some_and(beyond) {
+        return Ok(Read::Nothing);
+    }
     let early = async {
         match (hint, newest) {
             (Some(version), Newest::Hint) => hinted(place, version, columns, &mut take).await,
@@ -147,6 +161,9 @@ async fn read(
     };
     let (extent, early) = futures::join!(Extent::listed(place, hint), early);
     let mut extent = extent?;
+    if extent.checkpoint.as_ref().is_some_and(|(version, _)| beyond(*version)) {
+        return Ok(Read::Nothing);
+    }
     let early = match early {
         Err(error) if is_gone(&error) => return Ok(Read::Missing(hint.unwrap_or(0))),
         early => early?,
@@ -181,7 +198,7 @@ async fn read(
         }
     };
     let first = newest.map_or(0, |version| version + 1);
-    let Some(last) = extent.last.or(first.checked_sub(1)) else {
+    let Some(last) = until.or(extent.last).or(first.checked_sub(1)) else {
         // A list may be behind (F27).
         return Ok(match entry(place, 0).await? {
             Some(lines) => take(0, lines).map(|()| Read::Whole)?,
@@ -248,7 +265,7 @@ async fn hinted(
     columns: &[&str],
     take: &mut impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
 ) -> Result<Option<(u64, bool)>, Error> {
-    let location = Path::from_iter([LOG.to_owned(), format!("{version:020}.checkpoint.parquet")]);
+    let location = checkpoint_path(version);
     let object = match place.objects.head(&location).await {
         // The store behind calls it by its whole name.
         Ok(object) => ObjectMeta { location, ..object },
@@ -281,66 +298,6 @@ pub async fn entry(place: &Place, version: u64) -> Result<Option<Vec<Line>>, Err
         place.error(ErrorKind::Corrupt, format!("{what} of its log is broken: {error}"))
     })?;
     Ok(Some(lines))
-}
-
-/// False when it is not of the form that this project writes.
-async fn of_checkpoint(
-    place: &Place,
-    version: u64,
-    object: &ObjectMeta,
-    columns: &[&str],
-    take: &mut impl FnMut(u64, Vec<Line>) -> Result<(), Error>,
-) -> Result<bool, Error> {
-    let what = || format!("its checkpoint of version {version} could not be read");
-    let failed = |error: ::parquet::errors::ParquetError| match error {
-        ::parquet::errors::ParquetError::External(source) => match source.downcast() {
-            Ok(source) => Error::store(format!("table {}: {}", place.prefix, what()))(*source),
-            Err(source) => place.error(ErrorKind::Unavailable, format!("{}: {source}", what())),
-        },
-        error => place.error(ErrorKind::Unavailable, format!("{}: {}", what(), told(&error))),
-    };
-    let file = Object::at(place.objects.clone(), object);
-    let builder = ParquetRecordBatchStreamBuilder::new(file).await.map_err(failed)?;
-    // Its files are in other objects.
-    if builder.schema().column_with_name("checkpointMetadata").is_some() {
-        return Ok(false);
-    }
-    // Of the other rows, a removed file each, nothing more is decoded.
-    let asked = |field: &&str| {
-        columns.iter().any(|column| column.split('.').next() == field.split('.').next())
-    };
-    let telling = TELLING.iter().copied().filter(asked);
-    let telling = ProjectionMask::columns(builder.parquet_schema(), telling);
-    let something =
-        RowFilter::new(vec![Box::new(ArrowPredicateFn::new(telling, |rows| any(&rows)))]);
-    let only = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
-    let rows = builder.with_projection(only).with_row_filter(something);
-    let mut rows = rows.build().map_err(failed)?;
-    while let Some(rows) = rows.try_next().await.map_err(failed)? {
-        let lines = lines(&rows)
-            .map_err(|error| place.error(ErrorKind::Corrupt, format!("{}: {error}", what())))?;
-        if lines.iter().any(|line| line.add.as_ref().is_some_and(|add| add.stats.is_none())) {
-            return Ok(false);
-        }
-        if !lines.is_empty() {
-            take(version, lines)?;
-        }
-    }
-    Ok(true)
-}
-
-/// Which rows have anything.
-fn any(rows: &RecordBatch) -> Result<BooleanArray, ArrowError> {
-    let none = BooleanArray::from(vec![false; rows.num_rows()]);
-    rows.columns().iter().try_fold(none, |any, column| or(&any, &is_not_null(column)?))
-}
-
-/// Rows as entries have them.
-fn lines(rows: &RecordBatch) -> Result<Vec<Line>, ArrowError> {
-    let mut json = LineDelimitedWriter::new(Vec::new());
-    json.write(rows)?;
-    json.finish()?;
-    log::read(&json.into_inner()).map_err(|error| ArrowError::JsonError(error.to_string()))
 }
 
 fn is_gone(error: &Error) -> bool {

@@ -37,6 +37,15 @@ pub struct Protocol {
     pub writer_features: Option<Vec<String>>,
 }
 
+impl Protocol {
+    /// Whether its actions are those of this file, with no fields but these.
+    pub fn is_written_here(&self) -> bool {
+        let features = self.writer_features.as_deref().unwrap_or_default();
+        let known = |feature: &String| feature == "appendOnly" || feature == "invariants";
+        self.min_writer_version <= 2 || self.min_writer_version == 7 && features.iter().all(known)
+    }
+}
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
@@ -73,6 +82,9 @@ pub struct Add {
     /// Milliseconds since 1970.
     pub modification_time: i64,
     pub data_change: bool,
+    /// What other tools note of a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<BTreeMap<String, Option<String>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stats: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,8 +146,7 @@ impl Line {
     /// C1: the watermark travels with the files.
     pub fn watermark(wal_id: WalId, last: Position) -> Line {
         let version = i64::try_from(last.0).unwrap_or(i64::MAX);
-        let txn = Txn { app_id: wal_id.to_string(), version, last_updated: None };
-        Line { txn: Some(txn), ..Line::default() }
+        Line::from(Txn { app_id: wal_id.to_string(), version, last_updated: None })
     }
 }
 
@@ -148,6 +159,12 @@ impl From<Add> for Line {
 impl From<Remove> for Line {
     fn from(remove: Remove) -> Line {
         Line { remove: Some(remove), ..Line::default() }
+    }
+}
+
+impl From<Txn> for Line {
+    fn from(txn: Txn) -> Line {
+        Line { txn: Some(txn), ..Line::default() }
     }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! | file | what it does |
 //! | --- | --- |
+//! | [`actions`] | what the entries add up to action by action, and a checkpoint of it |
 //! | [`audit`] | the log's part of verify: gaps, checkpoints, names, positions |
 //! | [`bounds`] | exact bounds of rows, for verify |
 //! | [`mod@checkpoint`] | checkpoints, and the removal of entries they stand in for |
@@ -15,22 +16,25 @@
 //! | [`rewrite`] | files out and others in, by the same loop: compaction, retention |
 //! | [`state`] | what the entries add up to; a table at one version |
 //! | [`mod@load`] | the state by the newest checkpoint and the entries since |
+//! | [`rows`] | the rows of a checkpoint, as lines |
 //! | [`log`] | the lines of an entry |
 //! | [`columns`] | Arrow schema ↔ Delta schema |
 //! | [`stats`] | [`FileStats`](crate::FileStats) ↔ Delta's statistics JSON |
-//! | [`delta`] | writing checkpoints, and reading those that others wrote in parts, by `deltalake`; its only mention |
+//! | [`delta`] | by `deltalake`, its only mention: checkpoints in parts are read, and those of tables with features unknown here written |
 //! | [`mod@verify`] | every file a table names is there and is what its statistics say |
 //!
-//! The library writes checkpoints; entries are written and followed here,
-//! because a blind append needs one conditional put and the read of what it
-//! missed, while the library's commit costs a conflict check over all files
-//! and would let one watermark be committed twice. A log is loaded here too,
-//! because the library reads a checkpoint once for the files and again for each
-//! watermark.
+//! Entries are written and followed here, because a blind append needs one
+//! conditional put and the read of what it missed, while the library's commit costs
+//! a conflict check over all files and would let one watermark be committed twice.
+//! A log is loaded here too, because the library reads a checkpoint once for the
+//! files and again for each watermark; and checkpoints are written here, because
+//! the library takes a decoder of 60 kB for each entry since the last one, and
+//! mixes what was removed with what a reader asks for.
 //!
 //! Deliberately not here: Delta features beyond reader 1 / writer 2 (a table
 //! that demands them is refused); which files are joined or dropped (`compact`).
 
+mod actions;
 mod audit;
 mod bounds;
 mod checkpoint;
@@ -42,6 +46,7 @@ mod log;
 pub(crate) mod object;
 pub mod orphans;
 mod rewrite;
+mod rows;
 mod state;
 mod stats;
 pub mod verify;

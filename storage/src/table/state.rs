@@ -186,12 +186,11 @@ impl State {
     pub fn check_writable(&self, place: &Place) -> Result<Vec<Value>, Error> {
         let no = |message: String| Err(place.error(ErrorKind::Invalid, message));
         self.check_readable(place)?;
-        let version = self.protocol.min_writer_version;
-        let features = self.protocol.writer_features.as_deref().unwrap_or_default();
-        let known = |feature: &String| feature == "appendOnly" || feature == "invariants";
-        if !(version <= 2 || version == 7 && features.iter().all(known))
+        if !self.protocol.is_written_here()
             || self.metadata.schema_string.contains("delta.invariants")
         {
+            let version = self.protocol.min_writer_version;
+            let features = self.protocol.writer_features.as_deref().unwrap_or_default();
             return no(format!(
                 "it demands Delta writer version {version} with {features:?}, this build writes version 2; \
                  rows stay in log and stage until the table is rewritten without those features"

@@ -141,6 +141,14 @@ async fn fault_f10_a_checkpoint_that_breaks_off_harms_nobody() {
             struck = faulty.did(fault.name()) > 0;
             assert!(struck || outcome.is_ok(), "{outcome:?}");
             faulty.heal();
+            // Entries are cleaned away because it is there.
+            if let Some(version) =
+                storage::table::newest_checkpoint(&store, &tenant, &parts()).await.unwrap()
+            {
+                let name =
+                    format!("default/trace_parts/_delta_log/{version:020}.checkpoint.parquet");
+                assert!(store.objects().head(&name.into()).await.is_ok(), "{fault:?} {nth}");
+            }
             let loaded = world.delta("trace_parts", Some(LOG)).await.current().unwrap();
             assert_eq!((loaded.version, &loaded.files), (before.version, &before.files));
             assert_eq!(loaded.watermark, Position(3));
