@@ -9,7 +9,8 @@
 //! | [`reader`] | a map read key by key; unknown keys are told with the nearest |
 //! | [`units`] | lengths of time, percentages, quantities |
 //! | [`substitute`] | `configuration` and `${name}` |
-//! | [`provider`] | indicators, subjects, queries |
+//! | [`indicator`] | what can be measured |
+//! | [`provider`] | indicators of subjects, queries |
 //! | [`tolerance`], [`path`] | what a probe may answer, in the forms of Chaos Toolkit and Litmus |
 //! | [`probe`] | hypotheses and the effect check |
 //! | [`guard`] | what stops a run |
@@ -21,6 +22,7 @@
 //! caller does.
 
 pub mod guard;
+pub mod indicator;
 pub mod lint;
 pub mod path;
 pub mod probe;

@@ -9,6 +9,7 @@ use super::reader::{Reader, nearest, read_map};
 use super::tolerance::{Limits, Tolerance};
 use super::tree::{Content, Node};
 use super::units::{Quantity, Unit};
+use crate::window::Phase;
 
 /// When a probe must be in tolerance, in Litmus' words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,6 +24,18 @@ pub enum Mode {
     Continuous,
     /// While the fault is in place.
     OnChaos,
+}
+
+impl Mode {
+    pub fn phases(self) -> &'static [Phase] {
+        match self {
+            Mode::SOT => &[Phase::Baseline],
+            Mode::EOT => &[Phase::Recovery],
+            Mode::Edge => &[Phase::Baseline, Phase::Recovery],
+            Mode::OnChaos => &[Phase::Injection],
+            Mode::Continuous => &[Phase::Baseline, Phase::Injection, Phase::Recovery],
+        }
+    }
 }
 
 /// Whether a hypothesis decides the run.

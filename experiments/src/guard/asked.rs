@@ -10,6 +10,7 @@ use crate::document::provider::{Indicator, Measure, Nature, Outcome, Provider};
 use crate::indicator::text::{SAMPLED, cell, counted, instant, literal};
 use crate::indicator::{Series, Table, answer, query, statement};
 use crate::statistics::bootstrap;
+use crate::verdict::compare;
 use crate::verdict::evidence::Gap;
 use crate::window::{BUCKET, Span};
 
@@ -110,7 +111,7 @@ pub fn reading(provider: &Provider, span: Span, table: &Table) -> Result<Reading
             let series = answer::series(measure, span, table)?;
             Ok(Reading {
                 value: value(measure, &series, span),
-                n: series.n(),
+                n: series.worth() as u64,
                 frozen: frozen(measure, &series),
             })
         }
@@ -133,13 +134,9 @@ fn value(measure: &Measure, series: &Series, span: Span) -> Option<f64> {
         Nature::Gauge => {
             let mut values = series.gauges();
             values.sort_by(f64::total_cmp);
-            let (least, most) = (*values.first()?, *values.last()?);
-            Some(match measure.indicator {
-                Indicator::Restarts => most - least,
-                _ => values[values.len() / 2],
-            })
+            values.get(values.len() / 2).copied()
         }
-        _ if series.n() == 0 => None,
+        _ if series.n() == 0.0 => None,
         Nature::Duration => {
             let level = match measure.indicator {
                 Indicator::Quantile(level) | Indicator::Gap(level) => level,
@@ -148,18 +145,16 @@ fn value(measure: &Measure, series: &Series, span: Span) -> Option<f64> {
             let whole = series.merged(series.buckets.len());
             whole.first().map(|bucket| bootstrap::quantile(&bucket.cells, level.share()))
         }
-        Nature::Ratio => {
-            Some(share.ratio() * measure.objective.map_or(1.0, |goal| 1.0 / (1.0 - goal.0)))
-        }
-        Nature::Count if measure.indicator == Indicator::Errors => Some(share.hits),
+        Nature::Ratio => Some(share.ratio() * compare::per_unit(measure, series.buckets.len())),
+        Nature::Count if measure.indicator.is_total() => Some(share.hits),
         Nature::Count => Some(share.hits / span.seconds().max(1e-3)),
     }
 }
 
 fn frozen(measure: &Measure, series: &Series) -> bool {
     match measure.indicator.nature() {
-        Nature::Duration => series.n() >= ALIKE && series.distinct_values() == 1,
-        Nature::Gauge if measure.indicator != Indicator::Restarts => {
+        Nature::Duration => series.worth() >= ALIKE as f64 && series.distinct_values() == 1,
+        Nature::Gauge if !measure.indicator.may_stand_still() => {
             series.gauges().len() >= ALIKE_POINTS && series.distinct_values() == 1
         }
         _ => false,

@@ -4,7 +4,7 @@ use super::subject::Subject;
 use crate::document::Experiment;
 use crate::document::guard::{Guard, Over, Threshold, Watch};
 use crate::document::lint::Lint;
-use crate::document::provider::{Family, Outcome, Provider};
+use crate::document::provider::{Family, Indicator, Outcome, Provider};
 use crate::document::units::Period;
 
 /// A guard looks at now: a longer look is a hypothesis, or counts since inject.
@@ -47,6 +47,9 @@ fn check(guard: &Guard, threshold: &Threshold, lint: &mut Lint) {
         Provider::Sql { .. } => None,
         Provider::Measure(measure) => Some(measure),
     };
+    if measure.is_some_and(|m| m.indicator == Indicator::StructureDivergence) {
+        error("structure_divergence compares with a baseline, and a guard looks at now; make it a probe".into());
+    }
     if let Over::Window(window) = threshold.over {
         let scraped = measure.is_some_and(|measure| measure.family == Family::Resource);
         if window > LONGEST {

@@ -37,6 +37,7 @@ impl Subject {
     /// end of a call, the children of a span, a metric's series.
     pub fn of(measure: &Measure) -> Option<Subject> {
         let stream = match (measure.family, measure.indicator) {
+            (Family::Slo, Indicator::BudgetBurned) => return None,
             (Family::Red | Family::Slo, _) => Stream::Served,
             (Family::Log, Indicator::CallsiteShift) => return None,
             (Family::Log, _) => Stream::Logs,

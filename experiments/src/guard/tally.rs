@@ -73,8 +73,11 @@ impl Tally {
             Indicator::TraceIdRatio => share(self.traced),
             Indicator::RootSuccess => share(self.n - self.errors),
             Indicator::Quantile(level) => {
-                let cells: Vec<(f64, u64)> =
-                    self.cells.iter().map(|(c, n)| (cell_millis(i64::from(*c)), *n)).collect();
+                let cells: Vec<(f64, f64)> = self
+                    .cells
+                    .iter()
+                    .map(|(cell, n)| (cell_millis(i64::from(*cell)), *n as f64))
+                    .collect();
                 bootstrap::quantile(&cells, level.share())
             }
             _ => return None,

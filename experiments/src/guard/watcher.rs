@@ -306,7 +306,7 @@ impl Watcher {
                 };
                 let span = self.before();
                 if let Ok(series) = answer::series(measure, span, table) {
-                    self.own.insert(at, series.n() as f64 / span.seconds().max(1.0));
+                    self.own.insert(at, series.n() / span.seconds().max(1.0));
                     self.know();
                 }
             }

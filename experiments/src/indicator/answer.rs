@@ -6,48 +6,50 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::ask::Table;
-use super::series::{Bucket, Series};
+use super::sampling;
+use super::series::Series;
 use super::text::cell_millis;
-use crate::document::provider::{Measure, Nature, Outcome};
+use crate::document::provider::{Family, Measure, Nature, Outcome};
 use crate::verdict::evidence::{Flow, Gap, PhaseCounts};
 use crate::window::{Phase, Span};
 
 /// The answer of [`statement`](super::statement).
 pub fn series(measure: &Measure, span: Span, table: &Table) -> Result<Series, Gap> {
     let rows = Rows::of(table)?;
-    let mut series = Series { buckets: vec![Bucket::default(); span.buckets as usize], sampled: 0 };
+    let mut series = Series::empty(span.buckets as usize);
     for row in rows.iter() {
         let at = usize::try_from(row.whole("bucket")?).unwrap_or(usize::MAX);
         let Some(bucket) = series.buckets.get_mut(at) else {
             return Err(Gap::Error(format!("bucket {at} lies outside of the stretch")));
         };
         let n = row.count("n")?;
+        if measure.family == Family::Resource {
+            let answered = row.count("series")?;
+            if answered != 1 {
+                let why = format!("{answered} metrics answer {measure}, and one must");
+                return Err(Gap::Error(why));
+            }
+        }
+        let weight = row.weight();
+        let unknown = if weight.is_none() { n } else { 0 };
+        let weight = weight.unwrap_or(1.0);
+        series.sampled += unknown;
+        bucket.add(n, weight);
         match measure.indicator.nature() {
             Nature::Duration => {
-                bucket.n += n;
-                bucket.cells.push((cell_millis(row.whole("cell")?), n));
+                bucket.cells.push((cell_millis(row.whole("cell")?), n as f64 * weight));
             }
             Nature::Gauge => {
-                let answered = row.count("series")?;
-                if answered != 1 {
-                    let why = format!("{answered} metrics answer {measure}, and one must");
-                    return Err(Gap::Error(why));
-                }
-                bucket.n += n;
                 bucket.value = Some(row.number("value")?);
             }
             Nature::Ratio | Nature::Count => {
-                bucket.n += n;
-                bucket.hits += row.count("hits")?;
+                bucket.hits += row.count("hits")? as f64 * weight;
             }
-        }
-        if rows.has("sampled") {
-            series.sampled += row.count("sampled")?;
         }
     }
     for bucket in &mut series.buckets {
-        bucket.cells.sort_by(|a, b| a.0.total_cmp(&b.0));
-        if measure.indicator.nature() == Nature::Ratio && bucket.hits > bucket.n {
+        bucket.cells.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        if measure.indicator.nature() == Nature::Ratio && bucket.hits > bucket.n * (1.0 + 1e-9) {
             return Err(Gap::Error(format!("{} of {} is no ratio", bucket.hits, bucket.n)));
         }
     }
@@ -79,12 +81,14 @@ pub fn number(column: &str, table: &Table) -> Result<Option<i64>, Gap> {
     }
 }
 
-/// A name and a count per row.
-pub fn counts(name: &str, table: &Table) -> Result<BTreeMap<String, u64>, Gap> {
-    let mut counts = BTreeMap::new();
+/// A name and a count per row. What stands for others counts as many, as far
+/// as is known.
+pub fn counts(name: &str, table: &Table) -> Result<BTreeMap<String, f64>, Gap> {
+    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
     for row in Rows::of(table)?.iter() {
         let key = row.get(name).and_then(Value::as_str).unwrap_or_default();
-        *counts.entry(key.to_owned()).or_default() += row.count("n")?;
+        *counts.entry(key.to_owned()).or_default() +=
+            row.count("n")? as f64 * row.weight().unwrap_or(1.0);
     }
     Ok(counts)
 }
@@ -141,10 +145,6 @@ impl<'a> Rows<'a> {
         Ok(Rows { table })
     }
 
-    fn has(&self, column: &str) -> bool {
-        self.table.columns.iter().any(|name| name == column)
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'a>> {
         let columns = &self.table.columns;
         self.table.rows.iter().map(move |values| Row { columns, values })
@@ -168,6 +168,14 @@ impl<'a> Row<'a> {
 
     pub(crate) fn count(&self, column: &str) -> Result<u64, Gap> {
         u64::try_from(self.whole(column)?).map_err(|_| self.unfit(column, "a count"))
+    }
+
+    /// For how many this row stands; `None` where that is not known.
+    fn weight(&self) -> Option<f64> {
+        match self.get("th") {
+            None | Some(Value::Null) => Some(1.0),
+            Some(threshold) => sampling::weight(threshold.as_str().unwrap_or_default()),
+        }
     }
 
     fn number(&self, column: &str) -> Result<f64, Gap> {

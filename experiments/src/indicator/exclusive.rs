@@ -3,10 +3,11 @@
 //! them is the network's and the callee's.
 
 use super::red::named;
-use super::text::{SAMPLED, Stretch, cell, literal};
+use super::sampling::THRESHOLD;
+use super::text::{Stretch, cell, literal};
 use crate::document::provider::Measure;
 
-pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
+pub(super) fn statement(measure: &Measure, stretch: &Stretch<'_>) -> String {
     let (service, endpoint) = named(&measure.subject);
     let (window, covered, service) = (stretch.window(), covered(&stretch.near()), literal(service));
     let endpoint = match endpoint.is_empty() {
@@ -17,13 +18,13 @@ pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
     };
     let (bucket, cell) = (stretch.bucket("begun"), cell("own_ns"));
     format!(
-        "WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, trace_state\n\
+        "WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, {THRESHOLD}\n\
          FROM spans WHERE {window}\nAND service_name = {service} AND kind NOT IN ('CLIENT', 'PRODUCER'){endpoint}),\n\
          {covered},\n\
          spent AS (SELECT o.trace_id, min(o.time_unix_nano) AS begun,\n\
-         sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns, max(o.trace_state) AS trace_state\n\
+         sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns, max(o.th) AS th\n\
          FROM own o LEFT JOIN covered c ON c.trace_id = o.trace_id AND c.span_id = o.span_id GROUP BY 1)\n\
-         SELECT {bucket}, {cell}, count(*) AS n, {SAMPLED}\nFROM spent GROUP BY 1, 2 ORDER BY 1, 2"
+         SELECT {bucket}, {cell}, th, count(*) AS n\nFROM spent GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
 }
 

@@ -1,6 +1,7 @@
 //! What flowed at all, so that silence can be told from a blind pipeline, and
 //! what the load was.
 
+use super::sampling::THRESHOLD;
 use super::text::{Stretch, instant};
 use crate::verdict::evidence::Source;
 use crate::window::Span;
@@ -30,8 +31,8 @@ pub fn watermark(source: Source, from: i64, judged: i64) -> String {
 pub fn load(span: Span, judged: i64) -> String {
     let stretch = Stretch::new(span, judged);
     format!(
-        "SELECT endpoint, count(*) AS n FROM (SELECT DISTINCT trace_id, span_id, name AS endpoint\n\
-         FROM spans WHERE {} AND parent_span_id IS NULL) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200",
+        "SELECT endpoint, th, count(*) AS n FROM (SELECT DISTINCT trace_id, span_id, name AS endpoint, {THRESHOLD}\n\
+         FROM spans WHERE {} AND parent_span_id IS NULL) GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 200",
         stretch.window()
     )
 }

@@ -4,7 +4,7 @@ use super::red::named;
 use super::text::{Stretch, counted, literal};
 use crate::document::provider::{Indicator, Measure};
 
-pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
+pub(super) fn statement(measure: &Measure, stretch: &Stretch<'_>) -> String {
     let (service, _) = named(&measure.subject);
     let hits = match measure.indicator {
         // Asked by a statement of its own, for all services at once.

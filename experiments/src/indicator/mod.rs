@@ -7,8 +7,13 @@
 //! | [`ask`] | the seam to the engine, and an answer |
 //! | [`text`] | literals, the predicate of a stretch, buckets and cells |
 //! | [`red`], [`exclusive`], [`edge`], [`log`], [`resource`], [`trace`] | a family's statements |
+//! | [`attempt`] | an edge's calls that were tried again, or took too long |
+//! | [`growth`] | counters of containers as what they grew by |
+//! | [`shape`] | traces by the operations in them |
 //! | [`flow`] | what flowed at all: sources, watermarks, load |
 //! | [`query`] | a document's own SQL |
+//! | [`stratum`] | traces by the endpoint of their root |
+//! | [`sampling`] | spans that stand for others |
 //! | [`answer`] | rows as buckets; what is no number is an error |
 //! | [`series`] | buckets, and what is read off them |
 //!
@@ -17,14 +22,19 @@
 
 pub mod answer;
 pub mod ask;
+mod attempt;
 pub mod edge;
 pub mod exclusive;
 pub mod flow;
+mod growth;
 pub mod log;
 pub mod query;
 pub mod red;
 pub mod resource;
+pub mod sampling;
 pub mod series;
+mod shape;
+pub mod stratum;
 #[cfg(test)]
 mod tests;
 pub mod text;
@@ -35,18 +45,23 @@ use crate::window::Span;
 
 pub use ask::{Ask, Table};
 pub use series::{Bucket, Series};
-use text::Stretch;
+pub use stratum::Stratum;
+pub use text::Stretch;
 
 /// The statement that measures this in a stretch, over the rows that were
 /// ingested up to `judged`, in nanoseconds since 1970.
 pub fn statement(measure: &Measure, span: Span, judged: i64) -> String {
-    let stretch = Stretch::new(span, judged);
+    of(measure, &Stretch::new(span, judged))
+}
+
+/// The same of a stretch as it is said: over some traces alone, or beside another one.
+pub fn of(measure: &Measure, stretch: &Stretch<'_>) -> String {
     match measure.family {
-        Family::Red | Family::Slo => red::statement(measure, &stretch),
-        Family::Exclusive => exclusive::statement(measure, &stretch),
-        Family::Edge => edge::statement(measure, &stretch),
-        Family::Log => log::statement(measure, &stretch),
-        Family::Resource => resource::statement(measure, &stretch),
-        Family::Trace => trace::statement(measure, &stretch),
+        Family::Red | Family::Slo => red::statement(measure, stretch),
+        Family::Exclusive => exclusive::statement(measure, stretch),
+        Family::Edge => edge::statement(measure, stretch),
+        Family::Log => log::statement(measure, stretch),
+        Family::Resource => resource::statement(measure, stretch),
+        Family::Trace => trace::statement(measure, stretch),
     }
 }

@@ -1,16 +1,17 @@
 //! Rate, errors and duration of what a service was asked: its SERVER and
 //! CONSUMER spans. `slo` is the same errors in units of what is allowed.
 
-use super::text::{SAMPLED, Stretch, cell, counted, literal};
+use super::sampling::THRESHOLD;
+use super::text::{Stretch, cell, counted, literal};
 use crate::document::provider::{Indicator, Measure, Subject};
 
-pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
+pub(super) fn statement(measure: &Measure, stretch: &Stretch<'_>) -> String {
     let own = own(measure, stretch);
     let bucket = stretch.bucket("time_unix_nano");
     if let Indicator::Quantile(_) = measure.indicator {
         let cell = cell("duration_ns");
         return format!(
-            "WITH own AS ({own})\nSELECT {bucket}, {cell}, count(*) AS n, {SAMPLED}\nFROM own GROUP BY 1, 2 ORDER BY 1, 2"
+            "WITH own AS ({own})\nSELECT {bucket}, {cell}, th, count(*) AS n\nFROM own GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         );
     }
     let hits = match measure.indicator {
@@ -18,15 +19,15 @@ pub(super) fn statement(measure: &Measure, stretch: &Stretch) -> String {
         _ => counted("is_error", "hits"),
     };
     format!(
-        "WITH own AS ({own})\nSELECT {bucket}, count(*) AS n, {hits}, {SAMPLED}\nFROM own GROUP BY 1 ORDER BY 1"
+        "WITH own AS ({own})\nSELECT {bucket}, th, count(*) AS n, {hits}\nFROM own GROUP BY 1, 2 ORDER BY 1, 2"
     )
 }
 
-fn own(measure: &Measure, stretch: &Stretch) -> String {
+fn own(measure: &Measure, stretch: &Stretch<'_>) -> String {
     let (service, endpoint) = named(&measure.subject);
     let window = stretch.window();
     format!(
-        "SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state\nFROM spans WHERE {window}\nAND service_name = {} AND kind IN ('SERVER', 'CONSUMER'){endpoint}",
+        "SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, {THRESHOLD}\nFROM spans WHERE {window}\nAND service_name = {} AND kind IN ('SERVER', 'CONSUMER'){endpoint}",
         literal(service)
     )
 }

@@ -8,16 +8,67 @@ use crate::statistics::ratio::Share;
 /// One bucket. Which fields are filled depends on the indicator's nature.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// What was looked at: requests, calls, log records, points.
-    pub n: u64,
+    /// What was looked at: requests, calls, log records, points. A sampled span
+    /// counts as many times as it stands for others.
+    pub n: f64,
     /// Of these, what the indicator counts.
-    pub hits: u64,
+    pub hits: f64,
     /// Durations in milliseconds with how often each occurs, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub cells: Vec<(f64, u64)>,
+    pub cells: Vec<(f64, f64)>,
     /// A gauge's mean.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
+    /// The sum of the squared weights of its rows, where these stand for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub squares: Option<f64>,
+}
+
+impl Bucket {
+    /// Counts `rows` rows that stand for `weight` each.
+    pub fn add(&mut self, rows: u64, weight: f64) {
+        let rows = rows as f64;
+        if weight != 1.0 || self.squares.is_some() {
+            let squares = self.squares.unwrap_or(self.n) + rows * weight * weight;
+            self.squares = Some(squares);
+        }
+        self.n += rows * weight;
+    }
+
+    /// How many rows that stand for themselves alone say as much (Kish's
+    /// effective size): what evidence is counted in.
+    pub fn worth(&self) -> f64 {
+        worth(self.n, self.squares)
+    }
+
+    /// Takes in another's rows; cells are left to be sorted.
+    pub fn join(&mut self, other: Bucket) {
+        if self.squares.is_some() || other.squares.is_some() {
+            let squares = [&*self, &other].map(|b| b.squares.unwrap_or(b.n));
+            self.squares = Some(squares[0] + squares[1]);
+        }
+        self.n += other.n;
+        self.hits += other.hits;
+        self.cells.extend(other.cells);
+    }
+
+    /// The same rows, each standing for so many times as much.
+    pub fn weighted(&self, by: f64) -> Bucket {
+        Bucket {
+            n: self.n * by,
+            hits: self.hits * by,
+            cells: self.cells.iter().map(|(value, n)| (*value, n * by)).collect(),
+            value: self.value,
+            squares: Some(self.squares.unwrap_or(self.n) * by * by),
+        }
+    }
+}
+
+fn worth(n: f64, squares: Option<f64>) -> f64 {
+    match squares {
+        Some(squares) if squares > 0.0 => n * n / squares,
+        _ => n,
+    }
 }
 
 /// All buckets of a stretch, those without rows too.
@@ -29,19 +80,40 @@ pub struct Series {
 }
 
 impl Series {
-    pub fn n(&self) -> u64 {
+    pub fn empty(buckets: usize) -> Series {
+        Series { buckets: vec![Bucket::default(); buckets], sampled: 0 }
+    }
+
+    pub fn n(&self) -> f64 {
         self.buckets.iter().map(|bucket| bucket.n).sum()
     }
 
-    pub fn share(&self) -> Share {
-        Share::new(self.buckets.iter().map(|bucket| bucket.hits).sum(), self.n())
+    /// Whether rows stand for a known number of others.
+    pub fn is_weighted(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.squares.is_some())
     }
 
-    pub fn shares(&self) -> Vec<(u64, u64)> {
+    /// How many rows that stand for themselves alone say as much.
+    pub fn worth(&self) -> f64 {
+        let squares = self.buckets.iter().map(|bucket| bucket.squares.unwrap_or(bucket.n)).sum();
+        worth(self.n(), self.is_weighted().then_some(squares))
+    }
+
+    /// How many times its worth it counts: 1 where nothing is weighted.
+    pub fn design(&self) -> f64 {
+        let worth = self.worth();
+        if worth > 0.0 { (self.n() / worth).max(1.0) } else { 1.0 }
+    }
+
+    pub fn share(&self) -> Share {
+        Share { hits: self.buckets.iter().map(|bucket| bucket.hits).sum(), n: self.n() }
+    }
+
+    pub fn shares(&self) -> Vec<(f64, f64)> {
         self.buckets.iter().map(|bucket| (bucket.hits, bucket.n)).collect()
     }
 
-    pub fn counts(&self) -> Vec<u64> {
+    pub fn counts(&self) -> Vec<f64> {
         self.buckets.iter().map(|bucket| bucket.hits).collect()
     }
 
@@ -51,7 +123,7 @@ impl Series {
 
     /// Things looked at per bucket.
     pub fn density(&self) -> f64 {
-        self.n() as f64 / self.buckets.len().max(1) as f64
+        self.n() / self.buckets.len().max(1) as f64
     }
 
     /// Stretches one after the other, as if nothing lay between them.
@@ -72,23 +144,20 @@ impl Series {
     /// Every `width` buckets as one; what is left over at the end is dropped.
     pub fn merged(&self, width: usize) -> Vec<Bucket> {
         let join = |part: &[Bucket]| {
-            let mut cells: Vec<(f64, u64)> =
-                part.iter().flat_map(|bucket| bucket.cells.iter().copied()).collect();
-            cells.sort_by(|a, b| a.0.total_cmp(&b.0));
-            Bucket {
-                n: part.iter().map(|bucket| bucket.n).sum(),
-                hits: part.iter().map(|bucket| bucket.hits).sum(),
-                cells,
-                value: None,
-            }
+            let mut whole = Bucket::default();
+            part.iter().for_each(|bucket| whole.join(bucket.clone()));
+            whole.cells.sort_by(|a, b| a.0.total_cmp(&b.0));
+            whole
         };
         self.buckets.chunks_exact(width.max(1)).map(join).collect()
     }
 
     /// The quantile of each bucket of `width` that has at least `least` values.
     pub fn quantiles(&self, q: f64, width: usize, least: u64) -> Vec<f64> {
+        // Weights that do not divide evenly leave a trace of rounding.
+        let least = least as f64 - 1e-6;
         let merged = self.merged(width);
-        let full = merged.iter().filter(|bucket| bucket.n >= least);
+        let full = merged.iter().filter(|bucket| bucket.n > 0.0 && bucket.worth() >= least);
         full.map(|bucket| bootstrap::quantile(&bucket.cells, q)).collect()
     }
 
@@ -97,7 +166,7 @@ impl Series {
         let mut longest = (0, 0);
         let mut start = 0;
         for (at, bucket) in self.buckets.iter().enumerate() {
-            if bucket.n > 0 {
+            if bucket.n > 0.0 {
                 start = at + 1;
             } else if at + 1 - start > longest.1 {
                 longest = (start, at + 1 - start);

@@ -1,26 +1,34 @@
 -- red.rate of pay
-WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER'))
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, count(*) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM own GROUP BY 1 ORDER BY 1;
-
--- red.error_ratio of pay it's
-WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
-FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
-AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER') AND name = 'it''s')
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM own GROUP BY 1 ORDER BY 1;
-
--- red.p95 of pay
-WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
-FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
-AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER'))
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(duration_ns, 1000)) * 100) AS BIGINT) AS cell, count(*) AS n, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, count(*) AS hits
 FROM own GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- red.error_ratio of pay it's
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER') AND name = 'it''s')
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits
+FROM own GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- red.p95 of pay
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER'))
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(duration_ns, 1000)) * 100) AS BIGINT) AS cell, th, count(*) AS n
+FROM own GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+
 -- self.p50 of pay charge
-WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, trace_state
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND kind NOT IN ('CLIENT', 'PRODUCER')
 AND trace_id IN (SELECT trace_id FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER') AND name = 'charge')),
@@ -35,86 +43,134 @@ FROM clipped WHERE ends > begins),
 covered AS (SELECT trace_id, span_id, sum(greatest(ends - greatest(begins, coalesce(reach, begins)), 0)) AS ns
 FROM reached GROUP BY 1, 2),
 spent AS (SELECT o.trace_id, min(o.time_unix_nano) AS begun,
-sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns, max(o.trace_state) AS trace_state
+sum(greatest(o.duration_ns - coalesce(c.ns, 0), 0)) AS own_ns, max(o.th) AS th
 FROM own o LEFT JOIN covered c ON c.trace_id = o.trace_id AND c.span_id = o.span_id GROUP BY 1)
-SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(own_ns, 1000)) * 100) AS BIGINT) AS cell, count(*) AS n, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM spent GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(own_ns, 1000)) * 100) AS BIGINT) AS cell, th, count(*) AS n
+FROM spent GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
 -- edge.gap_p50 of shop->pay
-WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'shop'),
 answers AS (SELECT DISTINCT trace_id, parent_span_id, span_id, duration_ns, is_error
 FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NOT NULL),
-pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state, count(*) AS answers,
+pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th, count(*) AS answers,
 min(a.duration_ns) AS inner_ns, max(CASE WHEN c.is_error OR a.is_error THEN 1 ELSE 0 END) AS failed
 FROM callers c JOIN answers a ON a.trace_id = c.trace_id AND a.parent_span_id = c.span_id
-GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state)
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(duration_ns - inner_ns, 1000)) * 100) AS BIGINT) AS cell, count(*) AS n, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM pairs WHERE answers = 1 GROUP BY 1, 2 ORDER BY 1, 2;
+GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(duration_ns - inner_ns, 1000)) * 100) AS BIGINT) AS cell, th, count(*) AS n
+FROM pairs WHERE answers = 1 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
 -- edge.error_ratio of shop->pay charge
-WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'shop'),
 answers AS (SELECT DISTINCT trace_id, parent_span_id, span_id, duration_ns, is_error
 FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NOT NULL AND name = 'charge'),
-pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state, count(*) AS answers,
+pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th, count(*) AS answers,
 min(a.duration_ns) AS inner_ns, max(CASE WHEN c.is_error OR a.is_error THEN 1 ELSE 0 END) AS failed
 FROM callers c JOIN answers a ON a.trace_id = c.trace_id AND a.parent_span_id = c.span_id
-GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state)
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN failed = 1 THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM pairs GROUP BY 1 ORDER BY 1;
+GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN failed = 1 THEN 1 ELSE 0 END) AS hits
+FROM pairs GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- edge.calls of shop->pay
-WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'shop'),
 answers AS (SELECT DISTINCT trace_id, parent_span_id, span_id, duration_ns, is_error
 FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NOT NULL),
-pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state, count(*) AS answers,
+pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th, count(*) AS answers,
 min(a.duration_ns) AS inner_ns, max(CASE WHEN c.is_error OR a.is_error THEN 1 ELSE 0 END) AS failed
 FROM callers c JOIN answers a ON a.trace_id = c.trace_id AND a.parent_span_id = c.span_id
-GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state)
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(coalesce(p.answers, 0)) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
+GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, c.th AS th, count(*) AS n, sum(coalesce(p.answers, 0)) AS hits
 FROM callers c LEFT JOIN (SELECT trace_id AS t, span_id AS s, answers FROM pairs) p
-ON p.t = c.trace_id AND p.s = c.span_id GROUP BY 1 ORDER BY 1;
+ON p.t = c.trace_id AND p.s = c.span_id GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- edge.call_ratio of shop->pay
-WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'shop'),
 answers AS (SELECT DISTINCT trace_id, parent_span_id, span_id, duration_ns, is_error
 FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NOT NULL),
-pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state, count(*) AS answers,
+pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th, count(*) AS answers,
 min(a.duration_ns) AS inner_ns, max(CASE WHEN c.is_error OR a.is_error THEN 1 ELSE 0 END) AS failed
 FROM callers c JOIN answers a ON a.trace_id = c.trace_id AND a.parent_span_id = c.span_id
-GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state),
-traces_of AS (SELECT trace_id, min(time_unix_nano) AS begun, max(trace_state) AS trace_state FROM callers GROUP BY 1),
+GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th),
+traces_of AS (SELECT trace_id, min(time_unix_nano) AS begun, max(th) AS th FROM callers GROUP BY 1),
 called AS (SELECT DISTINCT trace_id AS t FROM pairs)
-SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN t IS NOT NULL THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM traces_of LEFT JOIN called ON t = trace_id GROUP BY 1 ORDER BY 1;
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN t IS NOT NULL THEN 1 ELSE 0 END) AS hits
+FROM traces_of LEFT JOIN called ON t = trace_id GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- edge.mask_ratio of shop->pay
-WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+WITH callers AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'shop'),
 answers AS (SELECT DISTINCT trace_id, parent_span_id, span_id, duration_ns, is_error
 FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NOT NULL),
-pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state, count(*) AS answers,
+pairs AS (SELECT c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th, count(*) AS answers,
 min(a.duration_ns) AS inner_ns, max(CASE WHEN c.is_error OR a.is_error THEN 1 ELSE 0 END) AS failed
 FROM callers c JOIN answers a ON a.trace_id = c.trace_id AND a.parent_span_id = c.span_id
-GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.trace_state),
-failing AS (SELECT trace_id, min(time_unix_nano) AS begun, max(trace_state) AS trace_state FROM pairs WHERE failed = 1 GROUP BY 1),
+GROUP BY c.trace_id, c.span_id, c.time_unix_nano, c.duration_ns, c.th),
+failing AS (SELECT trace_id, min(time_unix_nano) AS begun, max(th) AS th FROM pairs WHERE failed = 1 GROUP BY 1),
 roots AS (SELECT trace_id AS t, max(CASE WHEN is_error THEN 1 ELSE 0 END) AS broken
 FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND parent_span_id IS NULL GROUP BY 1)
-SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN broken = 0 THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM failing JOIN roots ON t = trace_id GROUP BY 1 ORDER BY 1;
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN broken = 0 THEN 1 ELSE 0 END) AS hits
+FROM failing JOIN roots ON t = trace_id GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- edge.retry_ratio of shop->pay
+WITH answers AS (SELECT trace_id AS t, parent_span_id AS s, max(time_unix_nano + duration_ns) AS answered,
+max(CASE WHEN is_error THEN 1 ELSE 0 END) AS broken
+FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND parent_span_id IS NOT NULL GROUP BY 1, 2),
+calls AS (SELECT DISTINCT trace_id, span_id, parent_span_id, name, time_unix_nano, duration_ns, answered, CASE WHEN coalesce(attributes['http.request.resend_count'], attributes['http.resend_count'], '0') <> '0' THEN 1 ELSE 0 END AS resent, CASE WHEN attributes['http.response.status_code'] IN ('408', '504')
+OR attributes['rpc.grpc.status_code'] = '4'
+OR regexp_like(concat_ws(' ', attributes['error.type'], status_message), '(?i)time[d _-]*out|deadline') THEN 1 ELSE 0 END AS late,
+CASE WHEN is_error OR broken = 1 THEN 1 ELSE 0 END AS failed, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans LEFT JOIN answers ON t = trace_id AND s = span_id
+WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'shop' AND (t IS NOT NULL OR (kind IN ('CLIENT', 'PRODUCER') AND (coalesce(attributes['peer.service'], attributes['server.address']) = 'pay' OR starts_with(coalesce(attributes['peer.service'], attributes['server.address']), 'pay.'))))),
+tried AS (SELECT time_unix_nano, duration_ns, answered, resent, late, failed, th, max(failed) OVER (PARTITION BY trace_id, parent_span_id, name
+ORDER BY time_unix_nano, span_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS failed_before FROM calls)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN resent = 1 OR failed_before = 1 THEN 1 ELSE 0 END) AS hits
+FROM tried GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- edge.timeout_ratio of shop->pay charge
+WITH answers AS (SELECT trace_id AS t, parent_span_id AS s, max(time_unix_nano + duration_ns) AS answered,
+max(CASE WHEN is_error THEN 1 ELSE 0 END) AS broken
+FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND parent_span_id IS NOT NULL AND name = 'charge' GROUP BY 1, 2),
+calls AS (SELECT DISTINCT trace_id, span_id, parent_span_id, name, time_unix_nano, duration_ns, answered, CASE WHEN coalesce(attributes['http.request.resend_count'], attributes['http.resend_count'], '0') <> '0' THEN 1 ELSE 0 END AS resent, CASE WHEN attributes['http.response.status_code'] IN ('408', '504')
+OR attributes['rpc.grpc.status_code'] = '4'
+OR regexp_like(concat_ws(' ', attributes['error.type'], status_message), '(?i)time[d _-]*out|deadline') THEN 1 ELSE 0 END AS late,
+CASE WHEN is_error OR broken = 1 THEN 1 ELSE 0 END AS failed, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans LEFT JOIN answers ON t = trace_id AND s = span_id
+WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'shop' AND (t IS NOT NULL)),
+tried AS (SELECT time_unix_nano, duration_ns, answered, resent, late, failed, th, max(failed) OVER (PARTITION BY trace_id, parent_span_id, name
+ORDER BY time_unix_nano, span_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS failed_before FROM calls)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN late = 1 OR (failed = 1 AND answered > time_unix_nano + duration_ns) THEN 1 ELSE 0 END) AS hits
+FROM tried GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- log.error_ratio of pay
 WITH own AS (SELECT DISTINCT time_unix_nano, trace_id, span_id, severity, body
@@ -133,34 +189,145 @@ FROM own GROUP BY 1 ORDER BY 1;
 -- resource.cpu of pay
 WITH own AS (SELECT DISTINCT metric_name, series_id, time_unix_nano, value
 FROM metrics WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
-AND service_name = 'pay' AND metric_name IN ('container.cpu.usage', 'k8s.pod.cpu.usage'))
+AND (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('container.cpu.usage', 'k8s.pod.cpu.usage'))
 SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, avg(value) AS value, count(DISTINCT metric_name) AS series
 FROM own GROUP BY 1 ORDER BY 1;
 
+-- resource.throttling of pay
+WITH points AS (SELECT DISTINCT metric_name, series_id, time_unix_nano, value, temporality
+FROM metrics WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('container.cpu.throttling_data.throttled_periods', 'container_cpu_cfs_throttled_periods_total', 'container.cpu.throttling_data.periods', 'container_cpu_cfs_periods_total')),
+stood AS (SELECT metric_name, time_unix_nano, value, temporality,
+lag(value) OVER (PARTITION BY series_id ORDER BY time_unix_nano) AS stood FROM points),
+grown AS (SELECT metric_name, time_unix_nano, CASE WHEN temporality = 'DELTA' THEN value
+WHEN stood IS NULL THEN 0 WHEN value >= stood THEN value - stood ELSE value END AS grew FROM stood)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(round(sum(CASE WHEN metric_name IN ('container.cpu.throttling_data.periods', 'container_cpu_cfs_periods_total') THEN grew ELSE 0 END)) AS BIGINT) AS n, CAST(round(sum(CASE WHEN metric_name IN ('container.cpu.throttling_data.throttled_periods', 'container_cpu_cfs_throttled_periods_total') THEN grew ELSE 0 END)) AS BIGINT) AS hits, count(DISTINCT CASE WHEN metric_name IN ('container.cpu.throttling_data.throttled_periods', 'container_cpu_cfs_throttled_periods_total') THEN metric_name END) AS series
+FROM grown WHERE time_unix_nano >= 1661140434000000000 AND time_unix_nano < 1661140449000000000 GROUP BY 1 ORDER BY 1;
+
+-- resource.restarts of pay
+WITH points AS (SELECT DISTINCT metric_name, series_id, time_unix_nano, value, temporality
+FROM metrics WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('k8s.container.restarts', 'k8s.container.restart_count')),
+stood AS (SELECT metric_name, time_unix_nano, value, temporality,
+lag(value) OVER (PARTITION BY series_id ORDER BY time_unix_nano) AS stood FROM points),
+grown AS (SELECT metric_name, time_unix_nano, CASE WHEN temporality = 'DELTA' THEN value
+WHEN stood IS NULL THEN 0 WHEN value >= stood THEN value - stood ELSE value END AS grew FROM stood)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, CAST(round(sum(CASE WHEN metric_name IN ('k8s.container.restarts', 'k8s.container.restart_count') THEN grew ELSE 0 END)) AS BIGINT) AS hits, count(DISTINCT CASE WHEN metric_name IN ('k8s.container.restarts', 'k8s.container.restart_count') THEN metric_name END) AS series
+FROM grown WHERE time_unix_nano >= 1661140434000000000 AND time_unix_nano < 1661140449000000000 GROUP BY 1 ORDER BY 1;
+
+-- resource.oom_kills of pay
+WITH points AS (SELECT DISTINCT metric_name, series_id, time_unix_nano, value, temporality
+FROM metrics WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('container.memory.oom_kills', 'container_oom_events_total')),
+stood AS (SELECT metric_name, time_unix_nano, value, temporality,
+lag(value) OVER (PARTITION BY series_id ORDER BY time_unix_nano) AS stood FROM points),
+grown AS (SELECT metric_name, time_unix_nano, CASE WHEN temporality = 'DELTA' THEN value
+WHEN stood IS NULL THEN 0 WHEN value >= stood THEN value - stood ELSE value END AS grew FROM stood)
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, CAST(round(sum(CASE WHEN metric_name IN ('container.memory.oom_kills', 'container_oom_events_total') THEN grew ELSE 0 END)) AS BIGINT) AS hits, count(DISTINCT CASE WHEN metric_name IN ('container.memory.oom_kills', 'container_oom_events_total') THEN metric_name END) AS series
+FROM grown WHERE time_unix_nano >= 1661140434000000000 AND time_unix_nano < 1661140449000000000 GROUP BY 1 ORDER BY 1;
+
+-- resource.replicas of pay
+WITH own AS (SELECT DISTINCT metric_name, series_id, time_unix_nano, value
+FROM metrics WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('k8s.deployment.available', 'k8s.deployment.pod.available', 'k8s.statefulset.ready_pods', 'k8s.statefulset.pod.ready'))
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, avg(value) AS value, count(DISTINCT series_id) AS series
+FROM own GROUP BY 1 ORDER BY 1;
+
 -- trace.root_success of pay
-WITH roots AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, is_error, trace_state
+WITH roots AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NULL)
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN NOT is_error THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM roots GROUP BY 1 ORDER BY 1;
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN NOT is_error THEN 1 ELSE 0 END) AS hits
+FROM roots GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- trace.complete_ratio of pay
-WITH roots AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, is_error, trace_state
+WITH roots AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND parent_span_id IS NULL),
 whole AS (SELECT DISTINCT trace_id, span_id, parent_span_id FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'),
 torn AS (SELECT DISTINCT c.trace_id AS t FROM whole c LEFT JOIN whole p
 ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id
 WHERE c.parent_span_id IS NOT NULL AND p.span_id IS NULL)
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN t IS NULL THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM roots LEFT JOIN torn ON t = trace_id GROUP BY 1 ORDER BY 1;
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN t IS NULL THEN 1 ELSE 0 END) AS hits
+FROM roots LEFT JOIN torn ON t = trace_id GROUP BY 1, 2 ORDER BY 1, 2;
 
--- slo.burn_rate of pay
-WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, trace_state
+-- trace.structure_divergence of pay
+WITH roots AS (SELECT trace_id, min(time_unix_nano) AS begun, max(th) AS th
+FROM (SELECT trace_id, time_unix_nano, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND parent_span_id IS NULL) GROUP BY 1),
+operations AS (SELECT DISTINCT trace_id, span_id, parent_span_id, concat_ws(' ', service_name, name) AS operation
+FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND trace_id IN (SELECT trace_id FROM roots)),
+steps AS (SELECT DISTINCT c.trace_id, concat_ws(' > ', p.operation, c.operation) AS step
+FROM operations c JOIN operations p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id),
+shapes AS (SELECT r.trace_id, r.begun, r.th, md5(coalesce(string_agg(s.step, ', ' ORDER BY s.step), '')) AS shape
+FROM roots r LEFT JOIN steps s ON s.trace_id = r.trace_id GROUP BY 1, 2, 3),
+usual AS (SELECT shape AS known FROM shapes WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1
+HAVING count(*) >= 0.01 * (SELECT count(*) FROM shapes WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000))
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known IS NULL THEN 1 ELSE 0 END) AS hits
+FROM shapes LEFT JOIN usual ON known = shape WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- slo.budget_burned of pay
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
 FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER'))
-SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits, sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled
-FROM own GROUP BY 1 ORDER BY 1;
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits
+FROM own GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- slo.burn_rate of pay
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER'))
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits
+FROM own GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- red.error_ratio of pay it's at GET /
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND trace_id IN (SELECT trace_id FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND parent_span_id IS NULL AND name = 'GET /')
+AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER') AND name = 'it''s')
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits
+FROM own GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- red.error_ratio of pay it's at other endpoints
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND trace_id IN (SELECT trace_id FROM spans WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND parent_span_id IS NULL AND name NOT IN ('GET /', 'it''s'))
+AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER') AND name = 'it''s')
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits
+FROM own GROUP BY 1, 2 ORDER BY 1, 2;
+
+-- trace.structure_divergence of pay beside a baseline
+WITH roots AS (SELECT trace_id, min(time_unix_nano) AS begun, max(th) AS th
+FROM (SELECT trace_id, time_unix_nano, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE ((time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z') OR (time >= '2022-08-22T03:52:54.000000Z' AND time < '2022-08-22T03:53:39.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'))
+AND service_name = 'pay' AND parent_span_id IS NULL) GROUP BY 1),
+operations AS (SELECT DISTINCT trace_id, span_id, parent_span_id, concat_ws(' ', service_name, name) AS operation
+FROM spans WHERE ((time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z') OR (time >= '2022-08-22T03:42:54.000000Z' AND time < '2022-08-22T04:03:39.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z')) AND trace_id IN (SELECT trace_id FROM roots)),
+steps AS (SELECT DISTINCT c.trace_id, concat_ws(' > ', p.operation, c.operation) AS step
+FROM operations c JOIN operations p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id),
+shapes AS (SELECT r.trace_id, r.begun, r.th, md5(coalesce(string_agg(s.step, ', ' ORDER BY s.step), '')) AS shape
+FROM roots r LEFT JOIN steps s ON s.trace_id = r.trace_id GROUP BY 1, 2, 3),
+usual AS (SELECT shape AS known FROM shapes WHERE begun >= 1661140374000000000 AND begun < 1661140419000000000 GROUP BY 1
+HAVING count(*) >= 0.01 * (SELECT count(*) FROM shapes WHERE begun >= 1661140374000000000 AND begun < 1661140419000000000))
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known IS NULL THEN 1 ELSE 0 END) AS hits
+FROM shapes LEFT JOIN usual ON known = shape WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- what flowed
 SELECT service_name, CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n
@@ -170,8 +337,10 @@ FROM logs WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:
 SELECT max(time_unix_nano) AS watermark FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time <= '2022-08-22T06:33:20.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z';
 
 -- the load
-SELECT endpoint, count(*) AS n FROM (SELECT DISTINCT trace_id, span_id, name AS endpoint
-FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND parent_span_id IS NULL) GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 200;
+SELECT endpoint, th, count(*) AS n FROM (SELECT DISTINCT trace_id, span_id, name AS endpoint, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' AND parent_span_id IS NULL) GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 200;
 
 -- what was scanned
 SELECT (SELECT count(*) FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z') + (SELECT count(*) FROM logs WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z') + (SELECT count(*) FROM metrics WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z') AS n;

@@ -34,11 +34,19 @@ fn all() -> String {
         "{edge: shop->pay, indicator: calls, max: 1}",
         "{edge: shop->pay, indicator: call_ratio, min: 1%}",
         "{edge: shop->pay, indicator: mask_ratio, min: 1%}",
+        "{edge: shop->pay, indicator: retry_ratio, max: 1%}",
+        "{edge: shop->pay, operation: charge, indicator: timeout_ratio, max: 1%}",
         "{service: pay, indicator: log.error_ratio, max: 1%}",
         "{service: pay, indicator: log.trace_id_ratio, min: 1%}",
         "{service: pay, indicator: resource.cpu, max: 1}",
+        "{service: pay, indicator: resource.throttling, max: 1%}",
+        "{service: pay, indicator: resource.restarts, max: 0.5}",
+        "{service: pay, indicator: resource.oom_kills, max: 0.5}",
+        "{service: pay, indicator: resource.replicas, min: 1}",
         "{service: pay, indicator: trace.root_success, min: 1%}",
         "{service: pay, indicator: trace.complete_ratio, min: 1%}",
+        "{service: pay, indicator: trace.structure_divergence, max: 1%}",
+        "{service: pay, indicator: slo.budget_burned, objective: 99%, max: 10%}",
         "{service: pay, indicator: slo.burn_rate, objective: 99%, max: 1}",
     ];
     let mut text = String::new();
@@ -46,6 +54,18 @@ fn all() -> String {
         let measure = measure(probe);
         text += &format!("-- {measure}\n{};\n\n", statement(&measure, SPAN, JUDGED));
     }
+    let ratio = measure(probes[1]);
+    let strata =
+        [Stratum::At("GET /".into()), Stratum::Elsewhere(vec!["GET /".into(), "it's".into()])];
+    for stratum in strata {
+        let stretch = Stretch { stratum: Some(&stratum), ..Stretch::new(SPAN, JUDGED) };
+        let sql = of(&ratio, &stretch);
+        text += &format!("-- {ratio} at {stratum}\n{sql};\n\n");
+    }
+    let shape = measure("{service: pay, indicator: trace.structure_divergence, max: 1%}");
+    let before = Span { from: SPAN.from - 60_000_000_000, buckets: 9 };
+    let stretch = Stretch { usual: Some(before), ..Stretch::new(SPAN, JUDGED) };
+    text += &format!("-- {shape} beside a baseline\n{};\n\n", of(&shape, &stretch));
     text += &format!("-- what flowed\n{};\n\n", flow::rows(Source::Logs, SPAN, JUDGED));
     text += &format!("-- how far\n{};\n\n", flow::watermark(Source::Spans, SPAN.from, JUDGED));
     text += &format!("-- the load\n{};\n\n", flow::load(SPAN, JUDGED));
@@ -77,10 +97,11 @@ fn table(columns: &[&str], rows: Value) -> Table {
 #[test]
 fn rows_become_buckets() {
     let ratio = measure("{service: pay, indicator: error_ratio, max: 1%}");
-    let rows = table(&["bucket", "n", "hits", "sampled"], json!([[0, 10, 1, 0], [2, "7", 0, 2]]));
+    let rows = table(&["bucket", "n", "hits"], json!([[0, 10, 1], [2, "7", 0]]));
     let series = answer::series(&ratio, SPAN, &rows).unwrap();
-    assert_eq!(series.shares(), [(1, 10), (0, 0), (0, 7)]);
-    assert_eq!((series.n(), series.sampled, series.longest_silence()), (17, 2, (1, 1)));
+    assert_eq!(series.shares(), [(1.0, 10.0), (0.0, 0.0), (0.0, 7.0)]);
+    assert_eq!((series.n(), series.sampled, series.longest_silence()), (17.0, 0, (1, 1)));
+    assert!(!series.is_weighted() && series.design() == 1.0);
     let latency = measure("{service: pay, indicator: p95, max: 1s}");
     let cell = |ms: f64| ((ms * 1e6).ln() * text::CELLS).floor() as i64;
     let rows = json!([[1, cell(200.0), 1], [1, cell(100.0), 3]]);
@@ -94,6 +115,36 @@ fn rows_become_buckets() {
     assert_eq!(flow.total(Phase::Baseline), 6);
 }
 
+/// Scenario: rows that stand for none but themselves, for ten, for an unknown
+/// number of others, and durations of which each stands for four.
+/// Guarantees: counts are of what rows stand for, worth is of rows (Kish), and
+/// what is not known is told, not guessed.
+#[test]
+fn sampled_rows_count_as_what_they_stand_for() {
+    let ratio = measure("{service: pay, indicator: error_ratio, max: 1%}");
+    let columns = ["bucket", "th", "n", "hits"];
+    let rows = json!([[0, null, 10, 1], [0, "e6666666666668", 10, 1], [2, "8", 6, 3]]);
+    let series = answer::series(&ratio, SPAN, &table(&columns, rows)).unwrap();
+    let near = |found: f64, wanted: f64| assert!((found - wanted).abs() < 1e-6, "{found}");
+    near(series.buckets[0].n, 110.0);
+    near(series.buckets[0].hits, 11.0);
+    near(series.buckets[0].worth(), 110.0 * 110.0 / 1_010.0);
+    near(series.buckets[2].worth(), 6.0);
+    near(series.worth(), 122.0 * 122.0 / 1_034.0);
+    assert_eq!(series.sampled, 0);
+    let unknown = json!([[0, "unknown", 3, 1], [1, "8", 2, 0]]);
+    let series = answer::series(&ratio, SPAN, &table(&columns, unknown)).unwrap();
+    assert_eq!((series.n(), series.sampled), (7.0, 3));
+    let latency = measure("{service: pay, indicator: p95, max: 1s}");
+    let rows = json!([[0, 1_800, "c", 5], [0, 1_900, null, 5]]);
+    let rows = table(&["bucket", "cell", "th", "n"], rows);
+    let series = answer::series(&latency, SPAN, &rows).unwrap();
+    let counts: Vec<f64> = series.buckets[0].cells.iter().map(|(_, n)| *n).collect();
+    assert_eq!(counts, [20.0, 5.0]);
+    let load = table(&["endpoint", "th", "n"], json!([["a", null, 4], ["a", "8", 4]]));
+    assert_eq!(answer::counts("endpoint", &load).unwrap()["a"], 12.0);
+}
+
 /// Scenario: NaN, text, NULL, a missing column, a bucket outside, two metrics,
 /// more hits than rows, an answer that was cut or is incomplete, rows for a scalar.
 /// Guarantees: J2: each is an error or a gap, never a zero.
@@ -101,12 +152,16 @@ fn rows_become_buckets() {
 fn inv_j2_what_is_no_number_is_an_error() {
     let gauge = measure("{service: pay, indicator: resource.cpu, max: 1}");
     let ratio = measure("{service: pay, indicator: error_ratio, max: 1%}");
+    let kills = measure("{service: pay, indicator: resource.oom_kills, max: 0}");
+    let counters = ["bucket", "n", "hits", "series"];
     let gauges = ["bucket", "n", "value", "series"];
     let ratios = ["bucket", "n", "hits"];
     for (measure, columns, rows) in [
         (&gauge, &gauges[..], json!([[0, 1, "NaN", 1]])),
         (&gauge, &gauges, json!([[0, 1, null, 1]])),
         (&gauge, &gauges, json!([[0, 1, 0.5, 2]])),
+        (&kills, &counters, json!([[0, 1, 0, 2]])),
+        (&kills, &counters[..3], json!([[0, 1, 0]])),
         (&ratio, &ratios, json!([[3, 1, 0]])),
         (&ratio, &ratios, json!([[-1, 1, 0]])),
         (&ratio, &ratios, json!([[0, 1, 2]])),

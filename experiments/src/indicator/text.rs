@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::stratum::Stratum;
 use crate::document::units::Period;
 use crate::window::{BUCKET, Span};
 
@@ -13,8 +14,8 @@ const MARGIN: Period = Period::secs(600);
 /// for every tolerance, and few enough to send.
 pub const CELLS: f64 = 100.0;
 
-/// Spans that stand for an unknown number of others: a sampling threshold above
-/// zero in the trace state (OpenTelemetry's consistent sampling, `ot=th:…`).
+/// Spans that stand for others: a sampling threshold above zero in the trace
+/// state (OpenTelemetry's consistent sampling, `ot=th:…`).
 pub const SAMPLED: &str =
     "sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled";
 
@@ -31,19 +32,27 @@ pub fn instant(nanos: i64) -> String {
 
 /// A stretch of buckets as predicates and expressions.
 #[derive(Debug, Clone, Copy)]
-pub struct Stretch {
+pub struct Stretch<'a> {
     pub span: Span,
     pub judged: i64,
+    /// The traces that are looked at, where these are not all.
+    pub stratum: Option<&'a Stratum>,
+    /// What is usual, for what is measured by its difference from that.
+    pub usual: Option<Span>,
 }
 
-impl Stretch {
-    pub fn new(span: Span, judged: i64) -> Stretch {
-        Stretch { span, judged }
+impl<'a> Stretch<'a> {
+    pub fn new(span: Span, judged: i64) -> Stretch<'a> {
+        Stretch { span, judged, stratum: None, usual: None }
     }
 
     /// `{window}`: rows of the stretch that were known when it was judged.
     pub fn window(&self) -> String {
-        self.between(self.span.from, self.span.to())
+        let window = self.between(self.span.from, self.span.to());
+        match self.stratum {
+            Some(stratum) => format!("{window}\nAND {}", stratum.predicate(&self.near())),
+            None => window,
+        }
     }
 
     /// The same with room for the other ends of calls.

@@ -14,13 +14,15 @@ use crate::document::probe::{Effect, EffectCheck, Mode, Probe};
 use crate::document::provider::{Indicator, Measure, Nature, Outcome, Provider};
 use crate::document::tolerance::Tolerance;
 use crate::document::units::Period;
-use crate::indicator::{self, Ask, Series, Table, answer, flow, query};
+use crate::indicator::{self, Ask, Series, Stratum, Stretch, Table, answer, flow, query};
 use crate::radius::site::Sites;
 use crate::radius::{self, history};
 use crate::verdict::alerts;
 use crate::verdict::evidence::{
-    Answered, Asked, Evidence, Flow, Gap, Heard, Load, Measured, Observed, Sighting, Source, Stop,
+    Answered, Asked, Evidence, Flow, Gap, Heard, Layer, Load, Measured, Observed, Sighting, Source,
+    Stop,
 };
+use crate::verdict::strata::{self, Moved};
 use crate::window::{BUCKET, Phase, Phases, Span, Window};
 
 /// How far back, and on, fault-free history is looked for.
@@ -53,7 +55,12 @@ pub async fn collect(
             Provider::Measure(measure) => {
                 sources.insert(Source::of(measure.family));
                 let history = matches!(probe.tolerance, Tolerance::Relative(_));
-                Observed::Measure(collector.measured(measure, history).await?)
+                let mut measured = collector.measured(measure, history).await?;
+                for phase in probe.mode.phases() {
+                    let layers = collector.layers(measure, *phase).await?;
+                    measured.strata.extend(layers.map(|layers| (*phase, layers)));
+                }
+                Observed::Measure(measured)
             }
             Provider::Sql { query, result } => {
                 sources.extend([Source::Logs, Source::Metrics]);
@@ -121,8 +128,12 @@ impl Collector<'_> {
         })
     }
 
+    fn stretch(&self, span: Span) -> Stretch<'static> {
+        Stretch { usual: Some(self.phases.baseline), ..Stretch::new(span, self.judged) }
+    }
+
     async fn series(&mut self, measure: &Measure, span: Span) -> Result<Asked<Series>, Error> {
-        let sql = indicator::statement(measure, span, self.judged);
+        let sql = indicator::of(measure, &self.stretch(span));
         if span.buckets == 0 {
             return Ok(Asked { sql, answer: Ok(Series::default()) });
         }
@@ -139,7 +150,40 @@ impl Collector<'_> {
             true => Some(self.history(measure).await?),
             false => None,
         };
-        Ok(Measured { phases, history })
+        Ok(Measured { phases, history, strata: BTreeMap::new() })
+    }
+
+    /// The endpoints of a phase, where their mix is not the baseline's.
+    async fn layers(
+        &mut self,
+        measure: &Measure,
+        phase: Phase,
+    ) -> Result<Option<Vec<Layer>>, Error> {
+        if phase == Phase::Baseline || !strata::can_weight(measure) {
+            return Ok(None);
+        }
+        let load = self.load().await?.answer;
+        let moved = load.ok().and_then(|load| strata::moved(&load, &self.phases, phase));
+        let Some(Moved::Mix { strata, .. }) = moved else { return Ok(None) };
+        let mut layers = Vec::new();
+        for stratum in strata {
+            let before = self.stratum(measure, self.phases.baseline, &stratum).await?;
+            let after = self.stratum(measure, self.phases.get(phase), &stratum).await?;
+            layers.push(Layer { stratum, before, after });
+        }
+        Ok(Some(layers))
+    }
+
+    async fn stratum(
+        &mut self,
+        measure: &Measure,
+        span: Span,
+        stratum: &Stratum,
+    ) -> Result<Asked<Series>, Error> {
+        let stretch = Stretch { stratum: Some(stratum), ..self.stretch(span) };
+        let sql = indicator::of(measure, &stretch);
+        let answer = self.read(&sql, |table| answer::series(measure, span, table)).await?;
+        Ok(Asked { sql, answer })
     }
 
     /// What is fault-free, in unbroken stretches.
@@ -297,7 +341,7 @@ fn stretches(series: &Series, span: Span, others: &[Span]) -> Vec<Series> {
         let bucket = Span { from, buckets: 1 };
         others.iter().any(|other| other.overlaps(bucket))
     };
-    let silent = |at: usize| series.buckets.get(at).is_none_or(|bucket| bucket.n == 0);
+    let silent = |at: usize| series.buckets.get(at).is_none_or(|bucket| bucket.n == 0.0);
     let mut found = Vec::new();
     let (mut start, mut quiet) = (0, 0);
     for at in 0..=series.buckets.len() {
@@ -306,7 +350,7 @@ fn stretches(series: &Series, span: Span, others: &[Span]) -> Vec<Series> {
         if over || quiet >= BREAK {
             let end = if over { at } else { at + 1 - quiet };
             let part = series.part(start..end);
-            if part.n() > 0 {
+            if part.n() > 0.0 {
                 found.push(part);
             }
             start = at + 1;
@@ -325,8 +369,8 @@ mod tests {
     /// Guarantees: it is cut at the first two, and the short silence stays.
     #[test]
     fn history_is_cut_where_it_is_not_fault_free() {
-        let mut series = Series { buckets: vec![Bucket::default(); 60], sampled: 0 };
-        series.buckets.iter_mut().for_each(|bucket| bucket.n = 1);
+        let mut series = Series::empty(60);
+        series.buckets.iter_mut().for_each(|bucket| bucket.n = 1.0);
         series.buckets[10..18].fill(Bucket::default());
         series.buckets[40..43].fill(Bucket::default());
         let span = Span { from: 0, buckets: 60 };

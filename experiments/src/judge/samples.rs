@@ -21,7 +21,7 @@ pub struct Sample {
     /// In the indicator's unit; none where nothing was recorded.
     pub value: Option<f64>,
     pub n: u64,
-    /// Whether the series holds rows that stand for an unknown number of others.
+    /// Whether the series holds rows that stand for others.
     pub sampled: bool,
 }
 
@@ -62,8 +62,8 @@ fn of(measure: &Measure, measured: &Measured, evidence: &Evidence, all: &mut Vec
                 bucket: from.saturating_add((at as i64).saturating_mul(BUCKET.nanos())),
                 value: compare::shown(measure, std::slice::from_ref(bucket))
                     .filter(|value| value.is_finite()),
-                n: bucket.n,
-                sampled: series.sampled > 0,
+                n: bucket.n.round() as u64,
+                sampled: series.sampled > 0 || series.is_weighted(),
             }
         }));
     }

@@ -21,13 +21,15 @@ const INJECT: i64 = 1_700_000_000 * SECOND;
 /// that it names, the same every time.
 struct Engine {
     errors: u64,
+    /// The mix of endpoints moves with the fault.
+    moved: bool,
     fault: Option<Error>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Engine {
     fn new(errors: u64) -> Engine {
-        Engine { errors, fault: None, asked: Mutex::default() }
+        Engine { errors, moved: false, fault: None, asked: Mutex::default() }
     }
 }
 
@@ -65,7 +67,10 @@ impl Ask for Engine {
             return Ok(table(&["watermark"], vec![vec![json!(INJECT + 7_200 * SECOND)]]));
         }
         if sql.contains("AS endpoint") {
-            return Ok(table(&["endpoint", "n"], vec![vec![json!("GET /"), json!(buckets * 50)]]));
+            let of = if bitten && self.moved { [10, 40] } else { [40, 10] };
+            let rows = ["GET /", "POST /"].into_iter().zip(of);
+            let rows = rows.map(|(name, n)| vec![json!(name), Value::Null, json!(buckets * n)]);
+            return Ok(table(&["endpoint", "th", "n"], rows.collect()));
         }
         if sql.contains("SELECT service_name") {
             let rows = (0..buckets).flat_map(|b| {
@@ -79,18 +84,18 @@ impl Ask for Engine {
                 let mut cells = [0u64; 9];
                 (0..40).for_each(|_| cells[random.below(5) + random.below(5)] += 1);
                 let cell = |(at, n): (usize, u64)| {
-                    vec![json!(b), json!(1_700 + at as i64 + gap), json!(n), json!(0)]
+                    vec![json!(b), json!(1_700 + at as i64 + gap), Value::Null, json!(n)]
                 };
                 cells.into_iter().enumerate().filter(|(_, n)| *n > 0).map(cell).collect::<Vec<_>>()
             });
-            return Ok(table(&["bucket", "cell", "n", "sampled"], rows.collect()));
+            return Ok(table(&["bucket", "cell", "th", "n"], rows.collect()));
         }
         let rows = (0..buckets).map(|b| {
             let n = 90 + random.below(20) as u64;
             let hits = if bitten { self.errors } else { 0 };
-            vec![json!(b), json!(n), json!(hits), json!(0)]
+            vec![json!(b), Value::Null, json!(n), json!(hits)]
         });
-        Ok(table(&["bucket", "n", "hits", "sampled"], rows.collect()))
+        Ok(table(&["bucket", "th", "n", "hits"], rows.collect()))
     }
 }
 
@@ -135,6 +140,21 @@ fn a_document_and_rows_make_a_report() {
     assert!(asked.iter().all(bound), "{asked:#?}");
     let report = judged(&Engine::new(10)).unwrap();
     assert_eq!((report.verdict, report.reason), (Verdict::Deviated, None));
+}
+
+/// Scenario: the mix of endpoints moves with a fault that harms nothing.
+/// Guarantees: J1: what is compared is asked for endpoint by endpoint, by
+/// statements that the report carries, and verified by them.
+#[test]
+fn a_moved_mix_is_asked_for_by_endpoint() {
+    let engine = || Engine { moved: true, ..Engine::new(0) };
+    let report = judged(&engine()).unwrap();
+    assert_eq!(report.verdict, Verdict::Held, "{}", report.detail);
+    let ratio = &report.findings[2];
+    assert!(ratio.detail.contains("weighted to the baseline's mix"), "{}", ratio.detail);
+    let by_endpoint = |sql: &&String| sql.contains("parent_span_id IS NULL AND name = 'POST /'");
+    assert_eq!(ratio.evidence_sql.iter().filter(by_endpoint).count(), 2);
+    assert_eq!(block_on(verify(&report, &engine())).unwrap(), Verified::Same);
 }
 
 /// Scenario: a report is verified over the same rows, and over others.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::site::Sites;
 use crate::indicator::text::cell_millis;
-use crate::indicator::{Bucket, Series, Table};
+use crate::indicator::{Series, Table};
 use crate::window::{BUCKET, Span};
 
 /// Durations of many subjects.
@@ -57,13 +57,12 @@ pub fn durations<K: Ord + Clone>(
         };
         let span = spans[stretch];
         let Some(key) = key(head) else { continue };
-        let empty =
-            || Series { buckets: vec![Bucket::default(); span.buckets as usize], sampled: 0 };
+        let empty = || Series::empty(span.buckets as usize);
         let series = seen[stretch].entry(key).or_insert_with(empty);
         let bucket = usize::try_from((at - span.from) / BUCKET.nanos()).unwrap_or(usize::MAX);
         if let Some(bucket) = series.buckets.get_mut(bucket) {
-            bucket.n += n;
-            bucket.cells.push((cell_millis(cell), n));
+            bucket.add(n, 1.0);
+            bucket.cells.push((cell_millis(cell), n as f64));
         }
     }
     seen

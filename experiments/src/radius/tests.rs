@@ -6,15 +6,15 @@ use super::seen::Seen;
 use super::signal::{self, Sign, Signal};
 use super::site::{self, Sites};
 use crate::document::scope::{Allow, BlastRadius, Target};
-use crate::indicator::{Bucket, Series};
+use crate::indicator::Series;
 use crate::statistics::random::Random;
 
 fn durations(random: &mut Random, buckets: usize, ms: f64) -> Series {
-    let mut series = Series { buckets: vec![Bucket::default(); buckets], sampled: 0 };
+    let mut series = Series::empty(buckets);
     for bucket in &mut series.buckets {
-        bucket.cells = (0..20).map(|_| (ms * (0.8 + 0.4 * random.unit()), 1)).collect();
+        bucket.cells = (0..20).map(|_| (ms * (0.8 + 0.4 * random.unit()), 1.0)).collect();
         bucket.cells.sort_by(|a, b| a.0.total_cmp(&b.0));
-        bucket.n = 20;
+        bucket.n = 20.0;
     }
     series
 }

@@ -138,7 +138,7 @@ fn joined<'a>(
         let index = i64::try_from(at).unwrap_or(i64::MAX);
         let step = i64::from(width).saturating_mul(BUCKET.nanos());
         let value = compare::shown(measure, part).filter(|value| value.is_finite());
-        let n = part.iter().map(|bucket| bucket.n).sum();
+        let n = part.iter().map(|bucket| bucket.n).sum::<f64>().round() as u64;
         Sample { phase, at: from.saturating_add(index.saturating_mul(step)), n, value }
     })
 }
@@ -180,8 +180,8 @@ mod tests {
         };
         assert!(mean(Phase::Injection) > high && mean(Phase::Recovery) < high);
         let Observed::Measure(measured) = &run.evidence.probes[0] else { panic!() };
-        let rows: u64 =
+        let rows: f64 =
             measured.phases.values().map(|asked| asked.answer.as_ref().unwrap().n()).sum();
-        assert_eq!(errors.samples.iter().map(|sample| sample.n).sum::<u64>(), rows);
+        assert_eq!(errors.samples.iter().map(|sample| sample.n).sum::<u64>() as f64, rows);
     }
 }

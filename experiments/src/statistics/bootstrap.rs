@@ -9,17 +9,20 @@ use super::random::Random;
 pub const BLOCK: usize = 6;
 pub const DRAWS: usize = 1_000;
 
-/// A bucket's values with how often each occurs.
-pub type Cells = [(f64, u64)];
+/// What sums of weights are off by, as a share of them.
+const ROUNDING: f64 = 1e-12;
+
+/// A bucket's values with how often each occurs; more than once by a weight too.
+pub type Cells = [(f64, f64)];
 
 /// The smallest value that at least the share `q` of all does not exceed; NaN
 /// of nothing. `cells` are sorted by value.
 pub fn quantile(cells: &Cells, q: f64) -> f64 {
-    let total: u64 = cells.iter().map(|(_, n)| n).sum();
-    let mut upto = 0;
+    let total: f64 = cells.iter().map(|(_, n)| n).sum();
+    let mut upto = 0.0;
     for (value, n) in cells {
         upto += n;
-        if upto as f64 >= q * total as f64 {
+        if upto >= q * total - ROUNDING * total {
             return *value;
         }
     }
@@ -32,24 +35,24 @@ pub fn interval(buckets: &[&Cells], q: f64, seed: u64) -> Interval {
     values.sort_by(f64::total_cmp);
     values.dedup();
     // Each bucket by the places of its values, so that a draw only adds.
-    let placed: Vec<Vec<(usize, u64)>> = buckets
+    let placed: Vec<Vec<(usize, f64)>> = buckets
         .iter()
         .map(|cells| {
             let place = |v: &f64| values.partition_point(|known| known < v);
             cells.iter().map(|(v, n)| (place(v), *n)).collect()
         })
         .collect();
-    let mut counts = vec![0u64; values.len()];
-    let of = |counts: &[u64]| {
-        let total: u64 = counts.iter().sum();
-        let mut upto = 0;
+    let mut counts = vec![0.0; values.len()];
+    let of = |counts: &[f64]| {
+        let total: f64 = counts.iter().sum();
+        let mut upto = 0.0;
         let at = counts.iter().position(|n| {
             upto += n;
-            upto as f64 >= q * total as f64
+            upto >= q * total - ROUNDING * total
         });
         at.map_or(f64::NAN, |at| values[at])
     };
-    let add = |counts: &mut [u64], bucket: &[(usize, u64)]| {
+    let add = |counts: &mut [f64], bucket: &[(usize, f64)]| {
         bucket.iter().for_each(|(at, n)| counts[*at] += n);
     };
     placed.iter().for_each(|bucket| add(&mut counts, bucket));
@@ -63,7 +66,7 @@ pub fn interval(buckets: &[&Cells], q: f64, seed: u64) -> Interval {
     let mut random = Random::new(seed);
     let mut drawn: Vec<f64> = (0..DRAWS)
         .map(|_| {
-            counts.fill(0);
+            counts.fill(0.0);
             let mut left = n;
             while left > 0 {
                 let start = random.below(n - block + 1);

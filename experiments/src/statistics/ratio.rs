@@ -6,7 +6,7 @@ use super::{ALPHA, normal, z};
 /// Below this in any cell the exact interval or test is used.
 const SMALL_CELL: f64 = 10.0;
 
-/// `hits` of `n`. Whole numbers, but for what over-dispersion takes off.
+/// `hits` of `n`. Whole numbers, but for weights and what over-dispersion takes off.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Share {
     pub hits: f64,
@@ -112,19 +112,19 @@ pub fn fisher(before: (u64, u64), after: (u64, u64)) -> f64 {
 
 /// How many times as much buckets vary as chance alone would have them: at
 /// least 1. `(hits, n)` per bucket.
-pub fn dispersion(buckets: &[(u64, u64)]) -> f64 {
-    let hits: u64 = buckets.iter().map(|(hits, _)| hits).sum();
-    let n: u64 = buckets.iter().map(|(_, n)| n).sum();
-    let p = hits as f64 / n as f64;
-    let filled = buckets.iter().filter(|(_, n)| *n > 0);
+pub fn dispersion(buckets: &[(f64, f64)]) -> f64 {
+    let hits: f64 = buckets.iter().map(|(hits, _)| hits).sum();
+    let n: f64 = buckets.iter().map(|(_, n)| n).sum();
+    let p = hits / n;
+    let filled = buckets.iter().filter(|(_, n)| *n > 0.0);
     let count = filled.clone().count();
     if count < 2 || !(p > 0.0 && p < 1.0) {
         return 1.0;
     }
     let sum: f64 = filled
         .map(|(hits, n)| {
-            let expected = *n as f64 * p;
-            (*hits as f64 - expected).powi(2) / (expected * (1.0 - p))
+            let expected = n * p;
+            (hits - expected).powi(2) / (expected * (1.0 - p))
         })
         .sum();
     (sum / (count - 1) as f64).max(1.0)

@@ -117,7 +117,7 @@ fn intervals_cover_what_they_say() {
         let after: Vec<f64> = (0..20).map(|_| gauss() + 1.0).collect();
         let shift = rank::hodges_lehmann(&before, &after, 1.0);
         covered[0] += u32::from(shift.low <= 1.0 && 1.0 <= shift.high);
-        let cells: Vec<[(f64, u64); 1]> = (0..60).map(|_| [(gauss(), 1)]).collect();
+        let cells: Vec<[(f64, f64); 1]> = (0..60).map(|_| [(gauss(), 1.0)]).collect();
         let cells: Vec<&Cells> = cells.iter().map(|c| &c[..]).collect();
         let middle = bootstrap::interval(&cells, 0.5, round);
         covered[1] += u32::from(middle.low <= 0.0 && 0.0 <= middle.high);
@@ -135,12 +135,14 @@ fn intervals_cover_what_they_say() {
     assert!(worth > 20.0 && worth < 70.0, "{worth}");
     let free: Vec<f64> = (0..200).map(|_| gauss()).collect();
     assert!(rank::effective(&free) > 150.0);
-    let (even, lumpy) = ([10u64; 20], [0u64, 20].repeat(10));
+    let (even, lumpy) = ([10.0; 20], [0.0, 20.0].repeat(10));
     let width = |interval: Interval| interval.high - interval.low;
-    assert!(width(rate::mean(&lumpy)) > 2.0 * width(rate::mean(&even)));
-    assert!(width(rate::ratio(&even, &lumpy)) > 2.0 * width(rate::ratio(&even, &even)));
-    assert_eq!(ratio::dispersion(&[(1, 10), (1, 10)]), 1.0);
-    assert!(ratio::dispersion(&[(0, 10), (10, 10), (0, 10), (10, 10)]) > 5.0);
+    assert!(width(rate::mean(&lumpy, 1.0)) > 2.0 * width(rate::mean(&even, 1.0)));
+    let times = |after: &[f64]| width(rate::ratio(&even, after, [1.0; 2]));
+    assert!(times(&lumpy) > 2.0 * times(&even));
+    assert!(width(rate::mean(&even, 16.0)) > 3.0 * width(rate::mean(&even, 1.0)));
+    assert_eq!(ratio::dispersion(&[(1.0, 10.0), (1.0, 10.0)]), 1.0);
+    assert!(ratio::dispersion(&[(0.0, 10.0), (10.0, 10.0), (0.0, 10.0), (10.0, 10.0)]) > 5.0);
 }
 
 /// Scenario: no values, one value, NaN, no events.
@@ -154,9 +156,9 @@ fn inv_j2_nothing_is_known_of_nothing() {
     unclear(rank::hodges_lehmann(&[1.0, f64::NAN, 2.0], &[1.0; 30], 1.0));
     unclear(ratio::interval(Share::default()));
     unclear(ratio::difference(Share::default(), Share::new(1, 100)));
-    unclear(rate::mean(&[]));
-    unclear(rate::ratio(&[], &[1]));
-    unclear(bootstrap::interval(&[&[(1.0, 9)]], 0.5, 1));
+    unclear(rate::mean(&[], 1.0));
+    unclear(rate::ratio(&[], &[1.0], [1.0; 2]));
+    unclear(bootstrap::interval(&[&[(1.0, 9.0)]], 0.5, 1));
     unclear(Interval::new(f64::NAN, 0.0, 0.0));
     assert_eq!(rank::mann_whitney(&[], &[1.0], 1.0).two_sided(), 1.0);
     assert_eq!(ratio::fisher((0, 0), (1, 2)), 1.0);
@@ -266,11 +268,11 @@ proptest! {
         raw in prop::collection::vec(prop::collection::vec((0u32..50, 1u64..5), 1..5), 3..30),
         seed in any::<u64>()
     ) {
-        let buckets: Vec<Vec<(f64, u64)>> = raw
+        let buckets: Vec<Vec<(f64, f64)>> = raw
             .into_iter()
             .map(|mut cells| {
                 cells.sort_unstable();
-                cells.into_iter().map(|(v, n)| (f64::from(v), n)).collect()
+                cells.into_iter().map(|(v, n)| (f64::from(v), n as f64)).collect()
             })
             .collect();
         let buckets: Vec<&Cells> = buckets.iter().map(Vec::as_slice).collect();

@@ -1,7 +1,7 @@
 //! An indicator's buckets against a tolerance: the interval of its value, and
 //! where that must lie.
 
-use crate::document::provider::{Indicator, Measure, Nature};
+use crate::document::provider::{Family, Indicator, Measure, Nature};
 use crate::document::tolerance::{Limits, Relative};
 use crate::indicator::series::{Bucket, Series};
 use crate::statistics::bootstrap::{self, Cells};
@@ -61,9 +61,9 @@ pub fn shift(
             if b.n == 0.0 || a.n == 0.0 {
                 return Err(TooFew("a phase has no sample".into()));
             }
-            let spread = [ratio::dispersion(&before.shares()), ratio::dispersion(&after.shares())];
+            let spread = [before, after].map(spread);
             let moved = ratio::difference(b.over(spread[0]), a.over(spread[1])).widened(widen);
-            let per = per_unit(measure);
+            let per = per_unit(measure, after.buckets.len());
             Ok(Shift {
                 moved: moved.scaled(per),
                 level: b.ratio() * per,
@@ -76,13 +76,14 @@ pub fn shift(
             let (b, a) = (before.counts(), after.counts());
             enough(b.len().min(a.len()), "buckets")?;
             let seconds = BUCKET.0.as_secs_f64();
-            let level = rate::mean(&b).estimate / seconds;
-            let times = rate::ratio(&b, &a).widened(widen);
+            let level = rate::mean(&b, 1.0).estimate / seconds;
+            let design = [before.design(), after.design()];
+            let times = rate::ratio(&b, &a, design).widened(widen);
             Ok(Shift {
                 moved: times.shifted(-1.0).scaled(level),
                 level,
                 a12: None,
-                n_effective: a.len() as f64 / rate::dispersion(&a),
+                n_effective: a.len() as f64 / rate::dispersion(&a).max(design[1]),
                 method: "rate ratio with dispersion",
             })
         }
@@ -122,9 +123,9 @@ fn comparable(before: &Series, after: &Series, q: f64) -> Result<(Vec<f64>, Vec<
         }
     }
     Err(TooFew(format!(
-        "{} values before and {} in the phase; each bucket of at most a minute needs {LEAST}",
-        before.n(),
-        after.n()
+        "{:.0} values before and {:.0} in the phase; each bucket of at most a minute needs {LEAST}",
+        before.worth(),
+        after.worth()
     )))
 }
 
@@ -135,9 +136,17 @@ fn level_of(indicator: Indicator) -> f64 {
     }
 }
 
-/// A burn rate is an error ratio in units of what the objective allows.
-fn per_unit(measure: &Measure) -> f64 {
-    measure.objective.map_or(1.0, |objective| 1.0 / (1.0 - objective.0))
+/// Over which an error budget is given.
+const BUDGET: f64 = 30.0 * 86_400.0;
+
+/// A burn rate is an error ratio in units of what the objective allows, and what
+/// it burned is that for as long as it was looked at.
+pub fn per_unit(measure: &Measure, buckets: usize) -> f64 {
+    let rate = measure.objective.map_or(1.0, |objective| 1.0 / (1.0 - objective.0));
+    match measure.indicator {
+        Indicator::BudgetBurned => rate * buckets as f64 * BUCKET.0.as_secs_f64() / BUDGET,
+        _ => rate,
+    }
 }
 
 /// The value of one stretch alone.
@@ -154,19 +163,10 @@ pub fn value(
             let worth = rank::effective(&series.quantiles(q, 1, 1));
             Ok((bootstrap::interval(&cells, q, seed), worth, "quantile, moving blocks of 30 s"))
         }
-        Nature::Gauge if measure.indicator == Indicator::Restarts => {
-            let values = series.gauges();
-            enough(values.len(), "points")?;
-            let (least, most) = values
-                .iter()
-                .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), v| (l.min(*v), m.max(*v)));
-            let grown = most - least;
-            Ok((Interval::new(grown, grown, grown), values.len() as f64, "growth, as counted"))
-        }
         Nature::Gauge => {
             let values = series.gauges();
             enough(values.len(), "points")?;
-            let single: Vec<[(f64, u64); 1]> = values.iter().map(|v| [(*v, 1)]).collect();
+            let single: Vec<[(f64, f64); 1]> = values.iter().map(|v| [(*v, 1.0)]).collect();
             let cells: Vec<&Cells> = single.iter().map(|cell| &cell[..]).collect();
             let interval = bootstrap::interval(&cells, 0.5, seed);
             Ok((interval, rank::effective(&values), "median, moving blocks of 30 s"))
@@ -176,20 +176,29 @@ pub fn value(
             if share.n == 0.0 {
                 return Err(TooFew("no sample".into()));
             }
-            let worth = share.over(ratio::dispersion(&series.shares()));
-            let interval = ratio::interval(worth).scaled(per_unit(measure));
+            let worth = share.over(spread(series));
+            let interval = ratio::interval(worth).scaled(per_unit(measure, series.buckets.len()));
             Ok((interval, worth.n, "ratio, Wilson or exact, over-dispersion"))
         }
-        Nature::Count if measure.indicator == Indicator::Errors => {
-            let errors = series.share().hits;
-            Ok((Interval::new(errors, errors, errors), errors, "as counted"))
+        Nature::Count if measure.indicator.is_total() && !series.is_weighted() => {
+            // What is told by points is not known without any.
+            if measure.family == Family::Resource {
+                enough(series.buckets.iter().filter(|b| b.n > 0.0).count(), "points")?;
+            }
+            let counted = series.share().hits;
+            Ok((Interval::new(counted, counted, counted), counted, "as counted"))
         }
         Nature::Count => {
             let counts = series.counts();
             enough(counts.len(), "buckets")?;
-            let interval = rate::mean(&counts).scaled(1.0 / BUCKET.0.as_secs_f64());
-            let worth = counts.len() as f64 / rate::dispersion(&counts);
-            Ok((interval, worth, "mean rate with dispersion"))
+            let mean = rate::mean(&counts, series.design());
+            let worth = counts.len() as f64 / rate::dispersion(&counts).max(series.design());
+            // Errors that stand for others are an estimate of how many there were.
+            if measure.indicator.is_total() {
+                let errors = mean.scaled(counts.len() as f64);
+                return Ok((errors, worth, "weighted count with dispersion"));
+            }
+            Ok((mean.scaled(1.0 / BUCKET.0.as_secs_f64()), worth, "mean rate with dispersion"))
         }
     }
 }
@@ -214,13 +223,13 @@ pub fn shown(measure: &Measure, buckets: &[Bucket]) -> Option<f64> {
             let values = joined.gauges();
             (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
         }
-        _ if n == 0 => None,
+        _ if n == 0.0 => None,
         Nature::Duration => {
             let cells = &joined.merged(buckets.len()).pop()?.cells;
             Some(bootstrap::quantile(cells, level_of(measure.indicator)))
         }
-        Nature::Ratio => Some(joined.share().ratio() * per_unit(measure)),
-        Nature::Count if measure.indicator == Indicator::Errors => Some(joined.share().hits),
+        Nature::Ratio => Some(joined.share().ratio() * per_unit(measure, buckets.len())),
+        Nature::Count if measure.indicator.is_total() => Some(joined.share().hits),
         Nature::Count => {
             let seconds = buckets.len() as f64 * BUCKET.0.as_secs_f64();
             Some(joined.share().hits / seconds)
@@ -231,14 +240,21 @@ pub fn shown(measure: &Measure, buckets: &[Bucket]) -> Option<f64> {
 /// Enough values lie beyond a quantile.
 fn told(series: &Series, q: f64) -> Result<(), TooFew> {
     let needed = (BEYOND / (1.0 - q)).ceil();
-    if (series.n() as f64) < needed {
-        return Err(TooFew(format!("{} values; {needed} are needed", series.n())));
+    // Weights that do not divide evenly leave a trace of rounding.
+    if series.worth() + 1e-6 < needed {
+        return Err(TooFew(format!("{:.0} values; {needed} are needed", series.worth())));
     }
     Ok(())
 }
 
+/// How many times as much buckets vary as chance alone would have them, and
+/// rows that stand for others do in any case.
+fn spread(series: &Series) -> f64 {
+    ratio::dispersion(&series.shares()).max(series.design())
+}
+
 fn filled(buckets: &[Bucket]) -> Vec<&Cells> {
-    buckets.iter().filter(|bucket| bucket.n > 0).map(|bucket| &bucket.cells[..]).collect()
+    buckets.iter().filter(|bucket| bucket.n > 0.0).map(|bucket| &bucket.cells[..]).collect()
 }
 
 /// A stretch against limits of its own.
@@ -250,7 +266,7 @@ pub fn absolute(
 ) -> Result<Numbers, TooFew> {
     let (value, n_effective, method) = value(measure, series, seed)?;
     let shown =
-        Shown { a12: None, baseline: None, n: series.n(), n_effective, widened: 1.0, method };
+        Shown { a12: None, baseline: None, n: counted(series), n_effective, widened: 1.0, method };
     Ok(numbers(value, limits, shown))
 }
 
@@ -306,12 +322,17 @@ pub fn against(shift: Shift, after: &Series, tolerance: &Relative, widened: f64)
     let shown = Shown {
         a12: shift.a12,
         baseline: Some(shift.level),
-        n: after.n(),
+        n: counted(after),
         n_effective: shift.n_effective,
         widened,
         method: shift.method,
     };
     numbers(shift.moved.shifted(shift.level), tolerance.around(shift.level), shown)
+}
+
+/// What was looked at, in whole things.
+fn counted(series: &Series) -> u64 {
+    series.n().round() as u64
 }
 
 struct Shown {

@@ -9,6 +9,7 @@ use crate::alert::statement::Transition;
 use crate::document::provider::{Family, Measure};
 use crate::document::tolerance::Limits;
 use crate::indicator::series::Series;
+use crate::indicator::stratum::Stratum;
 use crate::radius::site::Sites;
 use crate::window::{Phase, Phases};
 
@@ -35,6 +36,16 @@ pub struct Measured {
     /// Fault-free history, a series per unbroken stretch; none where nothing is
     /// compared with the baseline.
     pub history: Option<Asked<Vec<Series>>>,
+    /// The endpoints of each phase whose mix of them is not the baseline's.
+    pub strata: BTreeMap<Phase, Vec<Layer>>,
+}
+
+/// One stratum of the load, in the baseline and in a phase.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layer {
+    pub stratum: Stratum,
+    pub before: Asked<Series>,
+    pub after: Asked<Series>,
 }
 
 /// What a query answered in one phase.
@@ -112,7 +123,7 @@ impl Flow {
 /// Requests of users by endpoint, per phase: what the load was.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Load {
-    pub endpoints: BTreeMap<String, BTreeMap<Phase, u64>>,
+    pub endpoints: BTreeMap<String, BTreeMap<Phase, f64>>,
 }
 
 /// What all services said, operation by operation.

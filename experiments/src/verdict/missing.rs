@@ -2,7 +2,7 @@
 //! compared. Each row of the paper's table (section 5) is a branch here and a
 //! test in `tests/missing.rs`.
 
-use crate::document::provider::{Family, Indicator, Measure, Nature, Subject};
+use crate::document::provider::{Family, Measure, Nature, Subject};
 use crate::indicator::series::Series;
 use crate::window::Phase;
 
@@ -16,6 +16,8 @@ const EXPECTED: f64 = 10.0;
 /// A hole inside of a phase: so many buckets, and so much expected in it.
 const HOLE: usize = 3;
 const HOLE_EXPECTED: f64 = 20.0;
+/// A pause of so many usual ones is a hole in what comes by points.
+const PAUSES: usize = 3;
 /// The share of their baseline at which others count as flowing.
 const FLOWING: f64 = 0.5;
 /// Buckets that must be alike to be called frozen.
@@ -93,7 +95,7 @@ pub fn hindrance(
         return Some(Ruling::inconclusive(Reason::Error, "a value is not a finite number"));
     }
     if series.sampled > 0 || before.is_some_and(|before| before.sampled > 0) {
-        let detail = "sampled spans stand for others, and are not weighted in this version";
+        let detail = "sampled spans stand for an unknown number of others: their trace state has no threshold";
         return Some(Ruling::inconclusive(Reason::Biased, detail));
     }
     absent(measure, evidence, phase, series, before, scale_to_zero)
@@ -126,9 +128,10 @@ fn absent(
         return Some(ruling);
     }
     let subject = &measure.subject;
-    let expected = before.map_or(0.0, |before| before.density() * series.buckets.len() as f64);
-    let none_now = series.n() == 0;
-    if none_now && before.is_none_or(|before| before.n() == 0) {
+    let length = series.buckets.len() as f64;
+    let expected = before.map_or(0.0, |before| before.density() * length);
+    let none_now = series.n() == 0.0;
+    if none_now && before.is_none_or(|before| before.n() == 0.0) {
         return Some(match (scale_to_zero, before) {
             (true, Some(_)) => {
                 Ruling::inconclusive(Reason::Idle, format!("{subject} stood idle, as it may"))
@@ -137,14 +140,16 @@ fn absent(
         });
     }
     let before = before?;
-    let vanished = (series.n() as f64) < VANISHED * expected;
-    if before.n() == 0 {
+    let vanished = series.n() < VANISHED * expected;
+    // Rows that stand for others are few, however many these are.
+    let design = before.design();
+    if before.n() == 0.0 {
         let detail = format!("there is no row of {measure} in the baseline");
         return Some(Ruling::inconclusive(Reason::NoData, detail));
     }
-    if vanished && expected >= EXPECTED {
+    if vanished && expected >= EXPECTED * design {
         let told = format!(
-            "{} of about {expected:.0} expected rows of {subject} in the {}",
+            "{:.0} of about {expected:.0} expected rows of {subject} in the {}",
             series.n(),
             phase.name()
         );
@@ -154,16 +159,24 @@ fn absent(
         let detail = format!("no row of {measure}, and only {expected:.0} were to be expected");
         return Some(Ruling::inconclusive(Reason::TooFew, detail));
     }
-    // A gauge comes in its own time; half of it is not all of it.
-    let halved = (series.n() as f64) < expected / 2.0 && expected >= FROZEN_POINTS as f64;
-    if halved && measure.indicator.nature() == Nature::Gauge {
-        let detail = format!("{} of about {expected:.0} expected points of {measure}", series.n());
-        return Some(Ruling::inconclusive(Reason::NoData, detail));
-    }
     let (start, length) = series.longest_silence();
-    let expected = before.density() * length as f64;
     let usual = before.longest_silence().1;
-    if length >= HOLE && expected >= HOLE_EXPECTED && length > 2 * usual {
+    if measure.family == Family::Resource {
+        // Points come in their own time; half of them is not all of them, and a
+        // long pause is no time in which nothing happened.
+        let halved = series.n() < expected / 2.0 && expected >= FROZEN_POINTS as f64;
+        if halved {
+            let detail =
+                format!("{:.0} of about {expected:.0} expected points of {measure}", series.n());
+            return Some(Ruling::inconclusive(Reason::NoData, detail));
+        }
+        if length > PAUSES * (usual + 1) {
+            let detail = format!("no point of {measure} for {} s", length * 5);
+            return Some(Ruling::inconclusive(Reason::NoData, detail));
+        }
+    }
+    let expected = before.density() * length as f64;
+    if length >= HOLE && expected >= HOLE_EXPECTED * design && length > 2 * usual {
         let told = format!(
             "no row of {subject} for {} s of the {}, about {expected:.0} were to be expected",
             length * 5,
@@ -240,29 +253,29 @@ fn others_flow(
 fn frozen(measure: &Measure, series: &Series, before: Option<&Series>) -> Option<Ruling> {
     let dead = |detail: String| Some(Ruling::inconclusive(Reason::DeadSignal, detail));
     match measure.indicator.nature() {
-        // A count of restarts stands still in health.
-        Nature::Gauge if measure.indicator != Indicator::Restarts => {
+        Nature::Gauge if !measure.indicator.may_stand_still() => {
             let values = series.gauges();
             if values.len() >= FROZEN_POINTS && series.distinct_values() == 1 {
                 return dead(format!("{measure} is {} in all {} points", values[0], values.len()));
             }
         }
-        Nature::Duration if series.n() >= 20 && series.distinct_values() == 1 => {
-            return dead(format!("all {} durations of {measure} are the same", series.n()));
+        Nature::Duration if series.worth() >= 20.0 && series.distinct_values() == 1 => {
+            return dead(format!("all {:.0} durations of {measure} are the same", series.n()));
         }
         _ => {}
     }
-    let filled: Vec<_> = series.buckets.iter().filter(|bucket| bucket.n > 0).collect();
+    let filled: Vec<_> = series.buckets.iter().filter(|bucket| bucket.n > 0.0).collect();
     let alike = |buckets: &[&crate::indicator::series::Bucket]| {
         buckets.len() >= FROZEN && buckets.windows(2).all(|pair| pair[0] == pair[1])
     };
     // An even load may give even counts, if it did so before.
     let moved_before = before.is_some_and(|before| {
-        let filled: Vec<_> = before.buckets.iter().filter(|bucket| bucket.n > 0).collect();
+        let filled: Vec<_> = before.buckets.iter().filter(|bucket| bucket.n > 0.0).collect();
         !alike(&filled)
     });
-    let telling = filled.first().is_some_and(|bucket| bucket.n >= 5);
-    let counted = measure.indicator.nature() != Nature::Gauge;
+    let telling = filled.first().is_some_and(|bucket| bucket.worth() >= 5.0);
+    let counted =
+        measure.indicator.nature() != Nature::Gauge && !measure.indicator.may_stand_still();
     if counted && telling && moved_before && alike(&filled) {
         return dead(format!("{} buckets of {measure} are exactly alike", filled.len()));
     }

@@ -5,12 +5,14 @@
 //! | --- | --- |
 //! | [`finding`] | the five verdicts, the closed list of reasons, the numbers |
 //! | [`evidence`] | what a verdict is made from |
+//! | [`case`] | an indicator's hypothesis, phase by phase |
 //! | [`query`] | what a document's own SQL answered |
 //! | [`missing`] | what is told apart before a number is compared (section 5) |
 //! | [`callsite`] | call sites against what they are in fault-free time |
 //! | [`compare`] | an indicator's buckets against a tolerance |
 //! | [`calibrate`] | A/A: how noisy an indicator is where nothing happens |
 //! | [`validity`] | effect, baseline, load, completeness |
+//! | [`strata`] | a phase weighted to the baseline's mix of endpoints |
 //! | [`recovery`] | whether it came back |
 //! | [`alerts`] | whether the expected alerts came, and no others |
 //! | [`aftermath`] | whether a guard's stop helped |
@@ -23,27 +25,27 @@ pub mod aftermath;
 pub mod alerts;
 pub mod calibrate;
 pub mod callsite;
+mod case;
 pub mod compare;
 pub mod evidence;
 pub mod finding;
 pub mod missing;
 mod query;
 pub mod recovery;
+pub mod strata;
 #[cfg(test)]
 pub mod tests;
 pub mod validity;
 
 use crate::document::Experiment;
-use crate::document::probe::{Mode, Probe, Severity};
-use crate::document::provider::{Measure, Nature, Provider};
+use crate::document::probe::{Probe, Severity};
+use crate::document::provider::{Measure, Provider};
 use crate::document::scope::{OffTarget, Overlap};
-use crate::document::tolerance::{Limits, Tolerance};
-use crate::indicator::series::Series;
-use crate::statistics::{ALPHA, Standing, multiple};
+use crate::document::tolerance::Limits;
+use crate::statistics::{ALPHA, multiple};
 use crate::window::{Phase, Window};
 
-use calibrate::Calibration;
-use evidence::{Asked, Evidence, Gap, Measured, Observed};
+use evidence::{Evidence, Observed};
 pub use finding::{Finding, Judgement, Numbers, Reason, Ruling, Verdict};
 
 /// Judges a run.
@@ -52,12 +54,12 @@ pub fn judge(experiment: &Experiment, window: &Window, evidence: &Evidence) -> J
     let baseline = validity::baseline(experiment, window, evidence);
     let mut notes = Vec::new();
     let probes = &experiment.steady_state_hypothesis.probes;
-    let family = probes.iter().filter(|probe| is_relative(probe)).count();
+    let family = probes.iter().filter(|probe| case::is_relative(probe)).count();
     let mut findings = Vec::new();
     for (at, probe) in probes.iter().enumerate() {
         match (&probe.provider, evidence.probes.get(at)) {
             (Provider::Measure(measure), Some(Observed::Measure(measured))) => {
-                let case = Case { experiment, evidence, probe, measure, measured, family };
+                let case = case::Case { experiment, evidence, probe, measure, measured, family };
                 case.judge(&mut findings, &mut notes);
             }
             (Provider::Measure(measure), Some(Observed::Sites)) => {
@@ -114,262 +116,6 @@ trait FirstMax: Iterator + Sized {
 }
 
 impl<I: Iterator> FirstMax for I {}
-
-fn is_relative(probe: &Probe) -> bool {
-    matches!(probe.tolerance, Tolerance::Relative(_))
-}
-
-/// A built-in indicator's hypothesis.
-struct Case<'a> {
-    experiment: &'a Experiment,
-    evidence: &'a Evidence,
-    probe: &'a Probe,
-    measure: &'a Measure,
-    measured: &'a Measured,
-    family: usize,
-}
-
-impl Case<'_> {
-    fn judge(&self, findings: &mut Vec<Finding>, notes: &mut Vec<String>) {
-        let calibration = self.calibration();
-        if let Some(calibration) = calibration.as_ref().filter(|c| c.is_calibrated()) {
-            notes.push(format!(
-                "{}: {} pseudo-windows{}, {:.1} % flagged by nominal intervals, widened {:.2} times to {:.1} %{}",
-                self.probe.name,
-                calibration.pseudo_windows,
-                match calibration.shrunk {
-                    1 => String::new(),
-                    shrunk => format!(" shortened {shrunk} times"),
-                },
-                calibration.nominal_rate * 100.0,
-                calibration.widen,
-                calibration.rate * 100.0,
-                if calibration.is_usable() { "" } else { "; unusable for auto-abort" }
-            ));
-        }
-        let phases: &[Phase] = match self.probe.mode {
-            Mode::SOT => &[Phase::Baseline],
-            Mode::EOT => &[Phase::Recovery],
-            Mode::Edge => &[Phase::Baseline, Phase::Recovery],
-            Mode::OnChaos => &[Phase::Injection],
-            Mode::Continuous => &[Phase::Baseline, Phase::Injection, Phase::Recovery],
-        };
-        for phase in phases {
-            // A run without a recovery has nothing continuous to show there.
-            let absent = self.evidence.phases.get(*phase).buckets == 0;
-            if absent && self.probe.mode == Mode::Continuous && *phase == Phase::Recovery {
-                continue;
-            }
-            let (ruling, numbers) = self.in_phase(*phase, calibration.as_ref());
-            findings.push(self.finding(self.probe.name.clone(), *phase, ruling, numbers));
-        }
-        if let Some(expected) = self.experiment.expect.recovery {
-            let name = format!("recovery of {}", self.probe.name);
-            let ruling = self.recovery(expected);
-            findings.push(self.finding(name, Phase::Recovery, ruling, None));
-        }
-    }
-
-    fn finding(
-        &self,
-        hypothesis: String,
-        phase: Phase,
-        ruling: Ruling,
-        numbers: Option<Numbers>,
-    ) -> Finding {
-        let mut evidence_sql: Vec<String> = Vec::new();
-        let mut asked = vec![phase];
-        if phase != Phase::Baseline {
-            asked.insert(0, Phase::Baseline);
-        }
-        let statements = asked.iter().filter_map(|phase| self.measured.phases.get(phase));
-        evidence_sql.extend(statements.map(|asked| asked.sql.clone()));
-        evidence_sql.extend(self.measured.history.iter().map(|asked| asked.sql.clone()));
-        let (severity, phase) = (self.probe.severity, Some(phase));
-        Finding { hypothesis, severity, phase, ruling, numbers, evidence_sql }
-    }
-
-    /// Only what is compared with a baseline is calibrated.
-    fn calibration(&self) -> Option<Calibration> {
-        if !is_relative(self.probe) {
-            return None;
-        }
-        let history = self.measured.history.as_ref()?.answer.as_ref().ok()?;
-        let phases = &self.evidence.phases;
-        Some(calibrate::calibrate(self.measure, history, phases, self.family))
-    }
-
-    fn history(&self) -> Option<&[Series]> {
-        Some(self.measured.history.as_ref()?.answer.as_ref().ok()?)
-    }
-
-    /// A gauge that is told once a minute has no baseline of its own in a short
-    /// one: what it was in fault-free time is.
-    fn is_sparse(&self) -> bool {
-        let points = |asked: &Asked<Series>| {
-            asked.answer.as_ref().map_or(usize::MAX, |series| series.gauges().len())
-        };
-        self.measure.indicator.nature() == Nature::Gauge
-            && is_relative(self.probe)
-            && self.history().is_some()
-            && self.baseline().is_some_and(|asked| points(asked) < compare::LEAST_BUCKETS)
-    }
-
-    fn baseline(&self) -> Option<&Asked<Series>> {
-        self.measured.phases.get(&Phase::Baseline)
-    }
-
-    fn in_phase(
-        &self,
-        phase: Phase,
-        calibration: Option<&Calibration>,
-    ) -> (Ruling, Option<Numbers>) {
-        let Some(asked) = self.measured.phases.get(&phase) else {
-            let detail = format!("{} was not asked for in the {}", self.measure, phase.name());
-            return (Ruling::inconclusive(Reason::NoData, detail), None);
-        };
-        // Of a gauge that is told seldom, nothing is said of how many points there
-        // should be.
-        let alone = phase == Phase::Baseline || self.is_sparse();
-        let before = if alone { None } else { self.baseline() };
-        let idle = self.probe.scale_to_zero;
-        let hindrance = missing::hindrance(self.measure, self.evidence, phase, asked, before, idle);
-        if let Some(ruling) = hindrance {
-            return (ruling, None);
-        }
-        let Ok(series) = &asked.answer else {
-            return (Ruling::inconclusive(Reason::Error, "no answer"), None);
-        };
-        let numbers = match &self.probe.tolerance {
-            // The baseline moved from itself by nothing.
-            Tolerance::Relative(_) if phase == Phase::Baseline => {
-                return (Ruling::held("the baseline is what others are relative to"), None);
-            }
-            Tolerance::Relative(relative) if self.is_sparse() => {
-                let history = self.history().unwrap_or_default();
-                match compare::sparse(self.measure, history, series, self.family) {
-                    None => {
-                        let detail = "too few points of fault-free time to compare with";
-                        return (Ruling::inconclusive(Reason::Uncalibrated, detail), None);
-                    }
-                    Some(shift) => Ok(compare::against(shift, series, relative, 1.0)),
-                }
-            }
-            Tolerance::Relative(relative) => {
-                let Some(calibration) = calibration.filter(|c| c.is_calibrated()) else {
-                    let known = calibration.map_or(0, |c| c.pseudo_windows);
-                    let detail = format!(
-                        "{known} pseudo-windows of fault-free history, {} are needed to compare with a baseline",
-                        calibrate::LEAST
-                    );
-                    return (Ruling::inconclusive(Reason::Uncalibrated, detail), None);
-                };
-                let Some(Ok(before)) = before.map(|asked| &asked.answer) else {
-                    return (Ruling::inconclusive(Reason::NoData, "no baseline"), None);
-                };
-                compare::relative(self.measure, before, series, relative, calibration.widen)
-            }
-            tolerance => match tolerance.limits() {
-                Some(limits) => compare::absolute(self.measure, series, limits, self.evidence.seed),
-                None => {
-                    let detail = "its tolerance is no interval of numbers";
-                    return (Ruling::inconclusive(Reason::Error, detail), None);
-                }
-            },
-        };
-        match numbers {
-            Err(few) => (Ruling::inconclusive(Reason::TooFew, few.0), None),
-            Ok(numbers) => (self.ruling(phase, &numbers), Some(numbers)),
-        }
-    }
-
-    /// What the numbers say, and what speaks against believing them.
-    fn ruling(&self, phase: Phase, numbers: &Numbers) -> Ruling {
-        let told = in_words(self.measure, numbers);
-        let standing = numbers.value.standing(numbers.limits());
-        let relative = is_relative(self.probe);
-        if phase != Phase::Baseline {
-            match (validity::confounded(self.evidence, phase), standing, relative) {
-                // An outside value stays outside, whatever the load was.
-                (_, Standing::Outside, false) | (Ok(None), _, _) => {}
-                (Ok(Some(why)), _, _) => {
-                    let detail = format!("{told}; {why}");
-                    return Ruling::inconclusive(Reason::LoadConfounded, detail);
-                }
-                (Err(Gap::Error(why) | Gap::Incomplete(why)), _, _) => {
-                    let detail = format!("{told}; the load is unknown: {why}");
-                    return Ruling::inconclusive(Reason::Error, detail);
-                }
-            }
-        }
-        match standing {
-            Standing::Outside => Ruling::deviated(told),
-            // Fault-free time shows a deviation, and stands in for no baseline.
-            Standing::Inside if phase != Phase::Baseline && self.is_sparse() => {
-                let detail = format!("{told}; the baseline has too few points of its own");
-                Ruling::inconclusive(Reason::TooFew, detail)
-            }
-            Standing::Inside => {
-                validity::completeness(self.experiment, self.evidence, self.measure, phase)
-                    .unwrap_or_else(|| Ruling::held(told))
-            }
-            Standing::Unclear => {
-                let detail = format!("{told}; a move of {:.4} could be shown", numbers.mde);
-                Ruling::inconclusive(Reason::TooFew, detail)
-            }
-        }
-    }
-
-    fn recovery(&self, expected: crate::document::scope::Recovery) -> Ruling {
-        let Some(asked) = self.measured.phases.get(&Phase::Recovery) else {
-            return Ruling::inconclusive(Reason::NoData, "the recovery was not asked for");
-        };
-        let (evidence, idle) = (self.evidence, self.probe.scale_to_zero);
-        let before = self.baseline();
-        let hindrance =
-            missing::hindrance(self.measure, evidence, Phase::Recovery, asked, before, idle);
-        if let Some(ruling) = hindrance {
-            return ruling;
-        }
-        let (Ok(series), Some(Ok(before))) =
-            (&asked.answer, self.baseline().map(|asked| &asked.answer))
-        else {
-            return Ruling::inconclusive(Reason::NoData, "no baseline to recover to");
-        };
-        let limits = match &self.probe.tolerance {
-            Tolerance::Relative(relative) => {
-                compare::estimate(self.measure, before).map(|level| relative.around(level))
-            }
-            tolerance => Ok(tolerance.limits().unwrap_or(Limits {
-                // No number is in a tolerance that is no interval.
-                low: Some(f64::NAN),
-                high: Some(f64::NAN),
-            })),
-        };
-        let ruling = match limits {
-            Err(few) => return Ruling::inconclusive(Reason::TooFew, few.0),
-            Ok(limits) => recovery::recovered(self.measure, series, limits, expected),
-        };
-        if ruling.verdict != Verdict::Held {
-            return ruling;
-        }
-        validity::completeness(self.experiment, evidence, self.measure, Phase::Recovery)
-            .unwrap_or(ruling)
-    }
-}
-
-fn in_words(measure: &Measure, numbers: &Numbers) -> String {
-    let end = |end: Option<f64>| end.map_or("open".to_owned(), |end| format!("{end:.4}"));
-    format!(
-        "{measure} is {:.4} [{:.4}, {:.4}], tolerated is {} to {}, n = {}",
-        numbers.value.estimate,
-        numbers.value.low,
-        numbers.value.high,
-        end(numbers.low),
-        end(numbers.high),
-        numbers.n
-    )
-}
 
 /// Holm over the declared hypotheses: what is outside only by one of many
 /// chances is not shown to be. That all hold is an intersection and needs none.

@@ -37,7 +37,7 @@ pub fn back(measure: &Measure, series: &Series, limits: Limits, expected: Recove
     let (within, stay) = (buckets(expected.within), buckets(expected.stay));
     let good = |from: usize, length: usize| {
         let part = series.part(from..from + length);
-        let seen = part.buckets.iter().filter(|b| b.n > 0 || b.value.is_some()).count();
+        let seen = part.buckets.iter().filter(|b| b.n > 0.0 || b.value.is_some()).count();
         if (seen as f64) < SEEN * length as f64 {
             return None;
         }

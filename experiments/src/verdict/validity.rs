@@ -15,6 +15,7 @@ use super::compare::{self, Shift};
 use super::evidence::{Asked, Evidence, Flow, Gap, Measured, Observed, Source};
 use super::finding::{Finding, Reason, Ruling, Verdict};
 use super::missing::{self, Sight};
+use super::strata::{self, Moved};
 
 /// Whether the fault was seen to take effect.
 pub fn effect(experiment: &Experiment, evidence: &Evidence) -> Finding {
@@ -242,46 +243,10 @@ fn unsteady(
 }
 
 /// Whether the load moved between the phases so much that they do not compare.
-pub fn confounded(evidence: &Evidence, phase: Phase) -> Result<Option<String>, Gap> {
+pub fn confounded(evidence: &Evidence, phase: Phase) -> Result<Option<Moved>, Gap> {
     let load = evidence.load.answer.as_ref().map_err(Clone::clone)?;
-    let of = |phase: Phase, endpoint: &str| {
-        load.endpoints.get(endpoint).and_then(|counts| counts.get(&phase)).copied().unwrap_or(0)
-            as f64
-    };
-    let total = |phase| load.endpoints.keys().map(|endpoint| of(phase, endpoint)).sum::<f64>();
-    let (before, after) = (total(Phase::Baseline), total(phase));
-    if before == 0.0 || after == 0.0 {
-        return Ok(None);
-    }
-    let share = |phase, total: f64, endpoint: &str| of(phase, endpoint) / total;
-    let moved: f64 = load
-        .endpoints
-        .keys()
-        .map(|e| (share(Phase::Baseline, before, e) - share(phase, after, e)).abs())
-        .sum::<f64>()
-        / 2.0;
-    let rates =
-        (before / evidence.phases.baseline.seconds(), after / evidence.phases.get(phase).seconds());
-    let change = rates.1 / rates.0 - 1.0;
-    if moved <= MOVED && change.abs() <= MOVED {
-        return Ok(None);
-    }
-    let gone = load.endpoints.keys().find(|endpoint| {
-        let usual = share(Phase::Baseline, before, endpoint);
-        // What chance can leave out is no empty stratum.
-        usual >= STRATUM && usual * after >= 10.0 && of(phase, endpoint) == 0.0
-    });
-    if let Some(endpoint) = gone {
-        return Ok(Some(format!("no request of {endpoint} was left to compare")));
-    }
-    // The same mix at another rate is compared within its strata already.
-    Ok((moved > MOVED).then(|| format!("the mix of endpoints moved by {:.0} %", moved * 100.0)))
+    Ok(strata::moved(load, &evidence.phases, phase))
 }
-
-/// A move of rate or mix that confounds.
-const MOVED: f64 = 0.2;
-/// The share of requests that makes an endpoint a stratum.
-const STRATUM: f64 = 0.05;
 
 /// Whether the run can be final: every source past what may come late.
 pub fn completeness(

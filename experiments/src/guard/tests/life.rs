@@ -228,10 +228,10 @@ fn edges_and_queries_are_asked_for() {
     for (guard, columns, fine, bad, broken) in [
         (
             edge,
-            &["bucket", "cell", "n", "sampled"][..],
-            json!([[0, 1600, 5, 0], [1, 1610, 5, 0]]),
-            json!([[0, 2000, 5, 0], [1, 2010, 5, 0]]),
-            json!([[0, "x", 5, 0]]),
+            &["bucket", "cell", "n"][..],
+            json!([[0, 1600, 5], [1, 1610, 5]]),
+            json!([[0, 2000, 5], [1, 2010, 5]]),
+            json!([[0, "x", 5]]),
         ),
         (sql, &["v"][..], json!([[1]]), json!([[6]]), json!([["NaN"]])),
     ] {

@@ -105,7 +105,8 @@ proptest! {
             let (streamed, modelled) = (ring.window(NOW, WINDOW), model(&rows, &subject));
             prop_assert_eq!(&streamed, &modelled);
             let cells: BTreeMap<u16, u64> = modelled.cells.clone();
-            let cells: Vec<(f64, u64)> = cells.iter().map(|(c, n)| (cell_millis(i64::from(*c)), *n)).collect();
+            let cells: Vec<(f64, f64)> =
+                cells.iter().map(|(c, n)| (cell_millis(i64::from(*c)), *n as f64)).collect();
             let n = modelled.n as f64;
             let expected = match measure.indicator.to_string().as_str() {
                 "error_ratio" => modelled.errors as f64 / n,

@@ -1,5 +1,5 @@
 use super::shop::{DOCUMENT, Harm, PHASES, Run, SECOND, Shop, asked, document, run};
-use crate::indicator::series::Series;
+use crate::indicator::series::{Bucket, Series};
 use crate::statistics::random::Random;
 use crate::verdict::evidence::{Gap, Measured, Observed, Source};
 use crate::verdict::{Finding, Reason, Verdict, judge};
@@ -50,7 +50,7 @@ fn inv_j2_vanished_traffic_is_an_outage() {
     assert_eq!(found(&whole), silence);
     let mut nearly = healthy();
     let left = &mut series(&mut nearly, 0, Phase::Injection).buckets;
-    left.iter_mut().for_each(|bucket| (bucket.n, bucket.hits) = (bucket.n / 20, 0));
+    left.iter_mut().for_each(|bucket| (bucket.n, bucket.hits) = ((bucket.n / 20.0).floor(), 0.0));
     assert_eq!(found(&nearly), silence);
     let mut hole = healthy();
     series(&mut hole, 0, Phase::Injection).buckets[20..30].fill(Default::default());
@@ -123,7 +123,7 @@ fn inv_j2_few_samples_show_little() {
     let mut run = healthy();
     for phase in PHASES {
         for bucket in &mut series(&mut run, 0, phase).buckets {
-            (bucket.n, bucket.hits) = (1, 0);
+            (bucket.n, bucket.hits) = (1.0, 0.0);
         }
     }
     assert_eq!(found(&run), inconclusive(Reason::TooFew));
@@ -228,7 +228,12 @@ fn inv_j2_spoiled_telemetry_never_holds() {
         "{edge: checkout->payment, indicator: gap_p50, max: 10s}",
         "{edge: checkout->payment, indicator: call_ratio, max: 1}",
         "{service: checkout, indicator: log.error_ratio, max: 0.1}",
+        "{edge: checkout->payment, indicator: retry_ratio, max: 0.1}",
+        "{edge: checkout->payment, indicator: timeout_ratio, max: 0.1}",
         "{service: checkout, indicator: resource.cpu, max: 5}",
+        "{service: checkout, indicator: resource.throttling, max: 0.1}",
+        "{service: checkout, indicator: trace.structure_divergence, max: 0.1}",
+        "{service: checkout, indicator: slo.budget_burned, objective: 90%, max: 5}",
         "{service: checkout, indicator: trace.root_success, max: 1}",
         "{service: checkout, indicator: slo.burn_rate, objective: 90%, max: 5}",
     ];
@@ -266,6 +271,42 @@ fn inv_j2_spoiled_telemetry_never_holds() {
         spoiled("delayed, others not", &|run| {
             series(run, 0, Phase::Injection).buckets[20..].fill(Default::default());
         });
+    }
+}
+
+/// Scenario: restarts, kills and replicas that stand still, that stop being told
+/// in the middle of the fault, that are told three times in all, and never.
+/// Guarantees: J2: standing still is health, and being told too little is not.
+#[test]
+fn inv_j2_counters_that_stand_still_are_seen_to() {
+    let probes = "    - {service: checkout, indicator: error_ratio, max: 0.01}\n    - {service: checkout, indicator: p95, max-increase: 20%}\n";
+    for indicator in [
+        "{service: checkout, indicator: resource.restarts, max: 0}",
+        "{service: checkout, indicator: resource.oom_kills, max: 0}",
+        "{service: checkout, indicator: resource.replicas, min: 2}",
+    ] {
+        let text = DOCUMENT.replace(probes, &format!("    - {indicator}\n"));
+        let text = text.replace("expect: {recovery: 120s}\n", "");
+        let mut run = run(&text, 5, Harm::default());
+        // Every 15 s, and three pods.
+        for phase in PHASES {
+            for (at, bucket) in series(&mut run, 0, phase).buckets.iter_mut().enumerate() {
+                let told = at % 3 == 0;
+                *bucket =
+                    Bucket { n: f64::from(told), value: told.then_some(3.0), ..Bucket::default() };
+            }
+        }
+        assert_eq!(found(&run), (Verdict::Held, None), "{indicator}");
+        let mut stopped = run.clone();
+        series(&mut stopped, 0, Phase::Injection).buckets[34..].fill(Bucket::default());
+        assert_eq!(found(&stopped), inconclusive(Reason::NoData), "{indicator}");
+        let mut few = run.clone();
+        for phase in PHASES {
+            series(&mut few, 0, phase).buckets[9..].fill(Bucket::default());
+        }
+        assert_eq!(found(&few).0, Verdict::Inconclusive, "{indicator}");
+        clear(series(&mut run, 0, Phase::Injection));
+        assert_eq!(found(&run), inconclusive(Reason::NoData), "{indicator}");
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`alerts`] | what was told of alerts, and what of a stop |
 //! | [`missing`] | J2, row by row of the paper's table |
 //! | [`order`] | what outranks what, and the closed lists |
+//! | [`strata`] | a mix of endpoints that moved, and spans that stand for others |
 //! | [`honesty`] | power and honesty, a hundred runs each |
 
 mod alerts;
@@ -13,3 +14,4 @@ mod honesty;
 mod missing;
 mod order;
 pub mod shop;
+mod strata;

@@ -116,18 +116,18 @@ fn overlapping_windows_are_told() {
 /// stays deviated.
 #[test]
 fn a_moved_load_confounds_and_hides_nothing() {
-    let moved = |run: &mut Run, left: u64| {
+    let moved = |run: &mut Run, left: f64| {
         let load = run.evidence.load.answer.as_mut().unwrap();
         let cart = load.endpoints.get_mut("POST /cart").unwrap();
         cart.insert(Phase::Injection, left);
     };
     let mut calm = run(DOCUMENT, 3, Harm::default());
-    for left in [0, 100] {
+    for left in [0.0, 100.0] {
         moved(&mut calm, left);
         assert_eq!(ruled(&calm), (Verdict::Inconclusive, Some(Reason::LoadConfounded)), "{left}");
     }
     let mut harmed = run(DOCUMENT, 3, HARMED);
-    moved(&mut harmed, 0);
+    moved(&mut harmed, 0.0);
     assert_eq!(ruled(&harmed).0, Verdict::Deviated);
 }
 
@@ -140,7 +140,7 @@ fn recovery_is_a_hypothesis_of_its_own() {
         let mut run = run(DOCUMENT, 3, Harm::default());
         let Observed::Measure(measured) = &mut run.evidence.probes[0] else { panic!() };
         let series = measured.phases.get_mut(&Phase::Recovery).unwrap().answer.as_mut().unwrap();
-        series.buckets.iter_mut().take(buckets).for_each(|bucket| bucket.hits = bucket.n / 2);
+        series.buckets.iter_mut().take(buckets).for_each(|bucket| bucket.hits = bucket.n / 2.0);
         judge(&run.experiment, &run.window, &run.evidence)
     };
     let never = spoiled(60);

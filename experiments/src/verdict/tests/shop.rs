@@ -96,7 +96,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         watermark: Some(phases.end() + 3_600 * SECOND),
     };
     let endpoints = ["GET /products", "POST /cart", "POST /checkout"];
-    let requests = PHASES.map(|phase| (phase, u64::from(phases.get(phase).buckets) * 50));
+    let requests = PHASES.map(|phase| (phase, f64::from(phases.get(phase).buckets) * 50.0));
     let load = Load { endpoints: endpoints.map(|e| (e.to_owned(), requests.into())).into() };
     let flows = [Source::Spans, Source::Logs, Source::Metrics].map(|s| (s, asked(flow.clone())));
     let evidence = Evidence {
@@ -146,7 +146,7 @@ impl Shop {
             of(Phase::Injection, harm),
             of(Phase::Recovery, Harm::default()),
         ];
-        Measured { phases: phases.into(), history: None }
+        Measured { phases: phases.into(), history: None, strata: BTreeMap::new() }
     }
 
     /// About 30 requests a second.
@@ -154,6 +154,7 @@ impl Shop {
         let nature = measure.indicator.nature();
         let buckets = (0..buckets).map(|_| {
             let n = self.poisson(150.0);
+            let all = n as f64;
             match nature {
                 Nature::Duration => {
                     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
@@ -162,19 +163,19 @@ impl Shop {
                         let ms = 60.0 * (0.3 * self.gauss()).exp() + harm.delay_ms;
                         *counts.entry((ms.ln() * 100.0).floor() as i64).or_default() += 1;
                     }
-                    let cell = |(k, n): (i64, u64)| (((k as f64 + 0.5) / 100.0).exp(), n);
-                    Bucket { n, cells: counts.into_iter().map(cell).collect(), ..Bucket::default() }
+                    let cell = |(k, n): (i64, u64)| (((k as f64 + 0.5) / 100.0).exp(), n as f64);
+                    let cells = counts.into_iter().map(cell).collect();
+                    Bucket { n: all, cells, ..Bucket::default() }
                 }
                 Nature::Ratio => {
                     let drawn = if harm.errors > 0.0 { n } else { 0 };
-                    let hits =
-                        (0..drawn).filter(|_| self.random.unit() < harm.errors).count() as u64;
-                    Bucket { n, hits, ..Bucket::default() }
+                    let hits = (0..drawn).filter(|_| self.random.unit() < harm.errors).count();
+                    Bucket { n: all, hits: hits as f64, ..Bucket::default() }
                 }
-                Nature::Count => Bucket { n, hits: n, ..Bucket::default() },
+                Nature::Count => Bucket { n: all, hits: all, ..Bucket::default() },
                 Nature::Gauge => {
                     let value = Some(0.4 + 0.02 * self.gauss() + harm.errors);
-                    Bucket { n: 1, value, ..Bucket::default() }
+                    Bucket { n: 1.0, value, ..Bucket::default() }
                 }
             }
         });
