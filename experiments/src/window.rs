@@ -4,11 +4,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::document::scope::WindowPlan;
+use crate::document::scope::{Baseline, WindowPlan};
 use crate::document::units::Period;
 
 /// The unit of analysis.
 pub const BUCKET: Period = Period::secs(5);
+
+/// A baseline that ends so long before the injection is another time's.
+pub const SEASON: Period = Period::secs(3_600);
 
 /// A stretch of whole buckets, counted from its own start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +33,16 @@ impl Span {
 
     pub fn seconds(self) -> f64 {
         f64::from(self.buckets) * BUCKET.0.as_secs_f64()
+    }
+
+    /// The same stretch so long before.
+    pub fn earlier(self, ago: Period) -> Span {
+        Span { from: self.from.saturating_sub(ago.nanos()), ..self }
+    }
+
+    /// And so long after.
+    pub fn later(self, by: Period) -> Span {
+        Span { from: self.from.saturating_add(by.nanos()), ..self }
     }
 
     pub fn overlaps(self, other: Span) -> bool {
@@ -89,12 +102,17 @@ impl Phases {
         let settle = plan.settle.nanos().max(unsure);
         let start = window.inject.saturating_sub(unsure);
         let end = window.recover.saturating_add(unsure);
+        let injection = Span::between(
+            window.inject.saturating_add(settle),
+            window.recover.saturating_sub(unsure),
+        );
+        let baseline = match plan.baseline {
+            Baseline::Before(length) => Span::between(start.saturating_sub(length.nanos()), start),
+            Baseline::Like(ago) => injection.earlier(ago),
+        };
         Phases {
-            baseline: Span::between(start.saturating_sub(plan.baseline.nanos()), start),
-            injection: Span::between(
-                window.inject.saturating_add(settle),
-                window.recover.saturating_sub(unsure),
-            ),
+            baseline,
+            injection,
             recovery: Span::between(end, end.saturating_add(plan.recovery.nanos())),
         }
     }
@@ -107,6 +125,20 @@ impl Phases {
         }
     }
 
+    /// How long before the injection its baseline lies, where that is another
+    /// day's.
+    pub fn season(&self) -> Option<Period> {
+        let apart = self.injection.from.saturating_sub(self.baseline.to());
+        let ago = self.injection.from.saturating_sub(self.baseline.from);
+        let ago = Period::nanoseconds(ago);
+        (apart >= SEASON.nanos()).then_some(ago)
+    }
+
+    /// Where the run begins: with its baseline, unless that is another day's.
+    pub fn start(&self) -> i64 {
+        if self.season().is_some() { self.injection.from } else { self.baseline.from }
+    }
+
     pub fn end(&self) -> i64 {
         if self.recovery.buckets > 0 { self.recovery.to() } else { self.injection.to() }
     }
@@ -116,8 +148,10 @@ impl Phases {
 mod tests {
     use super::*;
 
-    /// Scenario: a window whose edges are a second unsure, with a settle time.
-    /// Guarantees: phases are whole buckets, and none holds what is unsure or settling.
+    /// Scenario: a window whose edges are a second unsure, with a settle time; the
+    /// same with the time a week ago for a baseline.
+    /// Guarantees: phases are whole buckets, and none holds what is unsure or
+    /// settling; what was a week ago is as long, and no part of the run.
     #[test]
     fn phases_leave_out_what_is_unsure() {
         let second = 1_000_000_000;
@@ -135,7 +169,16 @@ mod tests {
         assert_eq!(phases.baseline.to(), 999 * second);
         assert_eq!(phases.injection, Span { from: 1_015 * second, buckets: 9 });
         assert_eq!(phases.recovery, Span { from: 1_063 * second, buckets: 6 });
-        let empty = Phases::of(&Window { recover: 900 * second, ..window }, &plan);
+        let empty = Phases::of(&Window { recover: 900 * second, ..window.clone() }, &plan);
         assert_eq!(empty.injection.buckets, 0);
+        assert_eq!((phases.season(), phases.start()), (None, phases.baseline.from));
+        let week = Period::secs(7 * 86_400);
+        let plan = WindowPlan { baseline: Baseline::Like(week), ..plan };
+        let like = Phases::of(
+            &Window { inject: week.nanos() * 2, recover: week.nanos() * 2 + 62 * second, ..window },
+            &plan,
+        );
+        assert_eq!(like.baseline, like.injection.earlier(week));
+        assert_eq!((like.season(), like.start()), (Some(week), like.injection.from));
     }
 }

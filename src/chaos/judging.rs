@@ -8,7 +8,7 @@ use experiments::judge::{HISTORY, Sample, judge_with_samples};
 use experiments::run::row::WindowRow;
 use experiments::run::{Judged, RunId};
 use experiments::verdict::{Reason, Verdict};
-use experiments::window::Span;
+use experiments::window::{Phases, Span};
 use experiments::{Ask as _, Report, Run, Window};
 use query::Engine;
 use schema::tables::experiments::{SAMPLES, VERDICTS, WINDOWS};
@@ -185,7 +185,13 @@ async fn judge(
 /// Windows of other runs, near enough to be in the way of this one or in the
 /// history that its indicators are calibrated by.
 async fn others(run: &Run, judged: i64, ask: &Local) -> Result<Vec<Span>, experiments::Error> {
-    let from = run.baseline.saturating_sub(HISTORY.nanos()) / MICRO;
+    // A baseline of another week must be fault-free too.
+    let baseline = run
+        .experiment
+        .as_ref()
+        .map(|experiment| Phases::of(&run.window(Vec::new()), &experiment.window).baseline.from);
+    let from =
+        baseline.unwrap_or(run.baseline).min(run.baseline).saturating_sub(HISTORY.nanos()) / MICRO;
     let to = run.settled().unwrap_or(judged).min(judged) / MICRO;
     let open = judged / MICRO;
     let statement = format!(

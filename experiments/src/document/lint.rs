@@ -7,8 +7,10 @@ use super::guard::{Over, Watch};
 use super::probe::{Mode, Severity};
 use super::provider::{Measure, Nature, Provider, Subject};
 use super::scope::OffTarget;
+use super::tolerance::Tolerance;
 use super::units::Period;
 use crate::statistics::power::detectable_ratio;
+use crate::window::SEASON;
 
 /// What a report of telemetry takes until it can be judged: a scrape, the
 /// evaluation of a rule, the batch of an SDK. Nothing shorter can be measured.
@@ -31,6 +33,7 @@ pub fn lint(experiment: &Experiment, traffic: &Traffic) -> Lint {
     let mut lint = Lint::default();
     hypotheses(experiment, &mut lint);
     expectations(experiment, &mut lint);
+    comparison(experiment, &mut lint);
     samples(experiment, traffic, &mut lint);
     crate::guard::lint::guards(experiment, &mut lint);
     not_here(experiment, &mut lint);
@@ -91,6 +94,42 @@ fn expectations(experiment: &Experiment, lint: &mut Lint) {
                 ));
             }
         }
+    }
+}
+
+/// What a run is compared with.
+fn comparison(experiment: &Experiment, lint: &mut Lint) {
+    let window = &experiment.window;
+    if let Some(ago) = window.baseline.ago() {
+        let longest = window.injection.unwrap_or_default().0 + window.recovery.0;
+        let least = Period(longest + SEASON.0);
+        if ago < least {
+            lint.errors.push(format!(
+                "baseline like -{ago} lies within the run or close to it; write at least -{least}, or a length before the injection, like 10m"
+            ));
+        }
+        if experiment.control.is_some() {
+            lint.errors.push(
+                "control and baseline: {like: …} both take off what is not the fault's doing; use one".into(),
+            );
+        }
+    }
+    let Some(control) = &experiment.control else { return };
+    for (service, other) in &control.services {
+        if experiment.target.services.contains(other) {
+            lint.errors.push(format!(
+                "control: {other} stands in for {service} and is a target; a control is what the fault leaves alone"
+            ));
+        }
+    }
+    let relative = experiment.steady_state_hypothesis.probes.iter().any(|probe| {
+        matches!((&probe.provider, &probe.tolerance), (Provider::Measure(measure), Tolerance::Relative(_))
+            if control.of(measure).is_some())
+    });
+    if !relative {
+        lint.errors.push(
+            "control: no probe compares one of its services with the baseline; write max-increase or max-decrease, or leave control out".into(),
+        );
     }
 }
 

@@ -48,7 +48,9 @@ use probe::{EffectCheck, Hypothesis};
 use problem::Problems;
 pub use problem::{Invalid, Place, Problem};
 use reader::{Reader, read_map};
-use scope::{BlastRadius, Control, Expect, Fault, OffTarget, ReportPlan, Target, WindowPlan};
+use scope::{
+    BlastRadius, Control, ControlGroup, Expect, Fault, OffTarget, ReportPlan, Target, WindowPlan,
+};
 use tree::Node;
 
 /// The environment variables that a document may name, by the caller's list.
@@ -75,6 +77,8 @@ pub struct Experiment {
     pub target: Target,
     pub blast_radius: BlastRadius,
     pub window: WindowPlan,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<ControlGroup>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub effect_check: Option<EffectCheck>,
     pub steady_state_hypothesis: Hypothesis,
@@ -141,6 +145,7 @@ impl Experiment {
         }
         let blast_radius = map.map("blast-radius", BlastRadius::read).unwrap_or_default();
         let window = map.map("window", WindowPlan::read).unwrap_or_default();
+        let control = map.map("control", ControlGroup::read);
         let effect_check =
             map.node("effect-check").and_then(|node| EffectCheck::read(node, map.problems));
         let steady_state_hypothesis =
@@ -170,6 +175,7 @@ impl Experiment {
             target: target?,
             blast_radius,
             window,
+            control,
             effect_check,
             steady_state_hypothesis,
             guard,

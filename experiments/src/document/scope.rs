@@ -7,10 +7,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::probe::word;
-use super::provider::Edge;
+use super::provider::{Edge, Measure, Subject};
 use super::reader::Reader;
 use super::tree::Node;
-use super::units::{Percent, Period};
+use super::units::{Percent, Period, Said, shown};
 
 /// What someone else injects.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -147,7 +147,7 @@ impl BlastRadius {
 pub struct WindowPlan {
     /// Whose word opens a window: `k8s`, `otlp`, `api`.
     pub source: Vec<String>,
-    pub baseline: Period,
+    pub baseline: Baseline,
     /// Dropped after the injection began.
     pub settle: Period,
     /// Expected; the recover event wins.
@@ -157,6 +157,114 @@ pub struct WindowPlan {
     /// How far telemetry must have come past the end before a verdict is final.
     pub late: Period,
     pub overlap: Overlap,
+}
+
+/// What a run is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Baseline {
+    /// So long before the injection.
+    Before(Period),
+    /// The same time so long ago, for what follows the day or the week.
+    Like(Period),
+}
+
+impl Baseline {
+    /// How long before its injection a run begins.
+    pub fn lead(self) -> Period {
+        match self {
+            Baseline::Before(length) => length,
+            Baseline::Like(_) => Period::default(),
+        }
+    }
+
+    /// How long ago what is alike was.
+    pub fn ago(self) -> Option<Period> {
+        match self {
+            Baseline::Before(_) => None,
+            Baseline::Like(ago) => Some(ago),
+        }
+    }
+}
+
+impl Serialize for Baseline {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Baseline::Before(length) => length.serialize(serializer),
+            Baseline::Like(ago) => {
+                BTreeMap::from([("like", format!("-{ago}"))]).serialize(serializer)
+            }
+        }
+    }
+}
+
+/// A length of time with a sign before it, written `-7d`.
+struct Ago(Period);
+
+impl Said for Ago {
+    const REMEDY: &'static str = "write how long ago, like -7d";
+
+    fn said(value: &Value) -> Result<Ago, String> {
+        let no = || format!("is {}; {}", shown(value), Ago::REMEDY);
+        let length =
+            value.as_str().and_then(|text| text.trim().strip_prefix('-')).ok_or_else(no)?;
+        Period::said(&length.into()).map(Ago)
+    }
+}
+
+/// Services that the fault leaves alone and that are asked as the others are:
+/// what moves both is not the fault's doing (as ChAP does it).
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ControlGroup {
+    /// Each service's stand-in.
+    pub services: BTreeMap<String, String>,
+}
+
+impl ControlGroup {
+    pub(super) fn read(map: &mut Reader<'_>) -> Option<ControlGroup> {
+        let mut services = BTreeMap::new();
+        let place = map.place;
+        match map.node("services").map(Node::plain) {
+            Some(Value::Object(entries)) if !entries.is_empty() => {
+                for (service, name) in entries {
+                    match name.as_str() {
+                        Some(name) if !name.is_empty() && *name != service => {
+                            services.insert(service, name.to_owned());
+                        }
+                        _ => map.problems.add(
+                            place,
+                            format!(
+                                "the control of {service} is {}; name another service",
+                                shown(&name)
+                            ),
+                        ),
+                    }
+                }
+            }
+            _ => map.missing(
+                "services",
+                "name each service's stand-in, like services: {checkout: checkout-control}",
+            ),
+        }
+        (!services.is_empty()).then_some(ControlGroup { services })
+    }
+
+    /// The same of the stand-ins; `None` where none is named.
+    pub fn of(&self, measure: &Measure) -> Option<Measure> {
+        let other = |name: &String| self.services.get(name);
+        let subject = match &measure.subject {
+            Subject::Service { service, endpoint } => {
+                Subject::Service { service: other(service)?.clone(), endpoint: endpoint.clone() }
+            }
+            Subject::Edge { edge, operation } => {
+                let (from, to) = (other(&edge.from), other(&edge.to));
+                from.or(to)?;
+                let end = |other: Option<&String>, own: &String| other.unwrap_or(own).clone();
+                let edge = Edge { from: end(from, &edge.from), to: end(to, &edge.to) };
+                Subject::Edge { edge, operation: operation.clone() }
+            }
+        };
+        Some(Measure { subject, ..measure.clone() })
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -170,7 +278,7 @@ impl Default for WindowPlan {
     fn default() -> WindowPlan {
         WindowPlan {
             source: ["k8s", "otlp", "api"].map(str::to_owned).to_vec(),
-            baseline: Period::secs(600),
+            baseline: Baseline::Before(Period::secs(600)),
             settle: Period::secs(15),
             injection: None,
             recovery: Period::secs(300),
@@ -183,7 +291,7 @@ impl Default for WindowPlan {
 impl WindowPlan {
     /// The shorter phases of `--quick`.
     pub fn quick(&mut self) {
-        self.baseline = Period::secs(120);
+        self.baseline = Baseline::Before(Period::secs(120));
         self.injection = Some(Period::secs(60));
         self.recovery = Period::secs(120);
     }
@@ -205,13 +313,11 @@ impl WindowPlan {
             Some(super::tree::Content::Map(_))
         );
         let baseline = if seasonal {
-            let message =
-                "baseline: {like: …} is not available in this version; give a length, like 10m";
-            map.problems.add(map.place, message);
-            default.baseline
+            map.map("baseline", |map| map.needed("like").map(|Ago(ago)| Baseline::Like(ago)))
         } else {
-            map.or("baseline", default.baseline)
+            map.scalar("baseline").map(Baseline::Before)
         };
+        let baseline = baseline.unwrap_or(default.baseline);
         let plan = WindowPlan {
             source,
             baseline,

@@ -1,6 +1,7 @@
 use super::lint::{Traffic, lint};
 use super::probe::{Effect, Mode, Severity};
-use super::provider::{Family, Indicator, Measure, Outcome, Provider, Subject};
+use super::provider::{Edge, Family, Indicator, Measure, Outcome, Provider, Subject};
+use super::scope::{Baseline, ControlGroup};
 use super::tolerance::{Limits, Tolerance};
 use super::units::{Percent, Period, Quantity};
 use super::*;
@@ -45,7 +46,7 @@ fn twelve_lines_are_enough() {
     assert_eq!(relative.around(200.0), Limits { low: None, high: Some(240.0) });
     assert_eq!(relative.around(50.0), Limits { low: None, high: Some(70.0) });
     let window = &twelve.window;
-    assert_eq!(window.baseline, Period::secs(600));
+    assert_eq!(window.baseline, Baseline::Before(Period::secs(600)));
     assert_eq!((window.settle, window.recovery), (Period::secs(15), Period::secs(300)));
     assert_eq!((window.late, window.overlap), (Period::secs(60), scope::Overlap::Refuse));
     let Watch::Threshold(guard) = &twelve.guard[0].watch else { panic!() };
@@ -246,4 +247,58 @@ fn lint_refuses_what_cannot_work() {
     let traffic = Traffic::from([("frontend".to_owned(), 1.0)]);
     let errors = lint(&parse(TWELVE).unwrap(), &traffic).errors;
     assert!(errors[0].contains("10 samples") && errors[0].contains("cannot be told"), "{errors:?}");
+}
+
+/// Scenario: a baseline like that of a week ago, written well and badly, and one
+/// that lies within the run.
+/// Guarantees: it reads back as it was written; what is no time ago, or too short
+/// ago, is refused with what to write.
+#[test]
+fn a_baseline_may_be_like_another_time() {
+    let like = |said: &str| {
+        changed("target:", &format!("window: {{baseline: {{like: {said}}}}}\ntarget:"))
+    };
+    let week = like("-7d").unwrap();
+    assert_eq!(week.window.baseline, Baseline::Like(Period::secs(7 * 86_400)));
+    assert_eq!(parse(&week.to_yaml().unwrap()).unwrap(), week);
+    for bad in ["7d", "-7", "yesterday"] {
+        assert!(like(bad).unwrap_err().contains("like is"), "{bad}");
+    }
+    let errors = lint(&like("-10m").unwrap(), &Traffic::new()).errors;
+    assert!(errors[0].contains("write at least -1h5m"), "{errors:?}");
+    assert_eq!(lint(&week, &Traffic::new()).errors, [""; 0]);
+}
+
+/// Scenario: control groups that name stand-ins for a service and for one end of
+/// an edge; that name none, a target, or what no probe compares.
+/// Guarantees: a stand-in is asked for the same; what could not be compared is
+/// refused.
+#[test]
+fn a_control_stands_in_for_services() {
+    let with = |control: &str| {
+        changed("target:", &format!("control: {{services: {{{control}}}}}\ntarget:"))
+    };
+    let good = with("checkout: checkout-control").unwrap();
+    assert_eq!(parse(&good.to_yaml().unwrap()).unwrap(), good);
+    assert_eq!(lint(&good, &Traffic::new()).errors, [""; 0]);
+    let group = ControlGroup { services: [("pay".to_owned(), "pay-control".to_owned())].into() };
+    let of = |subject| {
+        let measure = Measure::new(Family::Edge, Indicator::Calls, subject);
+        group.of(&measure).map(|measure| measure.subject.to_string())
+    };
+    let edge = |from: &str, to: &str| Subject::Edge {
+        edge: Edge { from: from.into(), to: to.into() },
+        operation: None,
+    };
+    assert_eq!(of(edge("shop", "pay")).as_deref(), Some("shop->pay-control"));
+    assert_eq!(of(edge("shop", "cart")), None);
+    assert_eq!(of(Subject::service("pay")).as_deref(), Some("pay-control"));
+    assert!(with("").unwrap_err().contains("stand-in"));
+    assert!(with("checkout: checkout").unwrap_err().contains("name another service"));
+    for (control, words) in
+        [("checkout: payment", "is a target"), ("cart: cart-b", "no probe compares")]
+    {
+        let errors = lint(&with(control).unwrap(), &Traffic::new()).errors;
+        assert!(errors.iter().any(|error| error.contains(words)), "{errors:?}");
+    }
 }

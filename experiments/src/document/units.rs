@@ -70,6 +70,11 @@ impl Period {
         Period(Duration::from_millis(millis))
     }
 
+    /// Nothing for what is negative.
+    pub fn nanoseconds(nanos: i64) -> Period {
+        Period(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
+    }
+
     pub fn is_zero(self) -> bool {
         self.0.is_zero()
     }

@@ -14,6 +14,7 @@ use super::subject::Subject;
 use super::watched::{How, Scene, Usual, Watched};
 use crate::Error;
 use crate::document::Experiment;
+use crate::document::scope::Baseline;
 use crate::document::units::Period;
 use crate::indicator::{Table, answer, flow as flowed, statement};
 use crate::radius::Radius;
@@ -27,6 +28,8 @@ const RADIUS: Period = Period::secs(30);
 /// What tells of longer ago when it arrives says nothing of now, unless the
 /// document waits longer for late telemetry: an SDK's batch, and some retries.
 const LATE: Period = Period::secs(60);
+/// What is usual where a document compares with another week: so long before the run.
+const USUAL: Period = Period::secs(600);
 /// Rows that were received are seen by SQL a moment later.
 const VISIBLE: Period = Period::secs(1);
 
@@ -200,7 +203,12 @@ impl Watcher {
     /// The stretch before the run, or before its injection when that came later.
     fn before(&self) -> Span {
         let end = self.injected.map_or(self.opened, |injected| injected.min(self.opened));
-        Span::between(end.saturating_sub(self.experiment.window.baseline.nanos()), end)
+        let lead = match self.experiment.window.baseline {
+            Baseline::Before(length) => length,
+            // Now is what a guard looks at, whatever the run is compared with.
+            Baseline::Like(_) => USUAL,
+        };
+        Span::between(end.saturating_sub(lead.nanos()), end)
     }
 
     fn question(&self, want: &Want, now: i64) -> Option<Question> {

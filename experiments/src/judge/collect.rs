@@ -2,6 +2,7 @@
 //! judged long after has fault-free time behind it too.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use schema::ErrorKind;
 use serde_json::Value;
@@ -19,8 +20,8 @@ use crate::radius::site::Sites;
 use crate::radius::{self, history};
 use crate::verdict::alerts;
 use crate::verdict::evidence::{
-    Answered, Asked, Evidence, Flow, Gap, Heard, Layer, Load, Measured, Observed, Sighting, Source,
-    Stop,
+    Answered, Asked, Control, Evidence, Flow, Gap, Heard, Layer, Load, Measured, Observed,
+    Sighting, Source, Stop,
 };
 use crate::verdict::strata::{self, Moved};
 use crate::window::{BUCKET, Phase, Phases, Span, Window};
@@ -41,7 +42,8 @@ pub async fn collect(
     ask: &dyn Ask,
 ) -> Result<Evidence, Error> {
     let phases = Phases::of(window, &experiment.window);
-    let mut collector = Collector { window, phases, judged, ask, known: BTreeMap::new() };
+    let mut collector =
+        Collector { experiment, window, phases, judged, ask, known: BTreeMap::new() };
     let mut probes = Vec::new();
     let mut with_sites = false;
     let mut sources = BTreeSet::from([Source::Spans]);
@@ -98,6 +100,7 @@ pub async fn collect(
 }
 
 struct Collector<'a> {
+    experiment: &'a Experiment,
     window: &'a Window,
     phases: Phases,
     judged: i64,
@@ -146,11 +149,23 @@ impl Collector<'_> {
         for phase in PHASES {
             phases.insert(phase, self.series(measure, self.phases.get(phase)).await?);
         }
-        let history = match history {
-            true => Some(self.history(measure).await?),
-            false => None,
+        let measured = Measured { phases, ..Measured::default() };
+        if !history {
+            return Ok(measured);
+        }
+        let control = self.experiment.control.as_ref().and_then(|control| control.of(measure));
+        let (history, beside) = self.history(measure, control.as_ref()).await?;
+        let control = match control {
+            Some(measure) => {
+                let mut phases = BTreeMap::new();
+                for phase in PHASES {
+                    phases.insert(phase, self.series(&measure, self.phases.get(phase)).await?);
+                }
+                Some(Box::new(Control { measure, phases }))
+            }
+            None => None,
         };
-        Ok(Measured { phases, history, strata: BTreeMap::new() })
+        Ok(Measured { history: Some(history), beside, control, ..measured })
     }
 
     /// The endpoints of a phase, where their mix is not the baseline's.
@@ -187,14 +202,40 @@ impl Collector<'_> {
     }
 
     /// What is fault-free, in unbroken stretches.
-    async fn history(&mut self, measure: &Measure) -> Result<Asked<Vec<Series>>, Error> {
+    async fn history(
+        &mut self,
+        measure: &Measure,
+        control: Option<&Measure>,
+    ) -> Result<(Asked<Vec<Series>>, Option<Asked<Vec<Series>>>), Error> {
         let span = history::reach(&self.phases, self.judged);
-        let Asked { sql, answer } = self.series(measure, span).await?;
-        // A day of rows is not kept for the sake of a second question.
-        self.known.remove(&sql);
         let mut taken = self.window.others.clone();
         taken.push(history::own(&self.phases, self.window));
-        Ok(Asked { sql, answer: answer.map(|series| stretches(&series, span, &taken)) })
+        let own = self.day(measure, span).await?;
+        let beside = match (control, self.phases.season()) {
+            (Some(control), _) => Some(self.day(control, span).await?),
+            (None, Some(ago)) => {
+                // What was taken then is no history of now either.
+                let then: Vec<Span> = taken.iter().map(|span| span.later(ago)).collect();
+                taken.extend(then);
+                Some(self.day(measure, span.earlier(ago)).await?)
+            }
+            (None, None) => None,
+        };
+        let both = [Some(&own), beside.as_ref()].into_iter().flatten();
+        let all: Vec<&Series> = both.filter_map(|asked| asked.answer.as_ref().ok()).collect();
+        let ranges = stretches(&all, span, &taken);
+        let cut = |Asked { sql, answer }: Asked<Series>| {
+            let parts = |series: Series| ranges.iter().map(|r| series.part(r.clone())).collect();
+            Asked { sql, answer: answer.map(parts) }
+        };
+        Ok((cut(own), beside.map(cut)))
+    }
+
+    /// A day of rows is not kept for the sake of a second question.
+    async fn day(&mut self, measure: &Measure, span: Span) -> Result<Asked<Series>, Error> {
+        let asked = self.series(measure, span).await?;
+        self.known.remove(&asked.sql);
+        Ok(asked)
     }
 
     /// What all services said in the injection, and in fault-free time.
@@ -266,7 +307,7 @@ impl Collector<'_> {
             statements.push(sql);
             gap = gap.or(added.err());
         }
-        let sql = flow::watermark(source, self.phases.baseline.from, self.judged);
+        let sql = flow::watermark(source, self.phases.start(), self.judged);
         let watermark = self.read(&sql, |table| answer::number("watermark", table)).await?;
         statements.push(sql);
         match watermark {
@@ -294,7 +335,7 @@ impl Collector<'_> {
     }
 
     async fn known_alerts(&mut self) -> Result<Asked<i64>, Error> {
-        let from = self.phases.baseline.from.saturating_sub(alerts::HEARD.nanos());
+        let from = self.phases.start().saturating_sub(alerts::HEARD.nanos());
         let sql = statement::known(from, self.judged);
         let answer = self.read(&sql, |table| answer::number("n", table)).await?;
         Ok(Asked { sql, answer: answer.map(Option::unwrap_or_default) })
@@ -334,24 +375,27 @@ impl Collector<'_> {
     }
 }
 
-/// Cuts a series where others' windows lie and where nothing was recorded.
-fn stretches(series: &Series, span: Span, others: &[Span]) -> Vec<Series> {
+/// Cuts series of one stretch where others' windows lie and where nothing was
+/// recorded of one of them.
+fn stretches(all: &[&Series], span: Span, others: &[Span]) -> Vec<Range<usize>> {
+    let length = all.iter().map(|series| series.buckets.len()).max().unwrap_or(0);
     let taken = |at: usize| {
         let from = span.from + at as i64 * BUCKET.nanos();
         let bucket = Span { from, buckets: 1 };
         others.iter().any(|other| other.overlaps(bucket))
     };
-    let silent = |at: usize| series.buckets.get(at).is_none_or(|bucket| bucket.n == 0.0);
+    let silent = |at: usize| {
+        all.iter().any(|series| series.buckets.get(at).is_none_or(|bucket| bucket.n == 0.0))
+    };
     let mut found = Vec::new();
     let (mut start, mut quiet) = (0, 0);
-    for at in 0..=series.buckets.len() {
-        let over = at == series.buckets.len() || taken(at);
+    for at in 0..=length {
+        let over = at == length || taken(at);
         quiet = if !over && silent(at) { quiet + 1 } else { 0 };
         if over || quiet >= BREAK {
             let end = if over { at } else { at + 1 - quiet };
-            let part = series.part(start..end);
-            if part.n() > 0.0 {
-                found.push(part);
+            if all.iter().all(|series| series.part(start..end).n() > 0.0) && end > start {
+                found.push(start..end);
             }
             start = at + 1;
         }
@@ -365,8 +409,9 @@ mod tests {
     use crate::indicator::Bucket;
 
     /// Scenario: a history with a window of another run in it, a long silence and
-    /// a short one.
-    /// Guarantees: it is cut at the first two, and the short silence stays.
+    /// a short one; the same beside a control that ends earlier.
+    /// Guarantees: it is cut at the first two, and the short silence stays; what
+    /// only one of both has is no history.
     #[test]
     fn history_is_cut_where_it_is_not_fault_free() {
         let mut series = Series::empty(60);
@@ -376,7 +421,11 @@ mod tests {
         let span = Span { from: 0, buckets: 60 };
         let other = Span { from: 30 * BUCKET.nanos(), buckets: 2 };
         let lengths: Vec<usize> =
-            stretches(&series, span, &[other]).iter().map(|s| s.buckets.len()).collect();
+            stretches(&[&series], span, &[other]).iter().map(Range::len).collect();
         assert_eq!(lengths, [10, 12, 28]);
+        let mut beside = Series::empty(60);
+        beside.buckets[..50].iter_mut().for_each(|bucket| bucket.n = 1.0);
+        let both = stretches(&[&series, &beside], span, &[other]);
+        assert_eq!(both.iter().map(Range::len).collect::<Vec<_>>(), [10, 12, 18]);
     }
 }

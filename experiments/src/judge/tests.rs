@@ -157,6 +157,28 @@ fn a_moved_mix_is_asked_for_by_endpoint() {
     assert_eq!(block_on(verify(&report, &engine())).unwrap(), Verified::Same);
 }
 
+/// Scenario: a document that compares with a week ago, and one with a control.
+/// Guarantees: J1: both are asked for by statements that the report carries, and
+/// verified by them.
+#[test]
+fn another_week_and_a_control_are_asked_for() {
+    for (line, words) in [
+        ("window: {baseline: {like: -7d}}", "time >= '2023-11-0"),
+        ("control: {services: {checkout: checkout-control}}", "service_name = 'checkout-control'"),
+    ] {
+        let text = DOCUMENT.replace("target:", &format!("{line}\ntarget:"));
+        let experiment = Experiment::parse(&text, &Allowed::new()).unwrap();
+        let engine = Engine::new(0);
+        let (window, at) = (window(), INJECT + 7_200 * SECOND);
+        let report = block_on(judge(&experiment, &window, at, &engine)).unwrap();
+        assert_eq!(report.verdict, Verdict::Held, "{}", report.detail);
+        let latency = report.findings.iter().find(|f| f.hypothesis == "checkout-p95").unwrap();
+        let asked = latency.evidence_sql.iter().filter(|sql| sql.contains(words)).count();
+        assert!(asked >= 2, "{line}: {:#?}", latency.evidence_sql);
+        assert_eq!(block_on(verify(&report, &engine)).unwrap(), Verified::Same);
+    }
+}
+
 /// Scenario: a report is verified over the same rows, and over others.
 /// Guarantees: J1: the same verdict over the same rows; a difference is told; a
 /// document that was changed afterwards is refused.

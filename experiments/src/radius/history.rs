@@ -18,14 +18,14 @@ const SHRINK: [u32; 3] = [1, 2, 3];
 /// A day on each side of a run, as far as it is known of: a run that is judged
 /// long after has fault-free time behind it too.
 pub fn reach(phases: &Phases, judged: i64) -> Span {
-    let from = phases.baseline.from.saturating_sub(HISTORY.nanos());
+    let from = phases.start().saturating_sub(HISTORY.nanos());
     Span::between(from, judged.min(phases.end().saturating_add(HISTORY.nanos())))
 }
 
 /// The run itself, which is no history of its own.
 pub fn own(phases: &Phases, window: &Window) -> Span {
     let end = phases.end().max(window.recover).saturating_add(BUCKET.nanos());
-    Span::between(phases.baseline.from, end)
+    Span::between(phases.start().min(window.inject), end)
 }
 
 /// Stretches in which anything was recorded and no window lies, oldest first.

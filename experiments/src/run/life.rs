@@ -117,7 +117,7 @@ impl Run {
             );
         }
         self.marks.inject = Some(moment);
-        self.baseline = moment.at.saturating_sub(self.plan().baseline.nanos());
+        self.baseline = moment.at.saturating_sub(self.plan().baseline.lead().nanos());
         self.retrospective |= moment.is_backdated();
         self.state = State::Injecting;
         Ok(())

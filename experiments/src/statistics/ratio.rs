@@ -80,7 +80,14 @@ pub fn difference(before: Share, after: Share) -> Interval {
 }
 
 fn join(before: Share, b: Interval, after: Share, a: Interval) -> Interval {
-    let difference = after.ratio() - before.ratio();
+    let b = Interval { estimate: before.ratio(), ..b };
+    apart(b, Interval { estimate: after.ratio(), ..a })
+}
+
+/// `a` less `b` of two independent estimates, by the distances to their own ends
+/// (the method of variance estimates recovery, Zou and Donner 2008).
+pub fn apart(b: Interval, a: Interval) -> Interval {
+    let difference = a.estimate - b.estimate;
     if !(b.is_known() && a.is_known()) {
         return Interval::unknown(difference);
     }

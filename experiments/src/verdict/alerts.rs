@@ -75,7 +75,7 @@ pub fn looked(experiment: &Experiment, window: &Window, phases: &Phases) -> (i64
     });
     let end = ends.flatten().fold(phases.end(), i64::max);
     (
-        phases.baseline.from.saturating_sub(BEFORE.nanos()),
+        phases.start().saturating_sub(BEFORE.nanos()),
         end.saturating_add(experiment.window.late.nanos()),
     )
 }
@@ -250,7 +250,7 @@ impl Case<'_> {
 
     /// False alarms, from the beginning of the baseline to the end of the run.
     fn unexpected(&self) -> Ruling {
-        let (from, end) = (self.evidence.phases.baseline.from, self.evidence.phases.end());
+        let (from, end) = (self.evidence.phases.start(), self.evidence.phases.end());
         let within = |spell: &&Spell| (from..=end).contains(&spell.from);
         let mut alarms = self.of(State::Firing).filter(within);
         if let Some(first) = alarms.next() {

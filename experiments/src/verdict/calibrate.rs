@@ -49,12 +49,13 @@ impl Calibration {
 pub fn calibrate(
     measure: &Measure,
     history: &[Series],
+    beside: Option<Beside<'_>>,
     phases: &Phases,
     family: usize,
 ) -> Calibration {
     let mut best = None;
     for shrunk in SHRINK {
-        let found = at_scale(measure, history, phases, family, shrunk);
+        let found = at_scale(measure, history, beside, phases, family, shrunk);
         if found.is_calibrated() {
             return found;
         }
@@ -62,7 +63,9 @@ pub fn calibrate(
     }
     // Stretches too short for a run: a window across several is noisier than one
     // within, never quieter.
-    let found = at_scale(measure, &[Series::joined(history)], phases, family, 1);
+    let joined = [beside.map(|beside| Series::joined(beside.stretches())).unwrap_or_default()];
+    let beside = beside.map(|beside| beside.instead(&joined));
+    let found = at_scale(measure, &[Series::joined(history)], beside, phases, family, 1);
     if found.is_calibrated() {
         return found;
     }
@@ -75,9 +78,34 @@ pub fn calibrate(
     })
 }
 
+/// What else a move is taken against, in the same stretches of history.
+#[derive(Debug, Clone, Copy)]
+pub enum Beside<'a> {
+    /// The time that the baseline is like: it takes the place of what came before.
+    Season(&'a [Series]),
+    /// The control, whose move is taken off.
+    Control(&'a [Series]),
+}
+
+impl<'a> Beside<'a> {
+    fn stretches(self) -> &'a [Series] {
+        match self {
+            Beside::Season(stretches) | Beside::Control(stretches) => stretches,
+        }
+    }
+
+    fn instead(self, stretches: &[Series]) -> Beside<'_> {
+        match self {
+            Beside::Season(_) => Beside::Season(stretches),
+            Beside::Control(_) => Beside::Control(stretches),
+        }
+    }
+}
+
 fn at_scale(
     measure: &Measure,
     history: &[Series],
+    beside: Option<Beside<'_>>,
     phases: &Phases,
     family: usize,
     shrunk: usize,
@@ -90,7 +118,8 @@ fn at_scale(
     let settle = phases.injection.from.saturating_sub(phases.baseline.to()).max(0)
         / BUCKET.nanos()
         / shrunk as i64;
-    let after_from = before + settle as usize;
+    let seasonal = matches!(beside, Some(Beside::Season(_)));
+    let after_from = if seasonal { 0 } else { before + settle as usize };
     let whole = after_from + after;
     let mut starts: Vec<(usize, usize)> = Vec::new();
     if before > 0 && after > 0 {
@@ -106,9 +135,20 @@ fn at_scale(
         .step_by(step)
         .filter_map(|(index, start)| {
             let stretch = &history[*index];
-            let quiet = stretch.part(*start..start + before);
-            let same = stretch.part(start + after_from..start + whole);
-            compare::shift(measure, &quiet, &same, 1.0).ok().and_then(|shift| score(&shift.moved))
+            let moved = |from: &Series, to: &Series| {
+                let quiet = from.part(*start..start + before);
+                let same = to.part(start + after_from..start + whole);
+                compare::shift(measure, &quiet, &same, 1.0).ok()
+            };
+            let shift = match beside {
+                None => moved(stretch, stretch)?,
+                Some(Beside::Season(then)) => moved(then.get(*index)?, stretch)?,
+                Some(Beside::Control(others)) => {
+                    let other = others.get(*index)?;
+                    compare::less(measure, moved(stretch, stretch)?, &moved(other, other)?)
+                }
+            };
+            score(&shift.moved)
         })
         .collect();
     scores.sort_by(f64::total_cmp);

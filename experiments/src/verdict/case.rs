@@ -9,7 +9,7 @@ use crate::indicator::series::Series;
 use crate::statistics::Standing;
 use crate::window::Phase;
 
-use super::calibrate::{self, Calibration};
+use super::calibrate::{self, Beside, Calibration};
 use super::evidence::{Asked, Evidence, Gap, Measured};
 use super::finding::{Finding, Numbers, Reason, Ruling, Verdict};
 use super::strata::{self, Moved};
@@ -81,7 +81,12 @@ impl Case<'_> {
         for layer in self.measured.strata.get(&phase).into_iter().flatten() {
             evidence_sql.extend([&layer.before, &layer.after].map(|asked| asked.sql.clone()));
         }
-        evidence_sql.extend(self.measured.history.iter().map(|asked| asked.sql.clone()));
+        let Measured { control, history, beside, .. } = self.measured;
+        if let Some(control) = control {
+            let statements = asked.iter().filter_map(|phase| control.phases.get(phase));
+            evidence_sql.extend(statements.map(|asked| asked.sql.clone()));
+        }
+        evidence_sql.extend([history, beside].into_iter().flatten().map(|asked| asked.sql.clone()));
         let (severity, phase) = (self.probe.severity, Some(phase));
         Finding { hypothesis, severity, phase, ruling, numbers, evidence_sql }
     }
@@ -92,8 +97,18 @@ impl Case<'_> {
             return None;
         }
         let history = self.measured.history.as_ref()?.answer.as_ref().ok()?;
+        let beside = match &self.measured.beside {
+            None => None,
+            Some(asked) => {
+                let stretches = asked.answer.as_ref().ok()?;
+                Some(match self.measured.control {
+                    Some(_) => Beside::Control(stretches),
+                    None => Beside::Season(stretches),
+                })
+            }
+        };
         let phases = &self.evidence.phases;
-        Some(calibrate::calibrate(self.measure, history, phases, self.family))
+        Some(calibrate::calibrate(self.measure, history, beside, phases, self.family))
     }
 
     fn history(&self) -> Option<&[Series]> {
@@ -141,7 +156,8 @@ impl Case<'_> {
             Ok(numbers) => numbers,
             Err(ruling) => return (ruling, None),
         };
-        if phase != Phase::Baseline {
+        // What moves the load moves the control's.
+        if phase != Phase::Baseline && self.measured.control.is_none() {
             match validity::confounded(self.evidence, phase) {
                 Ok(None) => {}
                 Ok(Some(load)) => {
@@ -193,7 +209,15 @@ impl Case<'_> {
                 let Some(Ok(before)) = before.map(|asked| &asked.answer) else {
                     return Err(Ruling::inconclusive(Reason::NoData, "no baseline"));
                 };
-                compare::relative(self.measure, before, series, relative, calibration.widen)
+                let control = self.control(phase)?;
+                compare::relative(
+                    self.measure,
+                    before,
+                    series,
+                    control,
+                    relative,
+                    calibration.widen,
+                )
             }
             tolerance => match tolerance.limits() {
                 Some(limits) => compare::absolute(self.measure, series, limits, self.evidence.seed),
@@ -204,6 +228,39 @@ impl Case<'_> {
             },
         };
         numbers.map_err(|few| Ruling::inconclusive(Reason::TooFew, few.0))
+    }
+
+    /// The control's baseline and phase. It must be seen as well as what it stands
+    /// beside.
+    fn control(&self, phase: Phase) -> Result<Option<[&Series; 2]>, Ruling> {
+        let Some(control) = &self.measured.control else { return Ok(None) };
+        let (before, after) = (control.phases.get(&Phase::Baseline), control.phases.get(&phase));
+        let (Some(before), Some(after)) = (before, after) else {
+            return Err(Ruling::inconclusive(Reason::NoData, "the control was not asked for"));
+        };
+        let hindrance =
+            missing::hindrance(&control.measure, self.evidence, phase, after, Some(before), false);
+        if let Some(ruling) = hindrance {
+            // Its own silence is no harm that was done to what it stands beside.
+            let reason = ruling.reason.unwrap_or(Reason::NoData);
+            let detail = format!("the control cannot be compared with: {}", ruling.detail);
+            return Err(Ruling::inconclusive(reason, detail));
+        }
+        match (&before.answer, &after.answer) {
+            (Ok(before), Ok(after)) => Ok(Some([before, after])),
+            _ => Err(Ruling::inconclusive(Reason::Error, "the control has no answer")),
+        }
+    }
+
+    /// A control that left the tolerance by itself: either the load did that to
+    /// both, or the fault reached it.
+    fn control_moved(&self, phase: Phase) -> Option<String> {
+        let [before, after] = self.control(phase).ok().flatten()?;
+        let Tolerance::Relative(relative) = &self.probe.tolerance else { return None };
+        let shift = compare::shift(self.measure, before, after, 1.0).ok()?;
+        let value = shift.moved.shifted(shift.level);
+        let outside = value.standing(relative.around(shift.level)) == Standing::Outside;
+        outside.then(|| format!("the control moved by {:.4} too", shift.moved.estimate))
     }
 
     /// Outside of an absolute tolerance, whatever the load was.
@@ -259,6 +316,7 @@ impl Case<'_> {
     /// What the numbers say, and what speaks against believing them.
     fn ruling(&self, phase: Phase, numbers: &Numbers) -> Ruling {
         let told = in_words(self.measure, numbers);
+        let control = self.control_moved(phase);
         match numbers.value.standing(numbers.limits()) {
             Standing::Outside => Ruling::deviated(told),
             // Fault-free time shows a deviation, and stands in for no baseline.
@@ -266,10 +324,14 @@ impl Case<'_> {
                 let detail = format!("{told}; the baseline has too few points of its own");
                 Ruling::inconclusive(Reason::TooFew, detail)
             }
-            Standing::Inside => {
-                validity::completeness(self.experiment, self.evidence, self.measure, phase)
-                    .unwrap_or_else(|| Ruling::held(told))
-            }
+            Standing::Inside => match control {
+                Some(why) => {
+                    let detail = format!("{told}; {why}, and what moved both is not told apart");
+                    Ruling::inconclusive(Reason::LoadConfounded, detail)
+                }
+                None => validity::completeness(self.experiment, self.evidence, self.measure, phase)
+                    .unwrap_or_else(|| Ruling::held(told)),
+            },
             Standing::Unclear => {
                 let detail = format!("{told}; a move of {:.4} could be shown", numbers.mde);
                 Ruling::inconclusive(Reason::TooFew, detail)

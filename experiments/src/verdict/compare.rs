@@ -90,6 +90,25 @@ pub fn shift(
     }
 }
 
+/// A move less the control's (difference in differences): what moved both is not
+/// the fault's doing. Their errors add up as those of any two that are
+/// independent; counts are compared by their factor, as the groups may differ in
+/// size.
+pub fn less(measure: &Measure, own: Shift, control: &Shift) -> Shift {
+    let size = match measure.indicator.nature() {
+        Nature::Count if control.level > 0.0 => own.level / control.level,
+        _ => 1.0,
+    };
+    let off = control.moved.scaled(size);
+    Shift {
+        moved: ratio::apart(off, own.moved),
+        a12: None,
+        n_effective: own.n_effective.min(control.n_effective),
+        method: "difference in differences",
+        ..own
+    }
+}
+
 fn ranked(before: &[f64], after: &[f64], widen: f64) -> Shift {
     let worth = [before, after].map(|v| rank::effective(v) / v.len().max(1) as f64);
     let dependence = (1.0 / worth[0].min(worth[1])).sqrt();
@@ -270,15 +289,22 @@ pub fn absolute(
     Ok(numbers(value, limits, shown))
 }
 
-/// A stretch against its baseline.
+/// A stretch against its baseline, and beside the control's two if there is one.
 pub fn relative(
     measure: &Measure,
     before: &Series,
     after: &Series,
+    control: Option<[&Series; 2]>,
     tolerance: &Relative,
     widen: f64,
 ) -> Result<Numbers, TooFew> {
-    Ok(against(shift(measure, before, after, widen)?, after, tolerance, widen))
+    let mut moved = shift(measure, before, after, widen)?;
+    if let Some([before, after]) = control {
+        let off = shift(measure, before, after, widen)
+            .map_err(|few| TooFew(format!("the control: {}", few.0)))?;
+        moved = less(measure, moved, &off);
+    }
+    Ok(against(moved, after, tolerance, widen))
 }
 
 /// A gauge with few points in a run, against its fault-free points: how far the

@@ -30,14 +30,25 @@ pub struct Asked<T> {
 }
 
 /// An indicator in the phases of a run, and before it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Measured {
     pub phases: BTreeMap<Phase, Asked<Series>>,
     /// Fault-free history, a series per unbroken stretch; none where nothing is
     /// compared with the baseline.
     pub history: Option<Asked<Vec<Series>>>,
+    /// The same stretches of what else a move is taken against: the control, or
+    /// what the baseline is like.
+    pub beside: Option<Asked<Vec<Series>>>,
+    pub control: Option<Box<Control>>,
     /// The endpoints of each phase whose mix of them is not the baseline's.
     pub strata: BTreeMap<Phase, Vec<Layer>>,
+}
+
+/// The same of the stand-ins that the fault leaves alone.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    pub measure: Measure,
+    pub phases: BTreeMap<Phase, Asked<Series>>,
 }
 
 /// One stratum of the load, in the baseline and in a phase.

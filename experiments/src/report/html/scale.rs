@@ -21,18 +21,28 @@ pub struct Times {
     from: i64,
     to: i64,
     inject: i64,
+    /// A baseline of another day, and by how much later it is drawn.
+    moved: Option<(Span, i64)>,
 }
 
 impl Times {
     pub fn of(report: &Report) -> Times {
         let (phases, window) = (&report.phases, &report.window);
-        let from = phases.baseline.from.min(window.inject);
+        let moved = phases
+            .season()
+            .map(|_| (phases.baseline, window.inject.saturating_sub(phases.baseline.to())));
+        let from = phases.baseline.from.saturating_add(moved.map_or(0, |(_, by)| by));
+        let from = from.min(window.inject);
         let to = phases.end().max(window.recover).max(from.saturating_add(1));
-        Times { from, to, inject: window.inject }
+        Times { from, to, inject: window.inject, moved }
     }
 
     /// The place of a time; one beyond the run is at its edge.
     pub fn x(&self, at: i64) -> f64 {
+        let at = match self.moved {
+            Some((span, by)) if at <= span.to() => at.saturating_add(by),
+            _ => at,
+        };
         let of = at.clamp(self.from, self.to).saturating_sub(self.from) as f64;
         let whole = self.to.saturating_sub(self.from) as f64;
         LEFT + of / whole * (RIGHT - LEFT)

@@ -179,7 +179,7 @@ fn stopped(harm: Harm, still: bool) -> Aftermath {
         guard: "checkout-error_ratio".into(),
         measure: measure.clone(),
         limits: threshold.within(),
-        measured: Measured { phases, history: None, strata: Default::default() },
+        measured: Measured { phases, ..Measured::default() },
     });
     bad.window.aborted = Some("checkout-error_ratio".into());
     let effect = &mut bad.evidence.effects[0].phases;

@@ -4,12 +4,14 @@
 //! | --- | --- |
 //! | [`shop`] | the generator: a shop's buckets, seeded |
 //! | [`alerts`] | what was told of alerts, and what of a stop |
+//! | [`control`] | beside a control group, and beside another week |
 //! | [`missing`] | J2, row by row of the paper's table |
 //! | [`order`] | what outranks what, and the closed lists |
 //! | [`strata`] | a mix of endpoints that moved, and spans that stand for others |
 //! | [`honesty`] | power and honesty, a hundred runs each |
 
 mod alerts;
+mod control;
 mod honesty;
 mod missing;
 mod order;

@@ -117,7 +117,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
 /// Fault-free history of durations, drawn once per seed: it is most of the rows.
 static QUIET: [OnceLock<Vec<Series>>; 10] = [const { OnceLock::new() }; 10];
 
-fn quiet(measure: &Measure, seed: u64) -> Vec<Series> {
+pub fn quiet(measure: &Measure, seed: u64) -> Vec<Series> {
     let mut shop = Shop { random: Random::new(seed + 1_000) };
     let mut draw = || (0..8).map(|_| shop.series(measure, 125, Harm::default())).collect();
     match measure.indicator.nature() {
@@ -137,7 +137,7 @@ pub struct Shop {
 }
 
 impl Shop {
-    fn measured(&mut self, measure: &Measure, phases: &Phases, harm: Harm) -> Measured {
+    pub fn measured(&mut self, measure: &Measure, phases: &Phases, harm: Harm) -> Measured {
         let mut of = |phase, harm| {
             (phase, asked(self.series(measure, phases.get(phase).buckets as usize, harm)))
         };
@@ -146,7 +146,7 @@ impl Shop {
             of(Phase::Injection, harm),
             of(Phase::Recovery, Harm::default()),
         ];
-        Measured { phases: phases.into(), history: None, strata: BTreeMap::new() }
+        Measured { phases: phases.into(), ..Measured::default() }
     }
 
     /// About 30 requests a second.
