@@ -183,6 +183,8 @@ pub enum ExperimentCommand {
     Judge(Judge),
     /// Judges a report's run again, over the rows it was made from.
     Verify(Verified),
+    /// Counts what is torn, late or doubled in the telemetry of a stretch of time.
+    Completeness(spoken::Completeness),
     /// Writes a report.json in another form.
     Report(Rendered),
     /// Opens a run at a daemon, and prints its id.

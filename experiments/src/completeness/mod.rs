@@ -13,10 +13,12 @@ pub mod statement;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::indicator::{Ask, Table};
+use crate::verdict::evidence::Source;
 use crate::window::Span;
 use schema::ErrorKind;
 
@@ -26,7 +28,9 @@ const TORN: f64 = 0.001;
 const BROKEN: f64 = 0.05;
 
 /// How far a source can be trusted. Ordered from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
     Whole,
@@ -36,14 +40,26 @@ pub enum Grade {
     Broken,
 }
 
+impl Grade {
+    pub fn name(self) -> &'static str {
+        match self {
+            Grade::Whole => "whole",
+            Grade::Torn => "torn",
+            Grade::Broken => "broken",
+        }
+    }
+}
+
 /// The spans of a stretch.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Spans {
     pub spans: u64,
     pub traces: u64,
     pub roots: u64,
-    /// Spans whose parent never came.
+    /// Spans whose parent never came, and those of them in traces that have a root:
+    /// others may come from where nothing is recorded, such as a browser.
     pub orphans: u64,
+    pub lost: u64,
     /// Spans that begin before their parent, and that end after it.
     pub early: u64,
     pub late: u64,
@@ -61,9 +77,20 @@ pub struct Spans {
 impl Spans {
     pub fn grade(&self) -> Grade {
         // What a parent's clock says of a child is no loss; a lost span is.
-        let lost = self.orphans + self.negative + self.unnamed;
-        let worst = share(lost, self.spans).max(share(self.rootless, self.traces));
-        graded(worst).max(graded(share(self.repeated, self.spans)).min(Grade::Torn))
+        let lost = self.lost + self.negative + self.unnamed;
+        let odd = share(self.repeated, self.spans)
+            .max(share(self.orphans, self.spans))
+            .max(share(self.rootless, self.traces));
+        graded(share(lost, self.spans)).max(graded(odd).min(Grade::Torn))
+    }
+
+    /// The same beside what is usual: traces that lost their root, or spans their
+    /// parents, since then.
+    pub fn beside(&self, usual: &Spans) -> Grade {
+        let rise = |of: &dyn Fn(&Spans) -> f64| graded(of(self) - of(usual));
+        self.grade()
+            .max(rise(&|spans| share(spans.orphans, spans.spans)))
+            .max(rise(&|spans| share(spans.rootless, spans.traces)))
     }
 }
 
@@ -114,6 +141,7 @@ pub async fn check(span: Span, judged: i64, ask: &dyn Ask) -> Result<Completenes
             traces: count(&traces, "traces")?,
             roots: count(&rows, "roots")?,
             orphans: count(&links, "orphans")?,
+            lost: count(&links, "lost")?,
             early: count(&links, "early")?,
             late: count(&links, "late")?,
             negative: count(&rows, "negative")?,
@@ -132,6 +160,58 @@ pub async fn check(span: Span, judged: i64, ask: &dyn Ask) -> Result<Completenes
     })
 }
 
+/// The statements by which a source is graded: what the grade of a verdict needs.
+pub fn statements(source: Source, span: Span, judged: i64) -> Vec<String> {
+    match source {
+        Source::Spans => {
+            vec![
+                statement::rows(span, judged),
+                statement::links(span, judged),
+                statement::traces(span, judged),
+            ]
+        }
+        Source::Logs => vec![statement::logs(span, judged)],
+        Source::Metrics => Vec::new(),
+    }
+}
+
+/// The grade that their answers give. The first stretch is what is usual for
+/// those after it.
+pub fn graded_by(
+    source: Source,
+    tables: &[Table],
+    usual: &mut Option<Spans>,
+) -> Result<Grade, Error> {
+    match (source, tables) {
+        (Source::Spans, [rows, links, traces]) => {
+            let spans = Spans {
+                spans: count(rows, "spans")?,
+                negative: count(rows, "negative")?,
+                unnamed: count(rows, "unnamed")?,
+                orphans: count(links, "orphans")?,
+                lost: count(links, "lost")?,
+                traces: count(traces, "traces")?,
+                rootless: count(traces, "rootless")?,
+                ..Spans::default()
+            };
+            let grade = match usual {
+                Some(usual) => spans.beside(usual),
+                None => spans.grade(),
+            };
+            usual.get_or_insert(spans);
+            Ok(grade)
+        }
+        (Source::Logs, [logs]) => Ok(Logs {
+            records: count(logs, "records")?,
+            without_trace: count(logs, "without_trace")?,
+            repeated: count(logs, "repeated")?,
+            unnamed: count(logs, "unnamed")?,
+        }
+        .grade()),
+        _ => Err(Error::internal("nothing grades this source")),
+    }
+}
+
 async fn one(ask: &dyn Ask, sql: &str) -> Result<Table, Error> {
     let table = ask.ask(sql).await?;
     if table.truncated || !table.incomplete.is_empty() {
@@ -142,7 +222,7 @@ async fn one(ask: &dyn Ask, sql: &str) -> Result<Table, Error> {
 }
 
 /// A sum over no row is NULL, which counts nothing.
-fn count(table: &Table, column: &str) -> Result<u64, Error> {
+pub(crate) fn count(table: &Table, column: &str) -> Result<u64, Error> {
     let at = table.columns.iter().position(|name| name == column);
     let value = at.and_then(|at| table.rows.first()?.get(at));
     match value {

@@ -21,12 +21,14 @@ pub fn links(span: Span, judged: i64) -> String {
     let stretch = Stretch::new(span, judged);
     format!(
         "SELECT sum(CASE WHEN p.span_id IS NULL THEN 1 ELSE 0 END) AS orphans,\n\
+         sum(CASE WHEN p.span_id IS NULL AND r.trace_id IS NOT NULL THEN 1 ELSE 0 END) AS lost,\n\
          sum(CASE WHEN c.begins < p.begins THEN 1 ELSE 0 END) AS early,\n\
          sum(CASE WHEN c.ends > p.ends THEN 1 ELSE 0 END) AS late\n\
          FROM (SELECT trace_id, parent_span_id, time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
          FROM spans WHERE {window} AND parent_span_id IS NOT NULL) c\n\
          LEFT JOIN (SELECT trace_id, span_id, min(time_unix_nano) AS begins, max(time_unix_nano + duration_ns) AS ends\n\
-         FROM spans WHERE {near} GROUP BY 1, 2) p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id",
+         FROM spans WHERE {near} GROUP BY 1, 2) p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id\n\
+         LEFT JOIN (SELECT DISTINCT trace_id FROM spans WHERE {near} AND parent_span_id IS NULL) r ON r.trace_id = c.trace_id",
         window = stretch.window(),
         near = stretch.near(),
     )

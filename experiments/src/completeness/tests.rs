@@ -17,16 +17,22 @@ impl Ask for Counted {
 }
 
 /// Scenario: a day with repeated rows; one in which a tenth of the spans have no
-/// parent; logs of which half belong to no trace.
-/// Guarantees: what is doubled is torn and no worse, what is lost is broken, and
-/// what cannot be joined to traces is torn.
+/// parent, within whole traces and in traces that begin elsewhere; logs of which
+/// half belong to no trace.
+/// Guarantees: what is doubled is torn and no worse, what is lost is broken, what
+/// begins elsewhere is so only when it did not before, and what cannot be joined
+/// to traces is torn.
 #[test]
 fn what_is_lost_is_worse_than_what_is_doubled() {
     let day =
         Spans { spans: 328_848, traces: 4_483, roots: 4_590, repeated: 7_780, ..Spans::default() };
     assert_eq!(day.grade(), Grade::Torn);
     assert_eq!(Spans { repeated: 0, ..day.clone() }.grade(), Grade::Whole);
-    assert_eq!(Spans { orphans: 33_000, ..day.clone() }.grade(), Grade::Broken);
+    assert_eq!(Spans { orphans: 33_000, lost: 33_000, ..day.clone() }.grade(), Grade::Broken);
+    // Parents that are recorded nowhere are a habit, unless they once were.
+    let browsers = Spans { orphans: 33_000, rootless: 4_000, ..day.clone() };
+    assert_eq!((browsers.grade(), browsers.beside(&browsers)), (Grade::Torn, Grade::Torn));
+    assert_eq!(browsers.beside(&day), Grade::Broken);
     assert_eq!(Spans { early: 89, late: 9_379, repeated: 0, ..day }.grade(), Grade::Whole);
     let logs = Logs { records: 100, without_trace: 50, ..Logs::default() };
     assert_eq!((logs.grade(), Logs { unnamed: 50, ..logs }.grade()), (Grade::Torn, Grade::Broken));

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::alert::statement::{self, Transition};
+use crate::completeness::{self, Grade};
 use crate::document::Experiment;
 use crate::document::guard::Watch;
 use crate::document::probe::{Effect, EffectCheck, Mode, Probe};
@@ -89,6 +90,12 @@ pub async fn collect(
         flows.insert(source, collector.flow(source).await?);
     }
     let load = collector.load().await?;
+    let mut grades = BTreeMap::new();
+    for source in flows.keys() {
+        for (phase, grade) in collector.grades(*source).await? {
+            grades.insert((*source, phase), grade);
+        }
+    }
     let sites = if with_sites { Some(collector.sites().await?) } else { None };
     let stop = collector.stop(experiment).await?;
     let looked = alerts::looked(experiment, window, &phases);
@@ -96,7 +103,7 @@ pub async fn collect(
         known: collector.known_alerts().await?,
         transitions: collector.transitions(looked).await?,
     };
-    Ok(Evidence { phases, probes, effects, flows, load, sites, stop, alerts, judged, seed })
+    Ok(Evidence { phases, probes, effects, flows, load, grades, sites, stop, alerts, judged, seed })
 }
 
 struct Collector<'a> {
@@ -316,6 +323,35 @@ impl Collector<'_> {
         }
         let answer = gap.map_or(Ok(sum), Err);
         Ok(Asked { sql: statements.join(";\n"), answer })
+    }
+
+    /// How whole a source is in each phase. Spans beside those of the baseline.
+    async fn grades(&mut self, source: Source) -> Result<Vec<(Phase, Asked<Grade>)>, Error> {
+        let mut grades = Vec::new();
+        let mut usual = None;
+        for phase in PHASES {
+            let span = self.phases.get(phase);
+            if span.buckets == 0 || source == Source::Metrics {
+                continue;
+            }
+            let sql = completeness::statements(source, span, self.judged);
+            let mut tables = Vec::new();
+            let mut gap = None;
+            for sql in &sql {
+                match self.read(sql, |table| answer::Rows::of(table).map(|_| table.clone())).await?
+                {
+                    Ok(table) => tables.push(table),
+                    Err(error) => gap = gap.or(Some(error)),
+                }
+            }
+            let answer = match gap {
+                Some(gap) => Err(gap),
+                None => completeness::graded_by(source, &tables, &mut usual)
+                    .map_err(|error| Gap::Error(error.to_string())),
+            };
+            grades.push((phase, Asked { sql: sql.join(";\n"), answer }));
+        }
+        Ok(grades)
     }
 
     /// What the guard watches that stopped the run, where it is an indicator.

@@ -8,6 +8,7 @@ use schema::ErrorKind;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::completeness::Grade;
 use crate::indicator::Table;
 use crate::statistics::random::Random;
 use crate::verdict::{Reason, Verdict};
@@ -23,13 +24,15 @@ struct Engine {
     errors: u64,
     /// The mix of endpoints moves with the fault.
     moved: bool,
+    /// Spans are lost with the fault.
+    torn: bool,
     fault: Option<Error>,
     asked: Mutex<Vec<String>>,
 }
 
 impl Engine {
     fn new(errors: u64) -> Engine {
-        Engine { errors, moved: false, fault: None, asked: Mutex::default() }
+        Engine { errors, moved: false, torn: false, fault: None, asked: Mutex::default() }
     }
 }
 
@@ -58,6 +61,14 @@ impl Ask for Engine {
             rows,
             ..Table::default()
         };
+        if ["AS spans", "AS orphans", "AS traces", "AS records"].iter().any(|c| sql.contains(c)) {
+            let lost = if bitten && self.torn { 90 } else { 0 };
+            let columns = ["spans", "traces", "records", "orphans", "lost"];
+            let none = ["negative", "unnamed", "rootless", "without_trace", "repeated"];
+            let counts = [1_000, 100, 1_000, lost, lost, 0, 0, 0, 0, 0];
+            let row = counts.map(|n| json!(n)).to_vec();
+            return Ok(table(&[&columns[..], &none].concat(), vec![row]));
+        }
         if sql.contains("alert_event_revisions") {
             let known = sql.contains("count(*)");
             let rows = if known { vec![vec![json!(1)]] } else { Vec::new() };
@@ -155,6 +166,27 @@ fn a_moved_mix_is_asked_for_by_endpoint() {
     let by_endpoint = |sql: &&String| sql.contains("parent_span_id IS NULL AND name = 'POST /'");
     assert_eq!(ratio.evidence_sql.iter().filter(by_endpoint).count(), 2);
     assert_eq!(block_on(verify(&report, &engine())).unwrap(), Verified::Same);
+}
+
+/// Scenario: a tenth of the spans lose their parents with a fault that harms
+/// nothing, and with one that does.
+/// Guarantees: J2: nothing that depends on spans is held, a deviation is one all
+/// the same, and the report says how whole each source was, by which statements.
+#[test]
+fn inv_j2_broken_telemetry_caps_a_verdict() {
+    let torn = |errors| Engine { torn: true, ..Engine::new(errors) };
+    let report = judged(&torn(0)).unwrap();
+    assert_eq!((report.verdict, report.reason), (Verdict::Inconclusive, Some(Reason::PipelineGap)));
+    assert!(report.detail.contains("spans of the injection are broken"), "{}", report.detail);
+    let graded = |grade: Grade| {
+        let of = report.completeness.iter().filter(|entry| entry.grade == Some(grade));
+        of.map(|entry| (entry.source.as_str(), entry.phase)).collect::<Vec<_>>()
+    };
+    assert_eq!(graded(Grade::Broken), [("spans", crate::window::Phase::Injection)]);
+    assert_eq!(graded(Grade::Whole).len(), 2);
+    assert!(report.completeness.iter().all(|entry| entry.sql.contains("AS orphans")));
+    assert_eq!(block_on(verify(&report, &torn(0))).unwrap(), Verified::Same);
+    assert_eq!(judged(&torn(10)).unwrap().verdict, Verdict::Deviated);
 }
 
 /// Scenario: a document that compares with a week ago, and one with a control.

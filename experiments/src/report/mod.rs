@@ -30,12 +30,13 @@ use serde_json::Value;
 
 use crate::Error;
 use crate::alert::State;
+use crate::completeness::Grade;
 use crate::document::Experiment;
 use crate::radius::Radius;
 use crate::verdict::aftermath::Aftermath;
 use crate::verdict::evidence::Evidence;
 use crate::verdict::{self, Judgement, Reason, Verdict, alerts};
-use crate::window::{Phases, Window};
+use crate::window::{Phase, Phases, Window};
 
 use chart::Chart;
 pub use form::{Numbers, schema};
@@ -91,6 +92,9 @@ pub struct Report {
     pub charts: Vec<Chart>,
     /// How far each source had come, with the statements that tell.
     pub sources: BTreeMap<String, SourceEntry>,
+    /// How whole they are, which caps what depends on them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub completeness: Vec<GradeEntry>,
 }
 
 /// A finding in a report. Its numbers are kept as they were written.
@@ -123,6 +127,17 @@ pub struct Alarm {
     pub to: Option<i64>,
 }
 
+/// How whole a source is in a phase.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct GradeEntry {
+    pub source: String,
+    pub phase: Phase,
+    /// Missing where it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grade: Option<Grade>,
+    pub sql: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,11 +162,21 @@ impl Report {
                 .iter()
                 .map(|service| format!("{service} is a target and shows no sign of the fault")),
         );
+        notes.extend(evidence.grades.iter().filter_map(|((source, phase), asked)| {
+            let grade = asked.answer.as_ref().ok().filter(|grade| **grade != Grade::Whole)?;
+            Some(format!("{} of the {} are {}", source.table(), phase.name(), grade.name()))
+        }));
         let all = [effect, baseline].into_iter().chain(findings);
         let sources = evidence.flows.iter().map(|(source, asked)| {
             let watermark = asked.answer.as_ref().ok().and_then(|flow| flow.watermark);
             let entry = SourceEntry { watermark: watermark.map(instant), sql: asked.sql.clone() };
             (source.table().to_owned(), entry)
+        });
+        let completeness = evidence.grades.iter().map(|((source, phase), asked)| GradeEntry {
+            source: source.table().to_owned(),
+            phase: *phase,
+            grade: asked.answer.as_ref().ok().copied(),
+            sql: asked.sql.clone(),
         });
         Ok(Report {
             schema: SCHEMA.to_owned(),
@@ -175,6 +200,7 @@ impl Report {
             aftermath,
             charts: chart::charts(experiment, evidence),
             sources: sources.collect(),
+            completeness: completeness.collect(),
         })
     }
 

@@ -52,6 +52,12 @@ pub fn report() -> Report {
             signs: vec!["CPU <b>".into()],
         }],
         sources: BTreeMap::new(),
+        completeness: vec![GradeEntry {
+            source: "spans".into(),
+            phase: Phase::Baseline,
+            grade: Some(Grade::Torn),
+            sql: "SELECT 1".into(),
+        }],
         targets: vec!["pay".into()],
         calls: vec![Call { caller: "web".into(), callee: "pay".into() }],
         alerts: Vec::new(),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::alert::statement::Transition;
+use crate::completeness::Grade;
 use crate::document::provider::{Family, Measure};
 use crate::document::tolerance::Limits;
 use crate::indicator::series::Series;
@@ -174,6 +175,8 @@ pub struct Evidence {
     pub effects: Vec<Measured>,
     pub flows: BTreeMap<Source, Asked<Flow>>,
     pub load: Asked<Load>,
+    /// How whole each source is, phase by phase.
+    pub grades: BTreeMap<(Source, Phase), Asked<Grade>>,
     /// Asked for where a hypothesis or the effect check is about call sites.
     pub sites: Option<Asked<Sighting>>,
     /// For a run that was stopped by a guard with an indicator.

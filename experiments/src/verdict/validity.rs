@@ -1,6 +1,7 @@
 //! What is settled before any hypothesis: did the fault bite, and was the
 //! baseline steady?
 
+use crate::completeness::Grade;
 use crate::document::Experiment;
 use crate::document::probe::{Direction, Effect, EffectCheck, Probe, Severity};
 use crate::document::provider::{Indicator, Measure, Nature, Provider};
@@ -248,7 +249,30 @@ pub fn confounded(evidence: &Evidence, phase: Phase) -> Result<Option<Moved>, Ga
     Ok(strata::moved(load, &evidence.phases, phase))
 }
 
-/// Whether the run can be final: every source past what may come late.
+/// What depends on a source that is not whole is not shown to hold (section O2 of
+/// the paper). Of metrics nothing is counted but what their indicators say.
+fn broken(evidence: &Evidence, source: Source, phase: Phase) -> Option<Ruling> {
+    if source == Source::Metrics {
+        return None;
+    }
+    let table = source.table();
+    let gap = |detail: String| Some(Ruling::inconclusive(Reason::PipelineGap, detail));
+    match evidence.grades.get(&(source, phase)).map(|asked| &asked.answer) {
+        Some(Ok(Grade::Whole | Grade::Torn)) => None,
+        Some(Ok(Grade::Broken)) => gap(format!(
+            "{table} of the {} are broken: too many are lost or unnamed to tell",
+            phase.name()
+        )),
+        Some(Err(Gap::Error(why))) => {
+            let detail = format!("how whole {table} are is not known: {why}");
+            Some(Ruling::inconclusive(Reason::Error, detail))
+        }
+        Some(Err(Gap::Incomplete(why))) => gap(why.clone()),
+        None => gap(format!("nobody asked how whole {table} of the {} are", phase.name())),
+    }
+}
+
+/// Whether the run can be final: every source past what may come late, and whole.
 pub fn completeness(
     experiment: &Experiment,
     evidence: &Evidence,
@@ -257,7 +281,7 @@ pub fn completeness(
 ) -> Option<Ruling> {
     let late = experiment.window.late.nanos();
     match missing::sight(evidence, Source::of(measure.family), phase, late) {
-        Sight::Whole => None,
+        Sight::Whole => broken(evidence, Source::of(measure.family), phase),
         Sight::Late(why) => Some(Ruling::inconclusive(Reason::Late, why)),
         Sight::Behind(why) => Some(Ruling::inconclusive(Reason::PipelineGap, why)),
     }

@@ -6,6 +6,7 @@
 //! | [`engine`] | a daemon's HTTP API as what experiments ask |
 //! | [`spoken`] | what may be said to the commands about a daemon's runs |
 //! | [`runs`] | `start`, `mark`, `stop`, `list`, `show`, `verdict` |
+//! | [`completeness`] | `completeness`: how whole telemetry is |
 //! | [`import`] | `import`: a Chaos Toolkit journal |
 //! | [`daemon`] | its API of runs, guards and leases |
 //! | [`supervise`], [`child`], [`rollback`] | `run`: an injector under the guards' eyes |
@@ -18,6 +19,7 @@
 pub mod args;
 mod bench;
 mod child;
+mod completeness;
 mod daemon;
 mod engine;
 mod import;
@@ -55,6 +57,7 @@ pub async fn run(command: ExperimentCommand) -> Result<ExitCode> {
         ExperimentCommand::Lint(lint) => check(lint).await,
         ExperimentCommand::Judge(judge) => judge_run(judge).await,
         ExperimentCommand::Verify(verify) => verify_report(verify).await,
+        ExperimentCommand::Completeness(asked) => completeness::run(asked).await,
         ExperimentCommand::Report(rendered) => render(&rendered),
         ExperimentCommand::Start(asked) => runs::start(asked).await,
         ExperimentCommand::Mark(asked) => runs::mark(asked).await,

@@ -154,6 +154,21 @@ pub struct Verdict {
 }
 
 #[derive(Debug, Args)]
+pub struct Completeness {
+    /// From when, like 2026-11-23T10:00:00Z; default: an hour before --to.
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Until when; default: a minute ago, by which rows may come late.
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    #[arg(long)]
+    pub json: bool,
+    /// A running daemon.
+    #[arg(long, value_name = "URL", default_value = SERVER)]
+    pub server: String,
+}
+
+#[derive(Debug, Args)]
 pub struct Import {
     /// A Chaos Toolkit journal, JSON; the verdict is written back into it.
     pub journal: PathBuf,

@@ -1,4 +1,5 @@
 use super::shop::{DOCUMENT, Harm, PHASES, Run, SECOND, Shop, asked, document, run};
+use crate::completeness::Grade;
 use crate::indicator::series::{Bucket, Series};
 use crate::statistics::random::Random;
 use crate::verdict::evidence::{Gap, Measured, Observed, Source};
@@ -95,6 +96,30 @@ fn inv_j2_late_rows_may_come() {
     assert_eq!(late(healthy()), inconclusive(Reason::Late));
     let harmed = run(DOCUMENT, 3, Harm { errors: 0.2, delay_ms: 0.0 });
     assert_eq!(late(harmed), (Verdict::Deviated, None));
+}
+
+/// Scenario: spans of the injection are torn, broken, graded by nobody, and of a
+/// grade that could not be asked for; an error ratio far outside with broken spans.
+/// Guarantees: J2: what is broken or not known caps what would hold; what deviated
+/// stays so.
+#[test]
+fn inv_j2_a_broken_source_caps_what_depends_on_it() {
+    let graded = |mut run: Run, grade: Option<Result<Grade, Gap>>| {
+        let key = (Source::Spans, Phase::Injection);
+        match grade {
+            Some(answer) => run.evidence.grades.get_mut(&key).unwrap().answer = answer,
+            None => drop(run.evidence.grades.remove(&key)),
+        }
+        found(&run)
+    };
+    assert_eq!(graded(healthy(), Some(Ok(Grade::Torn))), (Verdict::Held, None));
+    let broken = || Some(Ok(Grade::Broken));
+    assert_eq!(graded(healthy(), broken()), inconclusive(Reason::PipelineGap));
+    assert_eq!(graded(healthy(), None), inconclusive(Reason::PipelineGap));
+    let refused = Some(Err(Gap::Error("no".into())));
+    assert_eq!(graded(healthy(), refused), inconclusive(Reason::Error));
+    let harmed = run(DOCUMENT, 3, Harm { errors: 0.2, delay_ms: 0.0 });
+    assert_eq!(graded(harmed, broken()), (Verdict::Deviated, None));
 }
 
 /// Scenario: a subject that may be scaled to zero was idle before and is idle now.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use crate::completeness::Grade;
 use crate::document::probe::{Effect, EffectCheck};
 use crate::document::provider::{Measure, Nature, Provider};
 use crate::document::{Allowed, Experiment};
@@ -105,6 +106,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         effects,
         flows: flows.into(),
         load: asked(load),
+        grades: grades(),
         sites: None,
         stop: None,
         alerts: Heard { known: asked(0), transitions: asked(Vec::new()) },
@@ -112,6 +114,12 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         seed,
     };
     Run { experiment, window, evidence }
+}
+
+/// Everything came.
+fn grades() -> BTreeMap<(Source, Phase), Asked<Grade>> {
+    let phases = |source| PHASES.map(|phase| ((source, phase), asked(Grade::Whole)));
+    [Source::Spans, Source::Logs].into_iter().flat_map(phases).collect()
 }
 
 /// Fault-free history of durations, drawn once per seed: it is most of the rows.

@@ -1,0 +1,91 @@
+//! `experiment completeness`: what is torn, late or doubled in a stretch of time,
+//! and whether verdicts can rest on it.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use experiments::completeness::{self, Completeness, Grade};
+use experiments::window::Span;
+use schema::Clock as _;
+use serde_json::json;
+
+use super::engine::Engine;
+use super::instant;
+use super::spoken::Completeness as Asked;
+use crate::cli::Usage;
+use crate::clock::SystemClock;
+
+const HOUR: i64 = 3_600_000_000_000;
+/// Rows may come so late.
+const LATE: i64 = 60_000_000_000;
+
+/// Exits with 1 when a source is broken: nothing that depends on it would be held.
+pub async fn run(asked: Asked) -> Result<ExitCode> {
+    let now = SystemClock.now_unix_nano();
+    let to = match &asked.to {
+        Some(text) => instant("--to", text)?,
+        None => now.saturating_sub(LATE),
+    };
+    let from = match &asked.from {
+        Some(text) => instant("--from", text)?,
+        None => to.saturating_sub(HOUR),
+    };
+    let span = Span::between(from, to);
+    if span.buckets == 0 {
+        return Err(Usage("--to must be at least 5 s later than --from".into()).into());
+    }
+    let found = completeness::check(span, now, &Engine::new(&asked.server)?).await?;
+    let grades = [("spans", found.spans.grade()), ("logs", found.logs.grade())];
+    if asked.json {
+        let grades: serde_json::Map<_, _> =
+            grades.iter().map(|(source, grade)| ((*source).into(), json!(grade))).collect();
+        writeln!(std::io::stdout(), "{}", json!({ "grades": grades, "counts": found }))?;
+    } else {
+        std::io::stdout().write_all(table(&found).as_bytes())?;
+    }
+    let broken = grades.iter().any(|(_, grade)| *grade == Grade::Broken);
+    Ok(if broken { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+fn table(found: &Completeness) -> String {
+    let Completeness { spans, logs } = found;
+    let rows = [
+        ("spans", spans.grade().name().to_owned()),
+        ("  rows", spans.spans.to_string()),
+        ("  traces", spans.traces.to_string()),
+        ("  roots", spans.roots.to_string()),
+        ("  whose parent never came", spans.orphans.to_string()),
+        ("  of these in traces with a root", spans.lost.to_string()),
+        ("  traces without a root", spans.rootless.to_string()),
+        ("  traces with several roots", spans.many_rooted.to_string()),
+        ("  begin before their parent", spans.early.to_string()),
+        ("  end after their parent", spans.late.to_string()),
+        ("  last less than nothing", spans.negative.to_string()),
+        ("  repeated rows", format!("{} of {} ids", spans.repeated, spans.repeated_ids)),
+        ("  of a service without a name", spans.unnamed.to_string()),
+        ("logs", logs.grade().name().to_owned()),
+        ("  rows", logs.records.to_string()),
+        ("  without a trace", logs.without_trace.to_string()),
+        ("  repeated rows", logs.repeated.to_string()),
+        ("  of a service without a name", logs.unnamed.to_string()),
+    ];
+    rows.iter().map(|(what, n)| format!("{what:<34}{n}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use experiments::completeness::Spans;
+
+    /// Scenario: a stretch in which a tenth of the spans were lost.
+    /// Guarantees: its table says how many, and that spans are broken and logs whole.
+    #[test]
+    fn a_table_says_what_is_missing() {
+        let spans = Spans { spans: 100, lost: 10, orphans: 12, ..Spans::default() };
+        let table = table(&Completeness { spans, ..Completeness::default() });
+        assert!(table.starts_with("spans                             broken\n"), "{table}");
+        assert!(table.contains("whose parent never came         12\n"), "{table}");
+        assert!(table.contains("logs                              whole\n"), "{table}");
+    }
+}
