@@ -18,6 +18,9 @@ pub const ALERT_DELAY: Period = Period::secs(15 + 15 + 5);
 /// A bucket and the batch of an SDK.
 pub const RECOVERY_DELAY: Period = Period::secs(5 + 5);
 
+/// Two points of a gauge: between them nothing is known of it.
+pub const SCRAPES: Period = Period::secs(30);
+
 /// Requests per second that services take now.
 pub type Traffic = BTreeMap<String, f64>;
 
@@ -78,6 +81,13 @@ fn expectations(experiment: &Experiment, lint: &mut Lint) {
                 experiment.window.recovery
             ));
         }
+    }
+    if let Some(within) = experiment.expect.scaling.as_ref().and_then(|s| s.time_to_ready)
+        && within < SCRAPES
+    {
+        lint.errors.push(format!(
+            "expect.scaling time-to-ready {within} is shorter than two scrapes ({SCRAPES}) and cannot be measured"
+        ));
     }
     for alert in &experiment.expect.alerts {
         if alert.not && (alert.within.is_some() || alert.resolve_within.is_some()) {
@@ -175,13 +185,12 @@ fn samples(experiment: &Experiment, traffic: &Traffic, lint: &mut Lint) {
 /// counts it as held.
 fn not_here(experiment: &Experiment, lint: &mut Lint) {
     let mut note = |what: &str| lint.notes.push(what.to_owned());
-    if experiment.blast_radius.off_target != OffTarget::Report {
+    if experiment.blast_radius.off_target != OffTarget::Report
+        && experiment.blast_radius.max.affected_traces.is_some()
+    {
         note(
-            "blast-radius off-target is reported, not judged, in this version: it is inconclusive",
+            "blast-radius max.affected-traces is not measured in this version: no run is held by it",
         );
-    }
-    if experiment.expect.scaling.is_some() {
-        note("expect.scaling is not judged in this version: it is inconclusive");
     }
     if experiment.guard.iter().any(|guard| guard.watch != Watch::TelemetryHealth) {
         note("guards are not run by `experiment judge`: they stop a run while it goes on");

@@ -348,7 +348,39 @@ pub struct Expect {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<Alert>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub scaling: Option<Value>,
+    pub scaling: Option<Scaling>,
+}
+
+/// How a workload is to follow the load.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Scaling {
+    /// The Deployment or StatefulSet.
+    pub workload: String,
+    /// The HorizontalPodAutoscaler that says how many are wanted; without it the
+    /// workload itself does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_to_ready: Option<Period>,
+    /// How much more may be wanted at most than in the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overshoot: Option<Percent>,
+}
+
+impl Scaling {
+    fn read(map: &mut Reader<'_>) -> Option<Scaling> {
+        let (workload, model) = (map.needed("workload"), map.scalar("model"));
+        let (time_to_ready, overshoot) = (map.scalar("time-to-ready"), map.scalar("overshoot"));
+        if time_to_ready.is_none() && overshoot.is_none() {
+            map.missing(
+                "time-to-ready or overshoot",
+                "say what is expected, like time-to-ready: 90s",
+            );
+            return None;
+        }
+        Some(Scaling { workload: workload?, model, time_to_ready, overshoot })
+    }
 }
 
 /// Back in tolerance within this time, and for so long.
@@ -393,7 +425,7 @@ impl Expect {
             let (not, except) = (map.or("not", false), map.scalars("except"));
             Some(Alert { rule: rule?, within, resolve_within, not, except })
         });
-        let scaling = map.node("scaling").map(Node::plain);
+        let scaling = map.map("scaling", Scaling::read);
         Some(Expect { recovery, alerts, scaling })
     }
 }

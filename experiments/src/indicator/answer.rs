@@ -178,7 +178,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    fn number(&self, column: &str) -> Result<f64, Gap> {
+    pub(crate) fn number(&self, column: &str) -> Result<f64, Gap> {
         let number = self.get(column).and_then(Value::as_f64).filter(|n| n.is_finite());
         number.ok_or_else(|| self.unfit(column, "a finite number"))
     }

@@ -9,6 +9,7 @@
 //! | [`red`], [`exclusive`], [`edge`], [`log`], [`resource`], [`trace`] | a family's statements |
 //! | [`attempt`] | an edge's calls that were tried again, or took too long |
 //! | [`growth`] | counters of containers as what they grew by |
+//! | [`scale`] | how many pods are wanted, ready and allowed |
 //! | [`shape`] | traces by the operations in them |
 //! | [`flow`] | what flowed at all: sources, watermarks, load |
 //! | [`query`] | a document's own SQL |
@@ -32,6 +33,7 @@ pub mod query;
 pub mod red;
 pub mod resource;
 pub mod sampling;
+pub mod scale;
 pub mod series;
 mod shape;
 pub mod stratum;

@@ -329,6 +329,21 @@ HAVING count(*) >= 0.01 * (SELECT count(*) FROM shapes WHERE begun >= 1661140374
 SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known IS NULL THEN 1 ELSE 0 END) AS hits
 FROM shapes LEFT JOIN usual ON known = shape WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- pods by the workload
+SELECT what, CAST(series_id AS VARCHAR) AS series, time_unix_nano, value FROM (SELECT DISTINCT series_id, time_unix_nano, value,
+CASE WHEN (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('k8s.deployment.pod.available', 'k8s.deployment.available', 'k8s.statefulset.pod.ready', 'k8s.statefulset.ready_pods') THEN 'ready'
+WHEN (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('k8s.deployment.pod.desired', 'k8s.deployment.desired', 'k8s.statefulset.pod.desired', 'k8s.statefulset.desired_pods') THEN 'desired' END AS what
+FROM metrics WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND metric_name IN ('k8s.deployment.pod.available', 'k8s.deployment.available', 'k8s.statefulset.pod.ready', 'k8s.statefulset.ready_pods', 'k8s.deployment.pod.desired', 'k8s.deployment.desired', 'k8s.statefulset.pod.desired', 'k8s.statefulset.desired_pods', 'k8s.hpa.pod.desired', 'k8s.hpa.desired_replicas', 'k8s.hpa.pod.max', 'k8s.hpa.max_replicas')) WHERE what IS NOT NULL ORDER BY 3, 1;
+
+-- pods by pay-hpa
+SELECT what, CAST(series_id AS VARCHAR) AS series, time_unix_nano, value FROM (SELECT DISTINCT series_id, time_unix_nano, value,
+CASE WHEN (service_name = 'pay' OR resource_attributes['k8s.deployment.name'] = 'pay' OR resource_attributes['k8s.statefulset.name'] = 'pay') AND metric_name IN ('k8s.deployment.pod.available', 'k8s.deployment.available', 'k8s.statefulset.pod.ready', 'k8s.statefulset.ready_pods') THEN 'ready'
+WHEN resource_attributes['k8s.hpa.name'] = 'pay-hpa' AND metric_name IN ('k8s.hpa.pod.desired', 'k8s.hpa.desired_replicas') THEN 'desired'
+WHEN resource_attributes['k8s.hpa.name'] = 'pay-hpa' AND metric_name IN ('k8s.hpa.pod.max', 'k8s.hpa.max_replicas') THEN 'limit' END AS what
+FROM metrics WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND metric_name IN ('k8s.deployment.pod.available', 'k8s.deployment.available', 'k8s.statefulset.pod.ready', 'k8s.statefulset.ready_pods', 'k8s.deployment.pod.desired', 'k8s.deployment.desired', 'k8s.statefulset.pod.desired', 'k8s.statefulset.desired_pods', 'k8s.hpa.pod.desired', 'k8s.hpa.desired_replicas', 'k8s.hpa.pod.max', 'k8s.hpa.max_replicas')) WHERE what IS NOT NULL ORDER BY 3, 1;
+
 -- what flowed
 SELECT service_name, CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n
 FROM logs WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' GROUP BY 1, 2 ORDER BY 1, 2;

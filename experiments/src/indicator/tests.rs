@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::document::provider::{Outcome, Provider};
+use crate::document::scope::Scaling;
 use crate::document::{Allowed, Experiment};
 use crate::verdict::evidence::{Flow, Gap, Source};
 use crate::window::Phase;
@@ -66,6 +67,16 @@ fn all() -> String {
     let before = Span { from: SPAN.from - 60_000_000_000, buckets: 9 };
     let stretch = Stretch { usual: Some(before), ..Stretch::new(SPAN, JUDGED) };
     text += &format!("-- {shape} beside a baseline\n{};\n\n", of(&shape, &stretch));
+    let scaling = |model: Option<&str>| Scaling {
+        workload: "pay".into(),
+        model: model.map(str::to_owned),
+        time_to_ready: None,
+        overshoot: None,
+    };
+    for model in [None, Some("pay-hpa")] {
+        let sql = scale::statement(&scaling(model), SPAN, JUDGED);
+        text += &format!("-- pods by {}\n{sql};\n\n", model.unwrap_or("the workload"));
+    }
     text += &format!("-- what flowed\n{};\n\n", flow::rows(Source::Logs, SPAN, JUDGED));
     text += &format!("-- how far\n{};\n\n", flow::watermark(Source::Spans, SPAN.from, JUDGED));
     text += &format!("-- the load\n{};\n\n", flow::load(SPAN, JUDGED));
@@ -143,6 +154,25 @@ fn sampled_rows_count_as_what_they_stand_for() {
     assert_eq!(counts, [20.0, 5.0]);
     let load = table(&["endpoint", "th", "n"], json!([["a", null, 4], ["a", "8", 4]]));
     assert_eq!(answer::counts("endpoint", &load).unwrap()["a"], 12.0);
+}
+
+/// Scenario: points of pods as they come; two series that tell the same; a row of
+/// nothing that was asked for; NaN.
+/// Guarantees: J2: only the first is read.
+#[test]
+fn inv_j2_pods_are_told_by_one_series() {
+    let read = |rows| scale::points(&table(&["what", "series", "time_unix_nano", "value"], rows));
+    let good =
+        read(json!([["desired", "1", 5, 2.0], ["ready", "2", 5, 2], ["desired", "1", 9, 3]]));
+    let found: Vec<_> = good.unwrap().iter().map(|point| (point.at, point.value)).collect();
+    assert_eq!(found, [(5, 2.0), (5, 2.0), (9, 3.0)]);
+    for bad in [
+        json!([["ready", "1", 5, 2], ["ready", "2", 6, 2]]),
+        json!([["other", "1", 5, 2]]),
+        json!([["ready", "1", 5, "NaN"]]),
+    ] {
+        assert!(matches!(read(bad.clone()), Err(Gap::Error(_))), "{bad}");
+    }
 }
 
 /// Scenario: NaN, text, NULL, a missing column, a bucket outside, two metrics,

@@ -14,8 +14,10 @@ use crate::document::Experiment;
 use crate::document::guard::Watch;
 use crate::document::probe::{Effect, EffectCheck, Mode, Probe};
 use crate::document::provider::{Indicator, Measure, Nature, Outcome, Provider};
+use crate::document::scope::Scaling;
 use crate::document::tolerance::Tolerance;
 use crate::document::units::Period;
+use crate::indicator::scale::{self, Point};
 use crate::indicator::{self, Ask, Series, Stratum, Stretch, Table, answer, flow, query};
 use crate::radius::site::Sites;
 use crate::radius::{self, history};
@@ -29,6 +31,8 @@ use crate::window::{BUCKET, Phase, Phases, Span, Window};
 
 /// How far back, and on, fault-free history is looked for.
 pub const HISTORY: Period = Period::secs(24 * 3_600);
+/// So far back a gauge that is scraped was told.
+const SCRAPED: Period = Period::secs(300);
 /// Empty buckets that break a stretch of history: nothing was recorded there.
 const BREAK: usize = 6;
 
@@ -85,6 +89,9 @@ pub async fn collect(
             effects.push(collector.measured(measure, history).await?);
         }
     }
+    if experiment.expect.scaling.is_some() {
+        sources.insert(Source::Metrics);
+    }
     let mut flows = BTreeMap::new();
     for source in sources {
         flows.insert(source, collector.flow(source).await?);
@@ -97,13 +104,32 @@ pub async fn collect(
         }
     }
     let sites = if with_sites { Some(collector.sites().await?) } else { None };
+    let scaling = match &experiment.expect.scaling {
+        Some(scaling) => Some(collector.scaling(scaling).await?),
+        None => None,
+    };
     let stop = collector.stop(experiment).await?;
     let looked = alerts::looked(experiment, window, &phases);
     let alerts = Heard {
         known: collector.known_alerts().await?,
         transitions: collector.transitions(looked).await?,
     };
-    Ok(Evidence { phases, probes, effects, flows, load, grades, sites, stop, alerts, judged, seed })
+    let radius = None;
+    Ok(Evidence {
+        phases,
+        probes,
+        effects,
+        flows,
+        load,
+        grades,
+        radius,
+        scaling,
+        sites,
+        stop,
+        alerts,
+        judged,
+        seed,
+    })
 }
 
 struct Collector<'a> {
@@ -323,6 +349,15 @@ impl Collector<'_> {
         }
         let answer = gap.map_or(Ok(sum), Err);
         Ok(Asked { sql: statements.join(";\n"), answer })
+    }
+
+    /// Points from before the injection, so that what was usual is known, to the end.
+    async fn scaling(&mut self, scaling: &Scaling) -> Result<Asked<Vec<Point>>, Error> {
+        let from = self.window.inject.saturating_sub(SCRAPED.nanos());
+        let span = Span::between(from, self.phases.end().max(self.window.recover));
+        let sql = scale::statement(scaling, span, self.judged);
+        let answer = self.read(&sql, scale::points).await?;
+        Ok(Asked { sql, answer })
     }
 
     /// How whole a source is in each phase. Spans beside those of the baseline.

@@ -16,14 +16,17 @@ mod tests;
 
 use std::hash::Hasher as _;
 
+use async_trait::async_trait;
+use parking_lot::Mutex;
 use schema::ErrorKind;
 
 use crate::Error;
 use crate::document::{Allowed, Experiment};
-use crate::indicator::Ask;
+use crate::indicator::{Ask, Table};
 use crate::radius;
 use crate::report::Report;
 use crate::verdict;
+use crate::verdict::evidence::{Asked, Gap};
 use crate::window::Window;
 
 pub use collect::{HISTORY, collect};
@@ -48,18 +51,39 @@ pub async fn judge_with_samples(
     judged: i64,
     ask: &dyn Ask,
 ) -> Result<(Report, Vec<Sample>), Error> {
-    let evidence = collect(experiment, window, judged, seed(experiment, window), ask).await?;
-    let mut judgement = verdict::judge(experiment, window, &evidence);
-    let radius = match radius::discover(experiment, window, judged, ask).await {
-        Ok(radius) => Some(radius),
+    let mut evidence = collect(experiment, window, judged, seed(experiment, window), ask).await?;
+    let recorder = Recorder { ask, statements: Mutex::default() };
+    let answer = match radius::discover(experiment, window, judged, &recorder).await {
         Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
-        Err(error) => {
-            judgement.notes.push(format!("the blast radius could not be measured: {error}"));
+        answer => answer.map_err(|error| Gap::Error(error.to_string())),
+    };
+    let sql = recorder.statements.into_inner().join(";\n");
+    evidence.radius = Some(Asked { sql, answer });
+    let mut judgement = verdict::judge(experiment, window, &evidence);
+    let radius = match evidence.radius.as_ref().map(|asked| &asked.answer) {
+        Some(Ok(radius)) => Some(radius.clone()),
+        Some(Err(Gap::Error(why) | Gap::Incomplete(why))) => {
+            judgement.notes.push(format!("the blast radius could not be measured: {why}"));
             None
         }
+        None => None,
     };
     let report = Report::new(experiment, window, judged, &evidence, judgement, radius)?;
     Ok((report, samples(experiment, &evidence)))
+}
+
+/// Keeps the statements that are asked.
+struct Recorder<'a> {
+    ask: &'a dyn Ask,
+    statements: Mutex<Vec<String>>,
+}
+
+#[async_trait]
+impl Ask for Recorder<'_> {
+    async fn ask(&self, statement: &str) -> Result<Table, Error> {
+        self.statements.lock().push(statement.to_owned());
+        self.ask.ask(statement).await
+    }
 }
 
 /// Where a run's resampling begins: its own, and the same each time.

@@ -19,6 +19,7 @@
 pub mod blame;
 pub mod calibrate;
 pub mod collect;
+pub mod depth;
 pub mod history;
 pub mod seen;
 pub mod signal;

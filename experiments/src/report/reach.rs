@@ -1,12 +1,12 @@
 //! What the fault touched, and who calls whom around it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::scope::Target;
-use crate::radius::Radius;
+use crate::radius::{Radius, depth};
 
 /// Calls that a report holds.
 const MOST_CALLS: usize = 300;
@@ -32,10 +32,7 @@ pub struct Call {
 
 /// The touched services, the likeliest cause first.
 pub fn suspects(radius: &Radius, target: &Target) -> Vec<SuspectEntry> {
-    let callers = radius.graph.iter().flat_map(|(caller, callees)| {
-        callees.iter().map(|callee| (callee.as_str(), caller.as_str()))
-    });
-    let depths = depths(callers, target.services.iter().map(String::as_str));
+    let depths = depth::of_callers(&radius.graph, target);
     let entry = |suspect: &crate::radius::Suspect| SuspectEntry {
         service: suspect.service.clone(),
         strength: suspect.strength,
@@ -44,26 +41,6 @@ pub fn suspects(radius: &Radius, target: &Target) -> Vec<SuspectEntry> {
         signs: suspect.signs.iter().map(|sign| sign.detail.clone()).collect(),
     };
     radius.suspects.iter().map(entry).collect()
-}
-
-/// How many steps each end is from the nearest start.
-pub fn depths<'a>(
-    steps: impl Iterator<Item = (&'a str, &'a str)>,
-    starts: impl Iterator<Item = &'a str>,
-) -> BTreeMap<&'a str, u32> {
-    let mut next: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    steps.for_each(|(from, to)| next.entry(from).or_default().push(to));
-    let mut depths: BTreeMap<&str, u32> = starts.map(|start| (start, 0)).collect();
-    let mut open: VecDeque<(&str, u32)> = depths.keys().map(|name| (*name, 0)).collect();
-    while let Some((at, depth)) = open.pop_front() {
-        for to in next.get(at).into_iter().flatten() {
-            if !depths.contains_key(to) {
-                depths.insert(to, depth + 1);
-                open.push_back((to, depth + 1));
-            }
-        }
-    }
-    depths
 }
 
 /// The calls of what was touched and of the targets; those among them first.

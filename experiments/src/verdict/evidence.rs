@@ -9,8 +9,10 @@ use crate::alert::statement::Transition;
 use crate::completeness::Grade;
 use crate::document::provider::{Family, Measure};
 use crate::document::tolerance::Limits;
+use crate::indicator::scale::Point;
 use crate::indicator::series::Series;
 use crate::indicator::stratum::Stratum;
+use crate::radius::Radius;
 use crate::radius::site::Sites;
 use crate::window::{Phase, Phases};
 
@@ -177,6 +179,10 @@ pub struct Evidence {
     pub load: Asked<Load>,
     /// How whole each source is, phase by phase.
     pub grades: BTreeMap<(Source, Phase), Asked<Grade>>,
+    /// What was touched; none where it is only reported.
+    pub radius: Option<Asked<Radius>>,
+    /// Asked for where the document expects something of scaling.
+    pub scaling: Option<Asked<Vec<Point>>>,
     /// Asked for where a hypothesis or the effect check is about call sites.
     pub sites: Option<Asked<Sighting>>,
     /// For a run that was stopped by a guard with an indicator.

@@ -15,6 +15,8 @@
 //! | [`strata`] | a phase weighted to the baseline's mix of endpoints |
 //! | [`recovery`] | whether it came back |
 //! | [`alerts`] | whether the expected alerts came, and no others |
+//! | [`scaling`] | whether pods followed the load |
+//! | [`off_target`] | whether more was touched than may be |
 //! | [`aftermath`] | whether a guard's stop helped |
 //!
 //! Order: a guard's stop, then what makes the run invalid, then the hypotheses;
@@ -30,8 +32,10 @@ pub mod compare;
 pub mod evidence;
 pub mod finding;
 pub mod missing;
+pub mod off_target;
 mod query;
 pub mod recovery;
+pub mod scaling;
 pub mod strata;
 #[cfg(test)]
 pub mod tests;
@@ -40,7 +44,7 @@ pub mod validity;
 use crate::document::Experiment;
 use crate::document::probe::{Probe, Severity};
 use crate::document::provider::{Measure, Provider};
-use crate::document::scope::{OffTarget, Overlap};
+use crate::document::scope::Overlap;
 use crate::document::tolerance::Limits;
 use crate::statistics::{ALPHA, multiple};
 use crate::window::{Phase, Window};
@@ -73,7 +77,8 @@ pub fn judge(experiment: &Experiment, window: &Window, evidence: &Evidence) -> J
     }
     correct(&mut findings);
     findings.extend(alerts::judge(experiment, window, evidence, &effect));
-    findings.extend(not_judged(experiment));
+    findings.extend(scaling::judge(experiment, window, evidence));
+    findings.extend(off_target::judge(experiment, evidence));
     overlap(experiment, window, evidence, &mut findings, &mut notes);
     let ruling = whole(window, &effect, &baseline, &findings);
     let aftermath = aftermath::aftermath(experiment, window, evidence);
@@ -167,20 +172,6 @@ fn unevaluated(name: &str, severity: Severity, why: &str) -> Finding {
         numbers: None,
         evidence_sql: Vec::new(),
     }
-}
-
-/// What the document expects and this version does not judge: never a pass.
-fn not_judged(experiment: &Experiment) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if experiment.blast_radius.off_target != OffTarget::Report {
-        let why = "the blast radius is measured and reported, not judged, in this version";
-        findings.push(unevaluated("blast radius", Severity::Critical, why));
-    }
-    if experiment.expect.scaling.is_some() {
-        let why = "not judged in this version";
-        findings.push(unevaluated("scaling", Severity::Critical, why));
-    }
-    findings
 }
 
 /// Two faults at once cannot be told apart.

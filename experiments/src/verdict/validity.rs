@@ -251,7 +251,7 @@ pub fn confounded(evidence: &Evidence, phase: Phase) -> Result<Option<Moved>, Ga
 
 /// What depends on a source that is not whole is not shown to hold (section O2 of
 /// the paper). Of metrics nothing is counted but what their indicators say.
-fn broken(evidence: &Evidence, source: Source, phase: Phase) -> Option<Ruling> {
+pub(super) fn broken(evidence: &Evidence, source: Source, phase: Phase) -> Option<Ruling> {
     if source == Source::Metrics {
         return None;
     }

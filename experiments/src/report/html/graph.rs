@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::radius::depth::depths;
 use crate::report::Report;
-use crate::report::reach::depths;
 
 use super::markup::Markup;
 use super::scale::{cut, place, rectangle};

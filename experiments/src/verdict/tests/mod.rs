@@ -6,6 +6,8 @@
 //! | [`alerts`] | what was told of alerts, and what of a stop |
 //! | [`control`] | beside a control group, and beside another week |
 //! | [`missing`] | J2, row by row of the paper's table |
+//! | [`off_target`] | what is touched beside the target |
+//! | [`scaling`] | whether pods followed the load |
 //! | [`order`] | what outranks what, and the closed lists |
 //! | [`strata`] | a mix of endpoints that moved, and spans that stand for others |
 //! | [`honesty`] | power and honesty, a hundred runs each |
@@ -14,6 +16,8 @@ mod alerts;
 mod control;
 mod honesty;
 mod missing;
+mod off_target;
 mod order;
+mod scaling;
 pub mod shop;
 mod strata;

@@ -107,6 +107,8 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         flows: flows.into(),
         load: asked(load),
         grades: grades(),
+        radius: None,
+        scaling: None,
         sites: None,
         stop: None,
         alerts: Heard { known: asked(0), transitions: asked(Vec::new()) },
