@@ -1,12 +1,10 @@
-use std::collections::BTreeMap;
-
 use super::shop::{DOCUMENT, Harm, Run, asked, run};
 use crate::completeness::Grade;
 use crate::radius::blame::Graph;
 use crate::radius::calibrate::Calibration;
 use crate::radius::seen::Seen;
 use crate::radius::{Radius, Sign, Signal};
-use crate::verdict::evidence::{Gap, Source};
+use crate::verdict::evidence::{Flow, Gap, Source};
 use crate::verdict::{Reason, Verdict, judge};
 use crate::window::Phase;
 
@@ -93,15 +91,12 @@ fn inv_j2_an_empty_radius_is_not_believed_unseen() {
     let shares = "{off-target: deviate, max: {affected-traces: 20%}}";
     assert_eq!(found(&touched(shares, &SEEN, 60)), inconclusive(Reason::Error));
     let mut silent = touched(DEVIATE, &SEEN, 60);
-    fn services(
-        run: &mut Run,
-    ) -> (&mut BTreeMap<String, BTreeMap<Phase, Vec<u64>>>, &mut Option<i64>) {
-        let flow = run.evidence.flows.get_mut(&Source::Spans).unwrap().answer.as_mut().unwrap();
-        (&mut flow.services, &mut flow.watermark)
+    fn flow(run: &mut Run) -> &mut Flow {
+        run.evidence.flows.get_mut(&Source::Spans).unwrap().answer.as_mut().unwrap()
     }
     let early = silent.evidence.phases.injection.from;
-    services(&mut silent).0.get_mut("cart").unwrap().get_mut(&Phase::Injection).unwrap().fill(0);
+    flow(&mut silent).services.get_mut("cart").unwrap().get_mut(&Phase::Injection).unwrap().fill(0);
     assert_eq!(found(&silent), (Verdict::Deviated, Some(Reason::Silence)));
-    *services(&mut silent).1 = Some(early);
+    flow(&mut silent).watermark = Some(early);
     assert_eq!(found(&silent), inconclusive(Reason::PipelineGap));
 }
