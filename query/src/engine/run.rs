@@ -29,6 +29,9 @@ use crate::{Error, redact};
 /// and bound sorts. Above, keeping the top rows costs more than a plain sort.
 const PLANNED_LIMIT: usize = 10_000;
 
+/// Bytes that a door encodes at once: a few milliseconds as JSON.
+const PIECE: u64 = 64 << 10;
+
 /// How often the room for spilling is looked up.
 const SPILL_WATCH: Duration = Duration::from_secs(1);
 
@@ -159,9 +162,10 @@ impl Planned {
             if self.explains {
                 batch = without_paths(&batch)?;
             }
-            let sent = stop.unread(rows.send(Message::Rows(batch)));
-            if fit > 0 && sent.await.is_err() {
-                return Ok(State::Cancelled);
+            for piece in pieces(&batch) {
+                if stop.unread(rows.send(Message::Rows(piece))).await.is_err() {
+                    return Ok(State::Cancelled);
+                }
             }
             if cut {
                 stats.cut();
@@ -170,6 +174,14 @@ impl Planned {
         }
         Ok(State::Done)
     }
+}
+
+/// A batch as doors get it: they encode on the threads that answer everybody,
+/// ingest too, so what they take at once is small. A larger row goes alone.
+fn pieces(batch: &RecordBatch) -> impl Iterator<Item = RecordBatch> + Send + '_ {
+    let rows = batch.num_rows();
+    let most = fitting(rows, size::of(batch) as u64, PIECE).max(1);
+    (0..rows).step_by(most).map(move |from| batch.slice(from, most.min(rows - from)))
 }
 
 /// Rows of a batch for which there is room, by their average.

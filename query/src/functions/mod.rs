@@ -6,9 +6,11 @@
 //! | this | `attr`, which [`crate::attributes`] rewrites before it could run; `time_bucket`, which is `date_bin` |
 //! | `postgres` | what PostgreSQL's clients call before they ask for rows |
 //! | [`aggregate`] | `p50` `p90` `p95` `p99` `quantile` `error_ratio` |
+//! | [`collect`] | `array_agg`, which counts what it keeps |
 //! | [`table`] | `metric_rate` `metric_quantile` `red` `service_graph` `trace_tree`, which stand in FROM |
 
 mod aggregate;
+mod collect;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
 pub(crate) mod table;
@@ -96,7 +98,10 @@ impl ScalarUDFImpl for MapText {
 }
 
 pub(crate) fn aggregate() -> Vec<Arc<AggregateUDF>> {
-    aggregate::all()
+    let mut all = aggregate::all();
+    // After the engine's own, for which it stands.
+    all.push(collect::array_agg());
+    all
 }
 
 /// `attr('k')`: the record's attribute, else the scope's, else the resource's.

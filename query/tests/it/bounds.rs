@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::DataType;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type};
 use futures::StreamExt;
 use query::{Params, Query};
 use schema::ErrorKind;
@@ -121,6 +122,57 @@ async fn sec_s22_bytes_are_capped_and_the_cut_is_told() {
     assert!(summary.truncated);
     let (lines, summary) = asker.ask(&format!("{text} LIMIT 1000")).await;
     assert_eq!((lines.len(), summary.truncated), (1_000, false));
+}
+
+/// Scenario: three hundred megabytes of texts are collected, in all and by group, with
+/// 32 MiB of memory, and a few hundred bytes of them.
+/// Guarantees: S22, what `array_agg` keeps counts, whoever else has the texts.
+#[tokio::test]
+async fn sec_s22_collected_texts_count() {
+    let asker = asker_with(&rows(1), |s| s.memory = 32 << 20);
+    let text = |rows: usize, end: &str| {
+        format!(
+            "SELECT sum(array_length(a)) FROM (SELECT array_agg(repeat(CAST(value AS VARCHAR), 100)) \
+             AS a FROM generate_series(1, {rows}) {end})"
+        )
+    };
+    for end in ["", "GROUP BY value % 3"] {
+        let error = asker.error(&text(500_000, end)).await;
+        assert_eq!(error.kind(), ErrorKind::TooLarge, "{error:?}");
+        assert_eq!(asker.rows(&text(50, end)).await, ["50"]);
+    }
+}
+
+/// Scenario: an answer of rows of 1 KB, one of rows with a thousand numbers, and one
+/// whose rows are larger than what a door encodes at once.
+/// Guarantees: rows reach a door in pieces of at most 64 KiB, or one by one, all of
+/// them and in order: a door encodes on threads that answer ingest.
+#[tokio::test]
+async fn sec_s22_answers_come_in_pieces() {
+    let asker = asker(&rows(1));
+    let numbers: Vec<_> = (0..1_000).map(|n| format!("value + {n} AS c{n}")).collect();
+    for (columns, rows, width) in [
+        ("value, repeat('x', 996) AS t".to_owned(), 5_000, 1_000),
+        (format!("value, {}", numbers.join(", ")), 500, 8_000),
+        ("value, repeat(CAST(value % 7 AS VARCHAR), 300000) AS t".to_owned(), 5, 300_000),
+    ] {
+        let text =
+            format!("SELECT {columns} FROM generate_series(1, {rows}) AS s(value) ORDER BY 1");
+        let mut answer = asker.engine.run(Query::new(&text, "test")).await.unwrap();
+        let (mut next, mut batches) = (1, 0);
+        while let Some(batch) = answer.rows.next().await {
+            let batch = batch.unwrap();
+            let most = ((64 << 10) / width).max(1);
+            assert!(batch.num_rows() <= most, "{} of {width} bytes", batch.num_rows());
+            for value in batch.column(0).as_primitive::<Int64Type>().values() {
+                assert_eq!(*value, next);
+                next += 1;
+            }
+            batches += 1;
+        }
+        assert_eq!(next, rows + 1);
+        assert!(batches >= rows as usize * width / (64 << 10), "{batches}");
+    }
 }
 
 /// Scenario: a statement reads files of which it may read 1 KB.
