@@ -196,7 +196,8 @@ async fn events(daemon: &Daemon, run: &str, kind: &str, count: usize) -> Vec<Vec
 /// the configuration and a control with a secret; then SIGKILL and a new start.
 /// Guarantees: 200 and then 503 with the content type to the letter; both webhooks
 /// come with a valid HMAC and are written down; a lease is given before and refused
-/// after; the run stays stopped; an unknown run is 404.
+/// after; the run stays stopped, and a lease that a dead node gave lapses on the next
+/// one; an unknown run is 404.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guard_stops_a_run_and_it_stays_stopped() {
     let dir = tempfile::tempdir().unwrap();
@@ -252,10 +253,14 @@ async fn a_guard_stops_a_run_and_it_stays_stopped() {
     assert_eq!(refused.status, 503, "{}", refused.text());
     events(&daemon, "r1", "abort", 1).await;
     shop.turn(HEALTHY);
+    open(&daemon, "left", &document(&ERRORS.replace("0.05", "2"), "")).await;
+    let lease = daemon.url("/api/v1/leases/left");
+    assert_eq!(daemon.client.post(&lease, &[], "{\"ttl\": \"3s\"}").await.unwrap().status, 200);
     daemon.kill().await;
     let daemon = launch.start().await;
     let stop = until(&daemon, "r1", 503).await;
     assert_eq!(stop["guard"], "user-errors", "{stop}");
+    assert_eq!(until(&daemon, "left", 503).await["guard"], "lease");
     assert_eq!(guard(&daemon, "nobody", "").await.status, 404);
     daemon.stop().await;
 }
@@ -272,8 +277,8 @@ async fn inv_j2_no_data_is_never_go() {
     let silent = "{service: nobody, indicator: error_ratio, when: \"> 0.05\", grace: 8s}";
     let shadow = ERRORS.replace("for: 1s", "for: 1s, mode: shadow");
     open(&daemon, "shadow", &document(&shadow, "")).await;
+    // No guard of it was evaluated when the lease is asked for.
     open(&daemon, "leased", &document(&ERRORS.replace("0.05", "2"), "")).await;
-    until(&daemon, "leased", 200).await;
     let lease = daemon.url("/api/v1/leases/leased");
     assert_eq!(daemon.client.post(&lease, &[], "{\"ttl\": \"1s\"}").await.unwrap().status, 200);
     open(&daemon, "silent", &document(silent, "")).await;

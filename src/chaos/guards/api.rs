@@ -33,6 +33,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// Between two events that say the same.
 const AGAIN: Duration = Duration::from_secs(5);
 /// A lease without a word, and the bounds of one.
+/// How long a lease waits for the first look at its run's guards.
+const FIRST_LOOK: Duration = Duration::from_secs(2);
 const TTL: Period = Period::secs(10);
 const SHORTEST_TTL: Period = Period::secs(1);
 const LONGEST_TTL: Period = Period::secs(600);
@@ -116,6 +118,22 @@ async fn waited(board: &Board, key: &Key, wait: Duration) -> Option<Seen> {
         let left = deadline.saturating_duration_since(Instant::now());
         // At the deadline the last look holds.
         drop(tokio::time::timeout(left, board.changed(key)).await);
+        seen = board.seen(key)?;
+    }
+    Some(seen)
+}
+
+/// The first decision that some guard made, waiting a little for it: who opens a run
+/// and then takes a lease finds its guards not evaluated yet.
+async fn looked_at(board: &Board, key: &Key) -> Option<Seen> {
+    let deadline = Instant::now() + FIRST_LOOK;
+    let mut seen = board.seen(key)?;
+    while seen.decision.guard.is_none()
+        && seen.decision.verdict == Verdict::CannotTell
+        && Instant::now() < deadline
+        && !board.is_closed()
+    {
+        board.changed(key).await;
         seen = board.seen(key)?;
     }
     Some(seen)
@@ -247,7 +265,7 @@ async fn renew(
             return Err(Error::invalid(format!("ttl is {ttl}"), hint));
         }
         let holder: String = said.holder.unwrap_or_default().chars().take(128).collect();
-        let seen = api.board.seen(&key).ok_or_else(|| Error::unknown_run(&run))?;
+        let seen = looked_at(&api.board, &key).await.ok_or_else(|| Error::unknown_run(&run))?;
         let mut shown = shown(&api.board, &run, &seen);
         // What cannot be told for lack of data is borne for the guard's grace, and
         // a stop comes after it; what was not evaluated is not watched at all.
