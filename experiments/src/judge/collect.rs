@@ -19,8 +19,10 @@ use crate::document::tolerance::Tolerance;
 use crate::document::units::Period;
 use crate::indicator::scale::{self, Point};
 use crate::indicator::{self, Ask, Series, Stratum, Stretch, Table, answer, flow, query};
-use crate::radius::site::Sites;
-use crate::radius::{self, history};
+use crate::radius;
+use crate::radius::history::{self, History};
+use crate::radius::seen::{self, Answers, Past};
+use crate::radius::site::{Names, Sites};
 use crate::verdict::alerts;
 use crate::verdict::evidence::{
     Answered, Asked, Control, Evidence, Flow, Gap, Heard, Layer, Load, Measured, Observed,
@@ -234,6 +236,16 @@ impl Collector<'_> {
         Ok(Asked { sql, answer })
     }
 
+    /// Fault-free time around the run, in pieces.
+    async fn quiet(&mut self) -> Result<Asked<History>, Error> {
+        let (phases, window) = (self.phases, self.window);
+        let reach = history::reach(&phases, self.judged);
+        let sql = radius::statement::recorded(reach, self.judged);
+        let read = |table: &Table| Ok(History::of(table, reach, &phases, window));
+        let answer = self.read(&sql, read).await?;
+        Ok(Asked { sql, answer })
+    }
+
     /// What is fault-free, in unbroken stretches.
     async fn history(
         &mut self,
@@ -241,8 +253,11 @@ impl Collector<'_> {
         control: Option<&Measure>,
     ) -> Result<(Asked<Vec<Series>>, Option<Asked<Vec<Series>>>), Error> {
         let span = history::reach(&self.phases, self.judged);
-        let mut taken = self.window.others.clone();
-        taken.push(history::own(&self.phases, self.window));
+        let margin = match self.quiet().await? {
+            Asked { answer: Ok(quiet), .. } => quiet.margin,
+            Asked { sql, answer: Err(gap) } => return Ok((Asked { sql, answer: Err(gap) }, None)),
+        };
+        let mut taken = history::taken(&self.phases, self.window, margin);
         let own = self.day(measure, span).await?;
         let beside = match (control, self.phases.season()) {
             (Some(control), _) => Some(self.day(control, span).await?),
@@ -273,21 +288,22 @@ impl Collector<'_> {
 
     /// What all services said in the injection, and in fault-free time.
     async fn sites(&mut self) -> Result<Asked<Sighting>, Error> {
-        let (phases, window) = (self.phases, self.window);
-        let reach = history::reach(&phases, self.judged);
-        let recorded = radius::statement::recorded(reach, self.judged);
-        let quiet =
-            self.read(&recorded, |table| Ok(history::stretches(table, reach, &phases, window)));
-        let pieces = match quiet.await? {
-            Ok(quiet) => history::pieces(&quiet, phases.baseline.buckets),
-            Err(gap) => return Ok(Asked { sql: recorded, answer: Err(gap) }),
+        let Asked { sql, answer } = self.quiet().await?;
+        let quiet = match answer {
+            Ok(quiet) => quiet,
+            Err(gap) => return Ok(Asked { sql, answer: Err(gap) }),
         };
-        let sql = [&[phases.injection][..], &pieces]
-            .map(|spans| radius::statement::sites(spans, self.judged));
-        let now = self.read(&sql[0], |table| Sites::asked(table, 1)).await?;
-        let usual = self.read(&sql[1], |table| Sites::asked(table, pieces.len())).await?;
-        let answer = now.and_then(|mut now| {
-            Ok(Sighting { injection: now.pop().unwrap_or_default(), history: usual? })
+        let spans = [vec![self.phases.injection], quiet.asked()];
+        let sql = [&spans[0], &spans[1]].map(|s| radius::statement::sites(s, self.judged));
+        let whole = |table: &Table| Sites::whole(table).cloned();
+        let now = self.read(&sql[0], whole).await?;
+        let usual = self.read(&sql[1], whole).await?;
+        let answer = now.and_then(|now| {
+            let (usual, mut names) = (usual?, Names::default());
+            let of = |sites| Answers { exclusive: None, gaps: None, sites };
+            let past = Past::read(quiet, of(&usual), &mut names);
+            let injection = seen::seen(spans[0][0], of(&now), &mut names).sites;
+            Ok(Sighting { injection, past, names })
         });
         Ok(Asked { sql: sql.join(";\n"), answer })
     }

@@ -1,77 +1,177 @@
-//! A/A: how strong signs get where nothing was injected. Each service's signs
-//! of a kind must be stronger than they are in fault-free time, so that at most
-//! 5 % of fault-free pieces would be flagged.
+//! A/A: how strong signs get where nothing was injected.
+//!
+//! Pieces of fault-free time are judged as if they were runs, each beside the
+//! others. A service's own noise is the strongest sign that it shows, but for its
+//! strongest 5 % of the pieces: noisy ones are noisy for themselves. What a piece
+//! shows beyond that comes without warning, from whichever of many services, so it
+//! counts for all: no more than 5 % of the pieces may show anything as strong as
+//! what stands out.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::seen::Seen;
-use super::signal::{self, Sign, Signal};
-use crate::statistics::{ALPHA, rank};
+use super::seen::Past;
+use super::signal::{Beside, Sign, Signal, Usual};
+use super::site::{Names, Spread};
+use crate::statistics::ALPHA;
 use crate::verdict::calibrate::LEAST;
+use crate::window::Span;
+
+/// A piece of fault-free time, judged as if it were a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pseudo {
+    pub span: Span,
+    pub signs: Vec<Sign>,
+}
+
+/// What fault-free time says of signs that come from the same rows.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Noise {
+    /// Pieces that were judged.
+    pub pseudo_windows: usize,
+    /// Of these, how many show a large move, and how many one that stands out
+    /// beside all others.
+    pub nominal: usize,
+    pub flagged: usize,
+    /// What a sign of a kind must exceed, whosever it is.
+    #[serde(skip)]
+    common: BTreeMap<Signal, f64>,
+    /// What it must exceed besides, by service.
+    #[serde(skip)]
+    own: BTreeMap<(Signal, String), f64>,
+}
 
 /// What fault-free time says of signs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Calibration {
-    /// Pieces of fault-free time that were compared with the rest of it.
-    pub pseudo_windows: usize,
-    /// Of these, how many show any sign, and how many one that is strong enough.
-    pub nominal: usize,
-    pub flagged: usize,
-    #[serde(skip)]
-    thresholds: BTreeMap<(Signal, String), f64>,
+    pub telemetry: Noise,
+    pub resources: Noise,
 }
 
 impl Calibration {
-    /// `cpu` are the signs of processors in each piece.
-    pub fn new(pieces: &[Seen], cpu: Vec<Vec<Sign>>) -> Calibration {
-        let mut windows: Vec<Vec<Sign>> = cpu;
-        windows.resize(pieces.len(), Vec::new());
-        for (at, signs) in windows.iter_mut().enumerate() {
-            // The piece before it stands for a baseline; the first has the next.
-            let before = pieces.get(at.checked_sub(1).unwrap_or(1));
-            let rest = pieces.iter().enumerate().filter(|(other, _)| *other != at);
-            let rest: Vec<&Seen> = rest.map(|(_, seen)| seen).collect();
-            if let Some(before) = before {
-                signs.extend(signal::signs(before, &pieces[at], &rest));
-            }
+    /// Whether a sign is stronger than its kind gets where nothing was injected.
+    /// Without enough fault-free time nothing is known to be.
+    pub fn stands_out(&self, sign: &Sign) -> bool {
+        match sign.signal {
+            Signal::Cpu => self.resources.stands_out(sign),
+            _ => self.telemetry.stands_out(sign),
         }
-        let top = |signs: &[Sign]| signs.iter().map(|sign| sign.strength).fold(0.0, f64::max);
-        let nominal = windows.iter().filter(|signs| !signs.is_empty()).count();
-        // The strongest few are what may be flagged; none of the others must be.
-        let mut order: Vec<usize> = (0..windows.len()).collect();
-        order.sort_by(|a, b| top(&windows[*b]).total_cmp(&top(&windows[*a])));
-        let spare = (ALPHA * windows.len() as f64).floor() as usize;
-        let mut thresholds: BTreeMap<(Signal, String), f64> = BTreeMap::new();
-        for sign in order.iter().skip(spare).flat_map(|at| &windows[*at]) {
-            let threshold = thresholds.entry((sign.signal, sign.service.clone())).or_default();
-            *threshold = threshold.max(sign.strength);
+    }
+}
+
+/// Each piece of the past as if it were a run, beside what is `usual`: all of it.
+/// One piece more or less moves no median; of call sites it is left out.
+pub fn pseudo(past: &Past, usual: &Usual, spread: &Spread, names: &Names) -> Vec<Pseudo> {
+    let judged = |span: &Span| {
+        let after = &past.piece(*span);
+        let sites = &usual.sites.clone().less(&after.sites);
+        // Pieces are shorter than runs: what is unsure in one may be sure in the other.
+        let signs = Beside { usual, sites, near: None, after, spread, names }.chance();
+        Pseudo { span: *span, signs }
+    };
+    past.pieces.iter().map(judged).collect()
+}
+
+/// By kind and service, the strongest sign of each piece: which one, how strong;
+/// the strongest first.
+type Strengths = BTreeMap<(Signal, String), Vec<(usize, f64)>>;
+
+impl Noise {
+    pub fn of(windows: &[Pseudo]) -> Noise {
+        let strengths = strengths(windows);
+        let surprises = surprises(windows, &strengths);
+        let common = common(&surprises, spare(windows.len()));
+        let all = |(key, signs): (&(Signal, String), &Vec<(usize, f64)>)| {
+            (key.clone(), strongest_but(signs.iter(), spare(windows.len())))
+        };
+        let beyond = |surprise: &BTreeMap<Signal, f64>| {
+            surprise.iter().any(|(signal, s)| *s > common.get(signal).copied().unwrap_or(0.0))
+        };
+        Noise {
+            pseudo_windows: windows.len(),
+            nominal: windows.iter().filter(|window| !window.signs.is_empty()).count(),
+            flagged: surprises.iter().filter(|surprise| beyond(surprise)).count(),
+            own: strengths.iter().map(all).collect(),
+            common,
         }
-        let mut found =
-            Calibration { pseudo_windows: windows.len(), nominal, flagged: 0, thresholds };
-        found.flagged =
-            windows.iter().filter(|signs| signs.iter().any(|sign| found.stands_out(sign))).count();
-        found
     }
 
     pub fn is_calibrated(&self) -> bool {
         self.pseudo_windows >= LEAST
     }
 
-    /// Whether a sign is stronger than its kind is where nothing was injected.
-    /// Without enough fault-free time nothing is known to be.
     pub fn stands_out(&self, sign: &Sign) -> bool {
-        let own = self.thresholds.get(&(sign.signal, sign.service.clone())).copied();
-        let usual = own.unwrap_or(0.0).max(self.typical(sign.signal));
-        self.is_calibrated() && sign.strength > usual
+        let own = self.own.get(&(sign.signal, sign.service.clone())).copied().unwrap_or(0.0);
+        let common = self.common.get(&sign.signal).copied().unwrap_or(0.0);
+        self.is_calibrated() && sign.strength > own.max(common)
     }
+}
 
-    /// What services that showed noise commonly showed: that one has been quiet
-    /// so far does not mean that it always is.
-    fn typical(&self, signal: Signal) -> f64 {
-        let of = self.thresholds.iter().filter(|((kind, _), _)| *kind == signal);
-        let typical = rank::median_of(of.map(|(_, threshold)| *threshold));
-        if typical.is_nan() { 0.0 } else { typical }
+/// How many of so many pieces may show what stands out.
+fn spare(pieces: usize) -> usize {
+    (ALPHA * pieces as f64).floor() as usize
+}
+
+fn strengths(windows: &[Pseudo]) -> Strengths {
+    let mut strengths = Strengths::new();
+    for (at, window) in windows.iter().enumerate() {
+        for sign in &window.signs {
+            let of = strengths.entry((sign.signal, sign.service.clone())).or_default();
+            match of.last_mut() {
+                Some((last, strength)) if *last == at => *strength = strength.max(sign.strength),
+                _ => of.push((at, sign.strength)),
+            }
+        }
     }
+    strengths.values_mut().for_each(|of| of.sort_by(|a, b| b.1.total_cmp(&a.1)));
+    strengths
+}
+
+/// The strongest of sorted signs but for a few; 0 where there are no more.
+fn strongest_but<'s>(mut signs: impl Iterator<Item = &'s (usize, f64)>, few: usize) -> f64 {
+    signs.nth(few).map_or(0.0, |(_, strength)| *strength)
+}
+
+/// By kind, the strongest sign of each piece that its service does not show in
+/// the others. Those that overlap the piece know of it, and are left out.
+fn surprises(windows: &[Pseudo], strengths: &Strengths) -> Vec<BTreeMap<Signal, f64>> {
+    let surprise = |(at, window): (usize, &Pseudo)| {
+        let others = |other: usize| !windows[other].span.overlaps(window.span);
+        let few = spare((0..windows.len()).filter(|other| others(*other)).count());
+        let mut surprise: BTreeMap<Signal, f64> = BTreeMap::new();
+        for ((signal, _), signs) in strengths {
+            let Some((_, strength)) = signs.iter().find(|(of, _)| *of == at) else { continue };
+            let usual = strongest_but(signs.iter().filter(|(of, _)| others(*of)), few);
+            if *strength > usual {
+                let most = surprise.entry(*signal).or_default();
+                *most = most.max(*strength);
+            }
+        }
+        surprise
+    };
+    windows.iter().enumerate().map(surprise).collect()
+}
+
+/// The strongest surprise of each kind, but for a few pieces: those that are the
+/// strongest of any kind. Kinds have units of their own, so places are compared.
+fn common(surprises: &[BTreeMap<Signal, f64>], few: usize) -> BTreeMap<Signal, f64> {
+    let place = |signal: &Signal, strength: f64| {
+        let stronger = |other: &&BTreeMap<Signal, f64>| {
+            other.get(signal).is_some_and(|other| *other > strength)
+        };
+        surprises.iter().filter(stronger).count()
+    };
+    let first = |surprise: &BTreeMap<Signal, f64>| {
+        surprise.iter().map(|(signal, strength)| place(signal, *strength)).min()
+    };
+    let mut order: Vec<(usize, &BTreeMap<Signal, f64>)> =
+        surprises.iter().filter_map(|surprise| Some((first(surprise)?, surprise))).collect();
+    order.sort_by_key(|(place, _)| *place);
+    let mut common: BTreeMap<Signal, f64> = BTreeMap::new();
+    for (signal, strength) in order.iter().skip(few).flat_map(|(_, surprise)| surprise.iter()) {
+        let most = common.entry(*signal).or_default();
+        *most = most.max(*strength);
+    }
+    common
 }

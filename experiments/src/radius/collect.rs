@@ -6,11 +6,11 @@ use schema::ErrorKind;
 use serde_json::Value;
 
 use super::blame::{Graph, Radius};
-use super::calibrate::Calibration;
-use super::history;
-use super::seen::{Seen, durations, text};
-use super::signal::{self, Sign};
-use super::site::Sites;
+use super::calibrate::{self, Calibration, Noise, Pseudo};
+use super::history::{self, History};
+use super::seen::{self, Answers, Past, Seen, text};
+use super::signal::{self, Beside, Sign, Usual};
+use super::site::{Names, Spread};
 use super::statement;
 use crate::Error;
 use crate::document::Experiment;
@@ -37,33 +37,47 @@ pub async fn discover(
     let asked = Asked { judged, ask };
     let reach = history::reach(&phases, judged);
     let recorded = asked.table(statement::recorded(reach, judged)).await?;
-    let quiet = history::stretches(&recorded, reach, &phases, window);
-    let pieces = history::pieces(&quiet, phases.baseline.buckets);
-    let past = asked.seen(&pieces).await?;
-    let baseline_recorded = recorded
-        .rows
-        .iter()
-        .filter_map(|row| row.first().and_then(Value::as_i64))
-        .filter(|at| {
-            phases.baseline.overlaps(Span { from: reach.from + at * BUCKET.nanos(), buckets: 1 })
-        })
-        .count()
-        >= RECORDED;
-    let before = match baseline_recorded {
-        true => asked.one(phases.baseline).await?,
-        // Nothing was recorded before the injection: what is usual otherwise.
-        false => Seen::joined(past.iter()),
+    let history = History::of(&recorded, reach, &phases, window);
+    let taken = history::taken(&phases, window, history.margin);
+    let mut names = Names::default();
+    let past = asked.past(history, &mut names).await?;
+    let near = match recorded_buckets(&recorded, reach, phases.baseline) >= RECORDED {
+        true => Some(asked.seen(phases.baseline, &mut names).await?),
+        false => None,
     };
-    let after = asked.one(phases.injection).await?;
-    let usual: Vec<&Seen> = past.iter().collect();
-    let mut signs = signal::signs(&before, &after, &usual);
-    let cpu = asked.cpu(window, &pieces).await?;
-    let late = Span::between(window.inject, window.recover.saturating_add(LAG.nanos()));
+    let after = asked.seen(phases.injection, &mut names).await?;
+    let usual = match (past.pieces.is_empty(), &near) {
+        (true, Some(near)) => Usual::of(near),
+        _ => Usual::of(&past.whole()),
+    };
+    let (sites, near) = (&usual.sites, near.as_ref());
+    let (spread, names) = (&Spread::of(&past), &names);
+    let mut signs = Beside { usual: &usual, sites, near, after: &after, spread, names }.signs();
+    let late = late(window);
+    let cpu = asked.cpu(reach, late).await?;
     signs.extend(cpu.signs(late));
-    let of_pieces = pieces.iter().map(|piece| cpu.signs(*piece)).collect();
-    let calibration = Calibration::new(&past, of_pieces);
+    let calibration = Calibration {
+        telemetry: Noise::of(&calibrate::pseudo(&past, &usual, spread, names)),
+        resources: Noise::of(&cpu.pseudo(late, &taken)),
+    };
     let graph = asked.graph(&[phases.baseline, phases.injection]).await?;
     Ok(Radius::new(signs, &graph, &experiment.target, &experiment.blast_radius, calibration))
+}
+
+/// Where resources tell of the run: they lag, but not into another one.
+fn late(window: &Window) -> Span {
+    let others = window.others.iter().map(|other| other.from);
+    let next = others.filter(|from| *from >= window.recover).min().unwrap_or(i64::MAX);
+    Span::between(window.inject, window.recover.saturating_add(LAG.nanos()).min(next))
+}
+
+fn recorded_buckets(recorded: &Table, reach: Span, span: Span) -> usize {
+    let at = |row: &Vec<Value>| row.first().and_then(Value::as_i64);
+    let inside = |at: &i64| {
+        let from = reach.from.saturating_add(at.saturating_mul(BUCKET.nanos()));
+        span.overlaps(Span { from, buckets: 1 })
+    };
+    recorded.rows.iter().filter_map(at).filter(inside).count()
 }
 
 struct Asked<'a> {
@@ -84,23 +98,26 @@ impl Asked<'_> {
         Ok(table)
     }
 
-    async fn one(&self, span: Span) -> Result<Seen, Error> {
-        Ok(self.seen(&[span]).await?.pop().unwrap_or_default())
+    /// Exclusive times, gaps and call sites.
+    async fn tables(&self, spans: &[Span]) -> Result<[Table; 3], Error> {
+        if spans.iter().all(|span| span.buckets == 0) {
+            return Ok([Table::default(), Table::default(), Table::default()]);
+        }
+        Ok([
+            self.table(statement::exclusive(spans, self.judged)).await?,
+            self.table(statement::gaps(spans, self.judged)).await?,
+            self.table(statement::sites(spans, self.judged)).await?,
+        ])
     }
 
-    /// What each of some stretches shows, in order of time.
-    async fn seen(&self, spans: &[Span]) -> Result<Vec<Seen>, Error> {
-        if spans.iter().all(|span| span.buckets == 0) {
-            return Ok(vec![Seen::default(); spans.len()]);
-        }
-        let table = self.table(statement::exclusive(spans, self.judged)).await?;
-        let exclusive = durations(&table, spans, |row| text(row, 0));
-        let table = self.table(statement::gaps(spans, self.judged)).await?;
-        let gaps = durations(&table, spans, |row| Some((text(row, 0)?, text(row, 1)?)));
-        let sites =
-            Sites::read(&self.table(statement::sites(spans, self.judged)).await?, spans.len());
-        let parts = exclusive.into_iter().zip(gaps).zip(sites);
-        Ok(parts.map(|((exclusive, gaps), sites)| Seen { exclusive, gaps, sites }).collect())
+    async fn seen(&self, span: Span, names: &mut Names) -> Result<Seen, Error> {
+        let tables = self.tables(&[span]).await?;
+        Ok(seen::seen(span, Answers::of(&tables), names))
+    }
+
+    async fn past(&self, history: History, names: &mut Names) -> Result<Past, Error> {
+        let tables = self.tables(&history.asked()).await?;
+        Ok(Past::read(history, Answers::of(&tables), names))
     }
 
     async fn graph(&self, spans: &[Span]) -> Result<Graph, Error> {
@@ -113,11 +130,8 @@ impl Asked<'_> {
         Ok(graph)
     }
 
-    async fn cpu(&self, window: &Window, pieces: &[Span]) -> Result<Cpu, Error> {
-        let first = pieces.first().map_or(window.inject, |piece| piece.from.min(window.inject));
-        let last = pieces.last().map_or(window.recover, |piece| piece.to().max(window.recover));
-        let span =
-            Span::between(first.saturating_sub(SCRAPES.nanos()), last.saturating_add(LAG.nanos()));
+    async fn cpu(&self, reach: Span, late: Span) -> Result<Cpu, Error> {
+        let span = Span::between(reach.from, reach.to().max(late.to()));
         let mut points: BTreeMap<String, Vec<(i64, f64)>> = BTreeMap::new();
         for row in &self.table(statement::cpu(span, self.judged)).await?.rows {
             let numbers = (row.get(1).and_then(Value::as_i64), row.get(2).and_then(Value::as_f64));
@@ -130,20 +144,50 @@ impl Asked<'_> {
     }
 }
 
-/// CPU of each service in cores, by the bucket that it was told in.
+/// CPU of each service in cores, by the bucket that it was told in, oldest first.
 struct Cpu(BTreeMap<String, Vec<(i64, f64)>>);
 
 impl Cpu {
     /// A stretch beside the ten minutes before it.
     fn signs(&self, span: Span) -> Vec<Sign> {
         let before = Span::between(span.from.saturating_sub(SCRAPES.nanos()), span.from);
-        let pairs = self.0.iter().map(|(service, points)| {
-            let of = |span: Span| {
-                let inside = points.iter().filter(|(at, _)| (span.from..span.to()).contains(at));
-                inside.map(|(_, value)| *value).collect::<Vec<f64>>()
-            };
-            (service.clone(), (of(before), of(span)))
-        });
+        let of = |points: &[(i64, f64)], span: Span| -> Vec<f64> {
+            let from = points.partition_point(|(at, _)| *at < span.from);
+            let to = points.partition_point(|(at, _)| *at < span.to());
+            points[from..to.max(from)].iter().map(|(_, value)| *value).collect()
+        };
+        let pairs = self.0.iter();
+        let pairs =
+            pairs.map(|(name, points)| (name.clone(), (of(points, before), of(points, span))));
         signal::cpu(&pairs.collect())
+    }
+
+    /// Stretches as long as `late` that nothing is taken of, as if each were a run.
+    /// Resources are told where traces are not, and seldom, so these pieces are
+    /// not those of the past.
+    fn pseudo(&self, late: Span, taken: &[Span]) -> Vec<Pseudo> {
+        let times = self.0.values().flatten().map(|(at, _)| *at);
+        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else {
+            return Vec::new();
+        };
+        let step = i64::from(late.buckets.max(1)).saturating_mul(BUCKET.nanos());
+        let begin = first.saturating_add(SCRAPES.nanos());
+        let count = last.saturating_sub(begin).max(0) / step;
+        let spans = (0..count).map(|at| Span { from: begin + at * step, buckets: late.buckets });
+        let told = |span: &Span| self.tell(*span);
+        let spans: Vec<Span> = spans
+            .filter(|span| !taken.iter().any(|taken| taken.overlaps(*span)))
+            .filter(told)
+            .collect();
+        let spans = history::evenly(spans, history::MOST_OVERLAPPING);
+        spans.into_iter().map(|span| Pseudo { span, signs: self.signs(span) }).collect()
+    }
+
+    /// Whether anybody was told of in it.
+    fn tell(&self, span: Span) -> bool {
+        self.0.values().any(|points| {
+            let from = points.partition_point(|(at, _)| *at < span.from);
+            points.get(from).is_some_and(|(at, _)| *at < span.to())
+        })
     }
 }

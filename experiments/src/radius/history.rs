@@ -1,8 +1,9 @@
-//! Fault-free time, in pieces: what a phase is compared with where its baseline
-//! was not recorded, and what false flags are counted on.
+//! Fault-free time, in pieces: what a phase is compared with, and what false
+//! flags are counted on.
 
 use serde_json::Value;
 
+use crate::document::units::Period;
 use crate::indicator::Table;
 use crate::judge::HISTORY;
 use crate::verdict::calibrate;
@@ -10,10 +11,58 @@ use crate::window::{BUCKET, Phases, Span, Window};
 
 /// Buckets of the shortest piece: fewer make no comparison.
 const LEAST: u32 = 4;
-/// Pieces at most: more say little more, and cost a scan.
-const MOST: usize = 120;
-/// What a baseline's length is divided by until there are enough pieces.
+/// Buckets of the longest piece: many short ones say more than few long ones.
+const LONGEST: u32 = 12;
+/// Pieces at most, so that a day costs no more than a little of it does.
+const MOST: usize = 40;
+/// The same where they overlap, which costs no scan.
+pub const MOST_OVERLAPPING: usize = 80;
+/// What a piece's length is divided by until there are enough.
 const SHRINK: [u32; 3] = [1, 2, 3];
+/// How far from other windows history lies. Edges are told by people and tools,
+/// faults are prepared and cleaned up, and telemetry lags: within a minute of a
+/// window little is surely fault-free. Less is kept away where that leaves too
+/// little of it.
+const MARGINS: [Period; 3] = [Period::secs(60), Period::secs(30), Period::secs(0)];
+
+/// Fault-free time around a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// What false flags are counted on, oldest first, all of one length. They
+    /// overlap where there is little.
+    pub pieces: Vec<Span>,
+    /// What it keeps away from other windows, in nanoseconds.
+    pub margin: i64,
+}
+
+impl History {
+    /// `recorded` holds the buckets of `reach` in which anything was recorded.
+    pub fn of(recorded: &Table, reach: Span, phases: &Phases, window: &Window) -> History {
+        let length = phases.baseline.buckets.min(LONGEST);
+        let of = |margin: Period| {
+            let taken = taken(phases, window, margin.nanos());
+            let pieces = pieces(&stretches(recorded, reach, &taken), length);
+            History { pieces, margin: margin.nanos() }
+        };
+        let mut all = MARGINS.into_iter().map(of);
+        let enough = |history: &History| history.pieces.len() >= calibrate::LEAST;
+        all.clone().find(enough).or_else(|| all.next_back()).unwrap_or_default()
+    }
+
+    /// The pieces without their overlaps: what is asked of the engine.
+    pub fn asked(&self) -> Vec<Span> {
+        let mut asked: Vec<Span> = Vec::new();
+        for piece in &self.pieces {
+            match asked.last_mut() {
+                Some(last) if piece.from <= last.to() => {
+                    *last = Span::between(last.from, piece.to());
+                }
+                _ => asked.push(*piece),
+            }
+        }
+        asked
+    }
+}
 
 /// A day on each side of a run, as far as it is known of: a run that is judged
 /// long after has fault-free time behind it too.
@@ -22,24 +71,28 @@ pub fn reach(phases: &Phases, judged: i64) -> Span {
     Span::between(from, judged.min(phases.end().saturating_add(HISTORY.nanos())))
 }
 
-/// The run itself, which is no history of its own.
-pub fn own(phases: &Phases, window: &Window) -> Span {
-    let end = phases.end().max(window.recover).saturating_add(BUCKET.nanos());
-    Span::between(phases.start().min(window.inject), end)
+/// Where no history is: the run itself, other windows, and `margin` around them.
+pub fn taken(phases: &Phases, window: &Window, margin: i64) -> Vec<Span> {
+    let around = |from: i64, to: i64| {
+        let to = to.saturating_add(margin).saturating_add(BUCKET.nanos() - 1);
+        Span::between(from.saturating_sub(margin), to)
+    };
+    let end = phases.end().max(window.recover);
+    // What lies before the injection is near to it even if no baseline is planned.
+    let begin = phases.start().min(window.inject.saturating_sub(margin));
+    let mut taken = vec![around(begin.saturating_add(margin), end)];
+    taken.extend(window.others.iter().map(|other| around(other.from, other.to())));
+    taken
 }
 
-/// Stretches in which anything was recorded and no window lies, oldest first.
-/// `table` holds the recorded buckets of `reach`.
-pub fn stretches(table: &Table, reach: Span, phases: &Phases, window: &Window) -> Vec<Span> {
-    let own = own(phases, window);
-    let taken =
-        |bucket: Span| own.overlaps(bucket) || window.others.iter().any(|w| w.overlaps(bucket));
+/// Stretches in which anything was recorded and nothing is taken, oldest first.
+fn stretches(recorded: &Table, reach: Span, taken: &[Span]) -> Vec<Span> {
     let mut quiet: Vec<Span> = Vec::new();
-    for row in &table.rows {
+    for row in &recorded.rows {
         let Some(at) = row.first().and_then(Value::as_i64) else { continue };
         let bucket =
             Span { from: reach.from.saturating_add(at.saturating_mul(BUCKET.nanos())), buckets: 1 };
-        if taken(bucket) {
+        if taken.iter().any(|taken| taken.overlaps(bucket)) {
             continue;
         }
         match quiet.last_mut() {
@@ -47,34 +100,38 @@ pub fn stretches(table: &Table, reach: Span, phases: &Phases, window: &Window) -
             _ => quiet.push(bucket),
         }
     }
-    quiet.retain(|span| span.buckets >= LEAST);
     quiet
 }
 
-/// Stretches cut into pieces about as long as a baseline, or shorter ones where
-/// these are too few to count false flags on.
-pub fn pieces(stretches: &[Span], baseline: u32) -> Vec<Span> {
-    let cut = |shrink: u32| -> Vec<Span> {
-        let length = (baseline / shrink).max(LEAST);
-        stretches.iter().flat_map(|span| parts(*span, length)).collect()
+/// Stretches cut into pieces of `length` buckets, shorter ones where these are
+/// too few to count false flags on, and overlapping ones where those are.
+fn pieces(stretches: &[Span], length: u32) -> Vec<Span> {
+    let cut = |length: u32, step: u32| -> Vec<Span> {
+        stretches.iter().flat_map(|span| parts(*span, length, step)).collect()
     };
-    let mut cuts = SHRINK.into_iter().map(cut);
-    let first = cuts.next().unwrap_or_default();
-    let found = if first.len() >= calibrate::LEAST {
-        first
-    } else {
-        cuts.find(|cut| cut.len() >= calibrate::LEAST).unwrap_or(first)
-    };
-    // Evenly over all of them.
-    let step = found.len().div_ceil(MOST).max(1);
-    found.into_iter().step_by(step).collect()
+    let each = SHRINK.map(|shrink| (length / shrink).max(LEAST));
+    let apart = each.into_iter().map(|length| cut(length, length));
+    for found in apart {
+        if found.len() >= calibrate::LEAST {
+            return evenly(found, MOST);
+        }
+    }
+    evenly(cut(each[SHRINK.len() - 1], 1), MOST_OVERLAPPING)
 }
 
-fn parts(span: Span, length: u32) -> impl Iterator<Item = Span> {
-    let count = (span.buckets / length).max(1);
-    let each = span.buckets / count;
+fn parts(span: Span, length: u32, step: u32) -> impl Iterator<Item = Span> {
+    let count = (span.buckets + step).saturating_sub(length) / step;
     (0..count).map(move |at| Span {
-        from: span.from + i64::from(at * each) * BUCKET.nanos(),
-        buckets: each,
+        from: span.from + i64::from(at * step) * BUCKET.nanos(),
+        buckets: length,
     })
+}
+
+/// At most so many, spread over all of them.
+pub fn evenly(found: Vec<Span>, most: usize) -> Vec<Span> {
+    let n = found.len();
+    if n <= most {
+        return found;
+    }
+    (0..most).filter_map(|at| found.get(at * n / most).copied()).collect()
 }

@@ -11,9 +11,9 @@
 //! | [`calibrate`] | A/A: which signs are stronger than they are without a fault |
 //! | [`blame`] | from signs to services, ranked; inside or off target |
 //!
-//! What a phase is compared with is its baseline; for logs all fault-free
-//! telemetry of a day on each side, because a call site is expected by having
-//! been seen. Deliberately not here: declared hypotheses (`verdict`); finding what
+//! What a phase is compared with are pieces of fault-free time, from a day on each
+//! side and away from other windows: a few, so that a day costs little; what takes
+//! longer must do so beside its baseline too. Deliberately not here: declared hypotheses (`verdict`); finding what
 //! nobody declared has floors and thresholds of its own.
 
 pub mod blame;

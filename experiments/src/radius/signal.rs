@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::seen::{Durations, Seen};
-use super::site::{self, Sites};
+use super::site::{self, Names, Shift, Sites, Spread};
 use crate::indicator::Series;
 use crate::statistics::{multiple, normal, rank};
-use crate::verdict::compare::LEAST;
+use crate::verdict::compare::{LEAST, LEAST_BUCKETS};
 
 /// The false share of discoveries (Benjamini-Hochberg).
 const Q: f64 = 0.05;
@@ -20,8 +20,6 @@ const MORE_MS: f64 = 3.0;
 /// The effect floor of CPU: times, and cores more.
 const CPU_TIMES: f64 = 1.25;
 const CPU_MORE: f64 = 0.03;
-/// Standard deviations that a share must have moved.
-pub const SURE: f64 = 3.0;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -45,18 +43,78 @@ pub struct Sign {
     pub detail: String,
 }
 
-/// What one stretch shows beside another. `history` is fault-free time, in pieces.
-pub fn signs(before: &Seen, after: &Seen, history: &[&Seen]) -> Vec<Sign> {
-    let sites: Vec<&Sites> = history.iter().map(|seen| &seen.sites).collect();
-    let mut signs = exclusive(&before.exclusive, &after.exclusive);
-    signs.extend(gaps(&before.gaps, &after.gaps));
-    // A site is expected by having been seen: the more fault-free time, the surer.
-    let usual = Sites::sum(sites.iter().copied());
-    let before = if usual.traces.is_empty() { &before.sites } else { &usual };
-    signs.extend(site::signs(before, &after.sites, &sites));
-    signs
+/// What is usual: the medians of buckets, and call sites.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Usual {
+    exclusive: Levels<String>,
+    gaps: Levels<(String, String)>,
+    pub sites: Sites,
 }
 
+impl Usual {
+    pub fn of(seen: &Seen) -> Usual {
+        let (exclusive, gaps) = (levels(&seen.exclusive), levels(&seen.gaps));
+        Usual { exclusive, gaps, sites: seen.sites.clone() }
+    }
+}
+
+/// What is beside what: a stretch, what is usual, and what lay right before it,
+/// where that was recorded. What takes longer must do so beside both, or the time
+/// of the day may have done it.
+#[derive(Clone, Copy)]
+pub struct Beside<'a> {
+    pub usual: &'a Usual,
+    /// Where these are not all that is usual, as for a piece of it.
+    pub sites: &'a Sites,
+    pub near: Option<&'a Seen>,
+    pub after: &'a Seen,
+    pub spread: &'a Spread,
+    pub names: &'a Names,
+}
+
+impl Beside<'_> {
+    /// Moves that are large and sure.
+    pub fn signs(self) -> Vec<Sign> {
+        self.moves(Q)
+    }
+
+    /// Moves that are large, sure or not: what chance does.
+    pub fn chance(self) -> Vec<Sign> {
+        self.moves(1.0)
+    }
+
+    /// Of what is found, the share `q` may be false. All that is looked at is one
+    /// family.
+    fn moves(self, q: f64) -> Vec<Sign> {
+        let Beside { usual, sites, near, after, spread, names } = self;
+        let exclusive =
+            longer(&usual.exclusive, near.map(|seen| &seen.exclusive), &after.exclusive);
+        let gaps = longer(&usual.gaps, near.map(|seen| &seen.gaps), &after.gaps);
+        let mut shifts = site::shifts(sites, &after.sites, spread, names);
+        // What is said in every trace or in none, before and now, cannot have moved.
+        shifts.retain(|shift| shift.strength > 0.0);
+        let p = exclusive.iter().map(|moved| moved.p).chain(gaps.iter().map(|moved| moved.p));
+        let p: Vec<f64> = p.chain(shifts.iter().map(Shift::p)).collect();
+        let sure: Vec<bool> = multiple::benjamini_hochberg(&p).iter().map(|p| *p <= q).collect();
+        let (of_exclusive, rest) = sure.split_at(exclusive.len());
+        let (of_gaps, of_shifts) = rest.split_at(gaps.len());
+        let mut signs: Vec<Sign> =
+            kept(&exclusive, of_exclusive).filter(|moved| moved.large).map(spent).collect();
+        let edges: Vec<&(String, String)> =
+            usual.gaps.keys().filter(|edge| after.gaps.contains_key(*edge)).collect();
+        let moved: Vec<_> = kept(&gaps, of_gaps).filter(|moved| moved.large).collect();
+        signs.extend(blamed(&edges, &moved));
+        let shifts = kept(&shifts, of_shifts).filter(|shift| shift.is_large()).collect();
+        signs.extend(site::strongest(shifts).into_iter().map(|shift| shift.sign(names)));
+        signs
+    }
+}
+
+fn kept<'s, T>(all: &'s [T], sure: &'s [bool]) -> impl Iterator<Item = &'s T> {
+    all.iter().zip(sure).filter(|(_, sure)| **sure).map(|(one, _)| one)
+}
+
+/// A duration that is longer than it was.
 struct Moved<K> {
     key: K,
     p: f64,
@@ -65,54 +123,84 @@ struct Moved<K> {
     detail: String,
 }
 
-/// Durations that became longer, corrected for how many were looked at.
-fn longer<K: Ord + Clone>(before: &Durations<K>, after: &Durations<K>) -> Vec<Moved<K>> {
-    let each = before.iter().filter_map(|(key, before)| {
-        let after = after.get(key)?;
-        let of = |series: &Series, width| series.quantiles(0.5, width, LEAST);
-        let (b, a) = [1, 2, 3, 6].into_iter().find_map(|width| {
-            let (b, a) = (of(before, width), of(after, width));
-            (b.len() >= 4 && a.len() >= 4).then_some((b, a))
-        })?;
-        let level = rank::median_of(b.iter().copied());
-        let spread = rank::median_of(b.iter().map(|v| (v - level).abs())) * 1.4826;
-        let moved = rank::hodges_lehmann(&b, &a, 1.0).estimate;
-        let effect = rank::a12(&b, &a);
-        let large = effect >= A12 && level + moved >= TIMES * level && moved >= MORE_MS;
-        // A floor of a twentieth keeps a very even series from shouting.
-        let strength = moved / (spread + 0.05 * level + 0.5);
-        let detail = format!("{level:.1} ms moved by {moved:+.1} ms (A12 {effect:.2})");
-        let p = rank::mann_whitney(&b, &a, 1.0).two_sided();
-        Some(Moved { key: key.clone(), p, large, strength, detail })
-    });
-    let each: Vec<Moved<K>> = each.collect();
-    let p: Vec<f64> = each.iter().map(|moved| moved.p).collect();
-    let adjusted = multiple::benjamini_hochberg(&p);
-    let kept = each.into_iter().zip(adjusted).filter(|(moved, p)| *p <= Q && moved.large);
-    kept.map(|(moved, _)| moved).collect()
+/// The medians of buckets that have enough values, by how many are joined.
+type Levels<K> = BTreeMap<K, [Vec<f64>; WIDTHS.len()]>;
+
+/// How many buckets are joined where traffic is low, first to last.
+const WIDTHS: [usize; 4] = [1, 2, 3, 6];
+
+fn levels<K: Ord + Clone>(durations: &Durations<K>) -> Levels<K> {
+    let of = |series: &Series| WIDTHS.map(|width| series.quantiles(0.5, width, LEAST));
+    durations.iter().map(|(key, series)| (key.clone(), of(series))).collect()
 }
 
-pub fn exclusive(before: &Durations<String>, after: &Durations<String>) -> Vec<Sign> {
-    let sign = |moved: Moved<String>| Sign {
+/// Durations, and whether they became much longer. What did not is no sign: it
+/// counts among what was looked at, with a p-value of 1.
+fn longer<K: Ord + Clone>(
+    usual: &Levels<K>,
+    near: Option<&Durations<K>>,
+    after: &Durations<K>,
+) -> Vec<Moved<K>> {
+    let (near, after) = (near.map(levels), levels(after));
+    let each = usual.iter().filter_map(|(key, usual)| {
+        let after = after.get(key)?;
+        let (b, a) = comparable(usual, after)?;
+        let near = near.as_ref().and_then(|near| comparable(near.get(key)?, after));
+        // Dear, and needed for few.
+        let large = is_large(b, a) && near.is_none_or(|(b, a)| is_large(b, a));
+        let (p, moved) = match large {
+            true => (rank::mann_whitney(b, a, 1.0).two_sided(), rank::shift(b, a)),
+            false => (1.0, 0.0),
+        };
+        let level = rank::median_of(b.iter().copied());
+        let spread = rank::median_of(b.iter().map(|v| (v - level).abs())) * 1.4826;
+        Some(Moved {
+            key: key.clone(),
+            p,
+            large,
+            // A floor of a twentieth keeps a very even series from shouting.
+            strength: moved / (spread + 0.05 * level + 0.5),
+            detail: format!("{level:.1} ms moved by {moved:+.1} ms (A12 {:.2})", rank::a12(b, a)),
+        })
+    });
+    each.collect()
+}
+
+/// Values of both, joined as far as traffic needs it.
+fn comparable<'l>(
+    before: &'l [Vec<f64>; WIDTHS.len()],
+    after: &'l [Vec<f64>; WIDTHS.len()],
+) -> Option<(&'l [f64], &'l [f64])> {
+    let enough = |(b, a): &(&'l Vec<f64>, &'l Vec<f64>)| {
+        b.len() >= LEAST_BUCKETS && a.len() >= LEAST_BUCKETS
+    };
+    before.iter().zip(after).find(enough).map(|(b, a)| (&b[..], &a[..]))
+}
+
+/// The effect floor.
+fn is_large(before: &[f64], after: &[f64]) -> bool {
+    if rank::a12(before, after) < A12 {
+        return false;
+    }
+    let (level, moved) = (rank::median_of(before.iter().copied()), rank::shift(before, after));
+    level + moved >= TIMES * level && moved >= MORE_MS
+}
+
+fn spent(moved: &Moved<String>) -> Sign {
+    Sign {
         signal: Signal::Exclusive,
         detail: format!("exclusive time of {}: {}", moved.key, moved.detail),
-        service: moved.key,
+        service: moved.key.clone(),
         strength: moved.strength,
-    };
-    longer(before, after).into_iter().map(sign).collect()
+    }
 }
 
 /// A gap speaks of the callee, unless most of what the caller calls moved too:
 /// then it is the caller that is slow to send and to receive.
-pub fn gaps(
-    before: &Durations<(String, String)>,
-    after: &Durations<(String, String)>,
-) -> Vec<Sign> {
-    let moved = longer(before, after);
-    let looked_at = || before.keys().filter(|edge| after.contains_key(*edge));
-    let sign = |one: &Moved<(String, String)>| {
+fn blamed(edges: &[&(String, String)], moved: &[&Moved<(String, String)>]) -> Vec<Sign> {
+    let sign = |one: &&Moved<(String, String)>| {
         let (caller, callee) = &one.key;
-        let all = edges_of(caller, looked_at());
+        let all = edges_of(caller, edges.iter().copied());
         let touched = edges_of(caller, moved.iter().map(|moved| &moved.key));
         let own = touched >= 2 && 2 * touched > all;
         Sign {

@@ -5,86 +5,186 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::seen::text;
-use super::signal::{SURE, Sign, Signal};
+use super::seen::{Past, place, text};
+use super::signal::{Sign, Signal};
 use super::statement::REPEATS;
 use crate::indicator::Table;
 use crate::statistics::interval::Interval;
-use crate::statistics::rank;
 use crate::statistics::ratio::{self, Share};
+use crate::statistics::{normal, rank};
 use crate::verdict::evidence::Gap;
+use crate::window::Span;
 
 /// The effect floor: the share of an operation's traces that must have changed.
 const MOVED: f64 = 0.25;
 /// Traces on either side that a share must be of.
 const LEAST: u64 = 3;
+/// Below this in any cell the exact test is used (section 4 of the paper).
+const SMALL_CELL: u64 = 10;
+/// Weaker moves are noise whatever test tells their strength.
+const WEAK: f64 = 2.0;
 /// The median of chi-squared with one degree of freedom: what chance alone has
 /// a stretch's squared deviation be.
 const CHANCE: f64 = 0.455;
 
 /// A service and one of its operations.
 pub type Operation = (String, String);
-/// An operation, a call site, and the index of how often a request said it.
-pub type Site = (Operation, String, usize);
+
+/// Operations and call sites by number: they are compared very often.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Names {
+    operations: Numbered<Operation>,
+    sites: Numbered<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Numbered<T> {
+    names: Vec<T>,
+    numbers: BTreeMap<T, u32>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Numbered<T> {
+        Numbered { names: Vec::new(), numbers: BTreeMap::new() }
+    }
+}
+
+impl<T: Ord + Clone> Numbered<T> {
+    fn number(&mut self, name: T) -> u32 {
+        if let Some(number) = self.numbers.get(&name) {
+            return *number;
+        }
+        let number = u32::try_from(self.names.len()).unwrap_or(u32::MAX);
+        self.names.push(name.clone());
+        self.numbers.insert(name, number);
+        number
+    }
+}
+
+impl Names {
+    pub fn operation(&mut self, service: &str, operation: &str) -> u32 {
+        self.operations.number((service.to_owned(), operation.to_owned()))
+    }
+
+    pub fn site(&mut self, operation: u32, site: &str, repeats: u8) -> Site {
+        Site { operation, text: self.sites.number(site.to_owned()), repeats }
+    }
+
+    pub fn service(&self, operation: u32) -> &str {
+        self.operations.names.get(operation as usize).map_or("", |(service, _)| service)
+    }
+}
+
+/// A call site in an operation, with the index of how often a request says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site {
+    pub operation: u32,
+    pub text: u32,
+    pub repeats: u8,
+}
 
 /// In how many of an operation's traces each of its call sites appeared.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sites {
-    pub traces: BTreeMap<Operation, u64>,
+    pub traces: BTreeMap<u32, u64>,
     pub hits: BTreeMap<Site, u64>,
 }
 
 impl Sites {
-    pub fn sum<'s>(parts: impl Iterator<Item = &'s Sites>) -> Sites {
-        let mut whole = Sites::default();
-        for part in parts {
-            part.traces
-                .iter()
-                .for_each(|(key, n)| *whole.traces.entry(key.clone()).or_default() += n);
-            part.hits.iter().for_each(|(key, n)| *whole.hits.entry(key.clone()).or_default() += n);
-        }
-        whole
+    pub fn add(&mut self, part: &Sites) {
+        part.traces.iter().for_each(|(key, n)| *self.traces.entry(*key).or_default() += n);
+        part.hits.iter().for_each(|(key, n)| *self.hits.entry(*key).or_default() += n);
     }
 
-    /// The same of an answer that may be cut.
-    pub fn asked(table: &Table, stretches: usize) -> Result<Vec<Sites>, Gap> {
+    /// What is left without a part.
+    pub fn less(mut self, part: &Sites) -> Sites {
+        let left = |n: &mut u64, part: &u64| *n = n.saturating_sub(*part);
+        part.traces.iter().for_each(|(key, n)| left(self.traces.entry(*key).or_default(), n));
+        part.hits.iter().for_each(|(key, n)| left(self.hits.entry(*key).or_default(), n));
+        self.traces.retain(|_, n| *n > 0);
+        self.hits.retain(|_, n| *n > 0);
+        self
+    }
+
+    /// The answer, unless it is cut.
+    pub fn whole(table: &Table) -> Result<&Table, Gap> {
         if table.truncated || !table.incomplete.is_empty() {
             return Err(Gap::Incomplete("not every row of the logs could be seen".into()));
         }
-        Ok(Sites::read(table, stretches))
+        Ok(table)
     }
 
-    /// Rows of stretch, service, operation, n, site and hits by repeats.
-    pub fn read(table: &Table, stretches: usize) -> Vec<Sites> {
-        let mut sites = vec![Sites::default(); stretches];
+    /// Rows of bucket, service, operation, n, site and hits by repeats: each
+    /// bucket of each stretch.
+    pub fn read(table: &Table, spans: &[Span], names: &mut Names) -> Vec<Vec<Sites>> {
+        let empty = |span: &Span| vec![Sites::default(); span.buckets as usize];
+        let mut all: Vec<Vec<Sites>> = spans.iter().map(empty).collect();
         for row in &table.rows {
-            let stretch =
-                row.first().and_then(Value::as_u64).and_then(|at| usize::try_from(at).ok());
-            let Some(sites) = stretch.and_then(|at| sites.get_mut(at)) else { continue };
+            let at = row.first().and_then(Value::as_i64).and_then(|at| place(spans, at));
+            let Some(sites) = at.and_then(|(span, bucket)| all.get_mut(span)?.get_mut(bucket))
+            else {
+                continue;
+            };
             let (Some(service), Some(operation)) = (text(row, 1), text(row, 2)) else { continue };
             let Some(n) = row.get(3).and_then(Value::as_u64) else { continue };
-            let operation = (service, operation);
-            sites.traces.insert(operation.clone(), n);
+            let operation = names.operation(&service, &operation);
+            sites.traces.insert(operation, n);
             let Some(site) = text(row, 4) else { continue };
             for at in 0..REPEATS.len() {
-                if let Some(hits) = row.get(5 + at).and_then(Value::as_u64).filter(|hits| *hits > 0)
-                {
-                    sites.hits.insert((operation.clone(), site.clone(), at), hits);
+                let hits = row.get(5 + at).and_then(Value::as_u64).filter(|hits| *hits > 0);
+                if let (Some(hits), Ok(repeats)) = (hits, u8::try_from(at)) {
+                    sites.hits.insert(names.site(operation, &site, repeats), hits);
                 }
             }
         }
-        sites
+        all
     }
 
     fn of(&self, site: &Site) -> (u64, u64) {
         let hits = self.hits.get(site).copied().unwrap_or(0);
-        (hits, self.traces.get(&site.0).copied().unwrap_or(0))
+        let n = self.traces.get(&site.operation).copied().unwrap_or(0);
+        (hits.min(n), n)
     }
 
     /// Services that said anything: one that says nothing at all is not seen,
     /// and nothing of its sites is missing.
-    pub fn speaking(&self) -> BTreeSet<&str> {
-        self.hits.keys().map(|((service, _), _, _)| service.as_str()).collect()
+    pub fn speaking<'n>(&self, names: &'n Names) -> BTreeSet<&'n str> {
+        let operations: BTreeSet<u32> = self.hits.keys().map(|site| site.operation).collect();
+        operations.into_iter().map(|operation| names.service(operation)).collect()
+    }
+}
+
+/// How many times as much as chance the share of each site varies between
+/// fault-free pieces: as standard deviations, and at least 1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Spread(BTreeMap<Site, f64>);
+
+impl Spread {
+    /// By the median, so that pieces in which something happened after all do
+    /// not hide what happens next.
+    pub fn of(past: &Past) -> Spread {
+        let pieces: Vec<Sites> =
+            past.apart().iter().map(|piece| past.piece(*piece).sites).collect();
+        let all: BTreeSet<&Site> = pieces.iter().flat_map(|sites| sites.hits.keys()).collect();
+        let spread = |site: &Site| {
+            let cells: Vec<(u64, u64)> =
+                pieces.iter().map(|sites| sites.of(site)).filter(|(_, n)| *n > 0).collect();
+            let hits: u64 = cells.iter().map(|(hits, _)| hits).sum();
+            let all: u64 = cells.iter().map(|(_, n)| n).sum();
+            // Half of a hit more and less: a share of nothing or all has no variance.
+            let share = (hits as f64 + 0.5) / (all as f64 + 1.0);
+            let squared = |(hits, n): (u64, u64)| {
+                let n = n as f64;
+                (hits as f64 - n * share).powi(2) / (n * share * (1.0 - share))
+            };
+            let times = rank::median_of(cells.iter().copied().map(squared)) / CHANCE;
+            (cells.len() > 1 && times > 1.0).then(|| (*site, times.sqrt()))
+        };
+        Spread(all.into_iter().filter_map(spread).collect())
+    }
+
+    fn site(&self, site: &Site) -> f64 {
+        self.0.get(site).copied().unwrap_or(1.0)
     }
 }
 
@@ -95,24 +195,53 @@ pub struct Shift {
     /// Of how many traces before, and of how many now.
     pub before: (u64, u64),
     pub after: (u64, u64),
-    /// Of the difference of the two shares.
-    pub moved: Interval,
+    /// What its share varies by, as a multiple of chance.
+    spread: f64,
     /// Standard deviations, as much as shares vary in fault-free time.
     pub strength: f64,
 }
 
 impl Shift {
-    pub fn is_sign(&self) -> bool {
-        self.moved.estimate.abs() >= MOVED && self.strength >= SURE
+    /// Of the difference of the two shares.
+    pub fn moved(&self) -> Interval {
+        let share = |(hits, n)| Share::new(hits, n);
+        ratio::difference(share(self.before), share(self.after)).widened(self.spread)
     }
 
-    pub fn detail(&self) -> String {
-        let (((service, operation), site, at), (b, n), (a, m)) =
-            (&self.site, self.before, self.after);
-        let what = if self.moved.estimate > 0.0 { "more" } else { "less" };
-        let times = match REPEATS[*at] {
-            1 => String::new(),
-            times => format!(" {times} times"),
+    /// The difference of the two shares.
+    pub fn share(&self) -> f64 {
+        let share = |(hits, n): (u64, u64)| hits as f64 / n as f64;
+        share(self.after) - share(self.before)
+    }
+
+    pub fn is_large(&self) -> bool {
+        self.share().abs() >= MOVED
+    }
+
+    /// The chance of such a move, in either direction.
+    pub fn p(&self) -> f64 {
+        2.0 * normal::tail(self.strength)
+    }
+
+    pub fn sign(&self, names: &Names) -> Sign {
+        Sign {
+            signal: Signal::Site,
+            service: names.service(self.site.operation).to_owned(),
+            strength: self.strength,
+            detail: self.detail(names),
+        }
+    }
+
+    pub fn detail(&self, names: &Names) -> String {
+        let ((b, n), (a, m)) = (self.before, self.after);
+        let unknown = Operation::default();
+        let operation = names.operations.names.get(self.site.operation as usize);
+        let (service, operation) = operation.unwrap_or(&unknown);
+        let site = names.sites.names.get(self.site.text as usize).map_or("", String::as_str);
+        let what = if self.share() > 0.0 { "more" } else { "less" };
+        let times = match REPEATS.get(usize::from(self.site.repeats)) {
+            Some(times) if *times > 1 => format!(" {times} times"),
+            _ => String::new(),
         };
         format!(
             "call site of {service} {what} often{times} in {operation}: {b} of {n} traces before, {a} of {m} now: {site}"
@@ -121,62 +250,48 @@ impl Shift {
 }
 
 /// The moves of the call sites of services that say anything, before and now.
-/// `history` are stretches of fault-free time: how much more than chance a site
-/// varies from one to the next takes off from its strength.
-pub fn shifts(before: &Sites, after: &Sites, history: &[&Sites]) -> Vec<Shift> {
-    let (then, now) = (before.speaking(), after.speaking());
+pub fn shifts(before: &Sites, after: &Sites, spread: &Spread, names: &Names) -> Vec<Shift> {
+    let (then, now) = (before.speaking(names), after.speaking(names));
+    let heard: BTreeSet<&str> = then.intersection(&now).copied().collect();
     let keys: BTreeSet<&Site> = before.hits.keys().chain(after.hits.keys()).collect();
-    let shift = |key: &&Site| {
-        let service = key.0.0.as_str();
-        let ((b, n), (a, m)) = (before.of(key), after.of(key));
-        if !(then.contains(service) && now.contains(service)) || n < LEAST || m < LEAST {
-            return None;
-        }
-        let spread = dispersion(key, history).sqrt();
-        let moved = ratio::difference(Share::new(b, n), Share::new(a, m)).widened(spread);
-        let strength = deviance((b, n), (a, m)).sqrt() / spread;
-        Some(Shift { site: (*key).clone(), before: (b, n), after: (a, m), moved, strength })
+    let shift = |site: &&Site| {
+        let ((b, n), (a, m)) = (before.of(site), after.of(site));
+        let seen = n >= LEAST && m >= LEAST && heard.contains(names.service(site.operation));
+        let spread = spread.site(site);
+        seen.then(|| Shift {
+            site: **site,
+            before: (b, n),
+            after: (a, m),
+            spread,
+            strength: deviations((b, n), (a, m)) / spread,
+        })
     };
     keys.iter().filter_map(shift).collect()
 }
 
-/// Shifts that are large and sure, the strongest of each call site.
-pub fn signs(before: &Sites, after: &Sites, history: &[&Sites]) -> Vec<Sign> {
-    let shifts = shifts(before, after, history);
-    let mut strongest: BTreeMap<(&Operation, &str), &Shift> = BTreeMap::new();
-    for shift in shifts.iter().filter(|shift| shift.is_sign()) {
-        let place = strongest.entry((&shift.site.0, &shift.site.1)).or_insert(shift);
+/// The strongest of each call site.
+pub fn strongest(shifts: Vec<&Shift>) -> Vec<&Shift> {
+    let mut strongest: BTreeMap<(u32, u32), &Shift> = BTreeMap::new();
+    for shift in shifts {
+        let place = strongest.entry((shift.site.operation, shift.site.text)).or_insert(shift);
         if shift.strength > place.strength {
             *place = shift;
         }
     }
-    let sign = |shift: &Shift| Sign {
-        signal: Signal::Site,
-        service: shift.site.0.0.clone(),
-        strength: shift.strength,
-        detail: shift.detail(),
-    };
-    strongest.into_values().map(sign).collect()
+    strongest.into_values().collect()
 }
 
-/// How many times as much as chance a site's share varies between fault-free
-/// stretches: at least 1. By the median, so that stretches in which something
-/// happened after all do not hide what happens next.
-fn dispersion(site: &Site, history: &[&Sites]) -> f64 {
-    let cells: Vec<(u64, u64)> =
-        history.iter().map(|sites| sites.of(site)).filter(|(_, n)| *n > 0).collect();
-    if cells.len() < 2 {
-        return 1.0;
+/// How many standard deviations lie between two shares: by the exact test where
+/// a cell is small, else by the root of G.
+fn deviations(before: (u64, u64), after: (u64, u64)) -> f64 {
+    let root = deviance(before, after).sqrt();
+    let ((b, n), (a, m)) = (before, after);
+    let small = [b, n - b, a, m - a].into_iter().any(|cell| cell < SMALL_CELL);
+    if root < WEAK || !small {
+        return root;
     }
-    let hits: u64 = cells.iter().map(|(hits, _)| hits).sum();
-    let all: u64 = cells.iter().map(|(_, n)| n).sum();
-    // Half of a hit more and less: a share of nothing or all has no variance.
-    let share = (hits as f64 + 0.5) / (all as f64 + 1.0);
-    let squared = |(hits, n): (u64, u64)| {
-        let n = n as f64;
-        (hits as f64 - n * share).powi(2) / (n * share * (1.0 - share))
-    };
-    (rank::median_of(cells.into_iter().map(squared)) / CHANCE).max(1.0)
+    let p = ratio::fisher(before, after).max(f64::MIN_POSITIVE);
+    -normal::quantile(p / 2.0)
 }
 
 /// Twice the log of how much likelier two shares are than one (G): its root is

@@ -61,7 +61,7 @@ pub fn calls(spans: &[Span], judged: i64) -> String {
     )
 }
 
-/// Call sites of logs by stretch, service and operation: in how many of the `n`
+/// Call sites of logs by bucket, service and operation: in how many of the `n`
 /// traces that asked for the operation a request said it once, twice, four and
 /// eight times. By operation, because another mix of requests says other things
 /// and is no fault; by trace, because requests of one are not independent. A
@@ -76,8 +76,8 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
         "WITH asked AS (SELECT DISTINCT trace_id, span_id, service_name, name AS operation,\n\
          time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
          FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
-         units AS (SELECT trace_id, service_name, operation, {stretch} AS stretch FROM asked GROUP BY 1, 2, 3),\n\
-         counted AS (SELECT stretch, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
+         units AS (SELECT trace_id, service_name, operation, {bucket} FROM asked GROUP BY 1, 2, 3),\n\
+         counted AS (SELECT bucket, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
          said AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano AS at, body\n\
          FROM logs WHERE {near} AND trace_id IS NOT NULL),\n\
          began AS (SELECT DISTINCT trace_id, span_id, time_unix_nano AS at FROM spans WHERE {near}),\n\
@@ -87,14 +87,14 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
          FROM asked a JOIN placed p ON p.trace_id = a.trace_id AND p.service_name = a.service_name\n\
          AND p.at >= a.begins AND p.at <= a.ends GROUP BY 1, 2, 3, 4, 5),\n\
          most AS (SELECT trace_id, service_name, operation, site, max(times) AS times FROM times GROUP BY 1, 2, 3, 4),\n\
-         heard AS (SELECT u.stretch, h.service_name, h.operation, h.site, {repeats}\n\
+         heard AS (SELECT u.bucket, h.service_name, h.operation, h.site, {repeats}\n\
          FROM most h JOIN units u ON u.trace_id = h.trace_id AND u.service_name = h.service_name AND u.operation = h.operation\n\
          GROUP BY 1, 2, 3, 4)\n\
-         SELECT c.stretch, c.service_name AS service, c.operation, c.n, h.site, {named}\n\
-         FROM counted c LEFT JOIN heard h ON h.stretch = c.stretch AND h.service_name = c.service_name\n\
+         SELECT c.bucket, c.service_name AS service, c.operation, c.n, h.site, {named}\n\
+         FROM counted c LEFT JOIN heard h ON h.bucket = c.bucket AND h.service_name = c.service_name\n\
          AND h.operation = c.operation ORDER BY 1, 2, 3, 5",
         window = any_of(spans, judged),
-        stretch = which(spans, "min(begins)"),
+        bucket = Stretch::new(hull(spans), judged).bucket("min(begins)"),
         repeats = repeats.join(", "),
         named = named.join(", "),
     )
@@ -136,18 +136,6 @@ fn any_of(spans: &[Span], judged: i64) -> String {
     let each = spans.iter().map(|span| format!("({})", Stretch::new(*span, judged).window()));
     let each: Vec<String> = each.collect();
     if each.is_empty() { "false".to_owned() } else { format!("({})", each.join("\n OR ")) }
-}
-
-/// The place among `spans` of a time in nanoseconds that lies in one of them.
-fn which(spans: &[Span], column: &str) -> String {
-    let Some((_, early)) = spans.split_last() else { return "0".to_owned() };
-    if early.is_empty() {
-        return "0".to_owned();
-    }
-    let arms = early.iter().enumerate();
-    let arms: String =
-        arms.map(|(at, span)| format!(" WHEN {column} < {} THEN {at}", span.to())).collect();
-    format!("CASE{arms} ELSE {} END", early.len())
 }
 
 /// The words of a message: what changes from one to the next is cut off.

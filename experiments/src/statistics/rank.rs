@@ -140,6 +140,11 @@ pub fn hodges_lehmann(before: &[f64], after: &[f64], inflation: f64) -> Interval
     Interval::new(estimate, differences[cut - 1], differences[pairs - cut])
 }
 
+/// The shift of Hodges and Lehmann without its interval, which is dear. NaN of nothing.
+pub fn shift(before: &[f64], after: &[f64]) -> f64 {
+    median_of(after.iter().flat_map(|a| before.iter().map(move |b| a - b)))
+}
+
 /// The largest k for which P(U < k) is at most 2.5 %.
 fn exact_cut(n: usize, m: usize) -> usize {
     let ranks: Vec<u64> = (1..=(n + m) as u64).map(|rank| 2 * rank).collect();

@@ -4,10 +4,9 @@
 
 use crate::document::probe::Direction;
 use crate::document::provider::{Measure, Subject};
-use crate::radius::calibrate::Calibration;
-use crate::radius::seen::Seen;
-use crate::radius::signal::{Sign, Signal};
-use crate::radius::site::{self, Shift, Sites};
+use crate::radius::calibrate::{self, Noise};
+use crate::radius::signal::Usual;
+use crate::radius::site::{self, Names, Shift, Spread};
 use crate::window::Phase;
 
 use super::evidence::{Evidence, Gap, Sighting, Source};
@@ -23,7 +22,7 @@ pub fn within(measure: &Measure, evidence: &Evidence, limit: f64) -> Ruling {
     };
     let beyond = |shift: &&Shift| lowest(shift) > limit;
     if let Some(shift) = seen.strongest(&beyond) {
-        return Ruling::deviated(shift.detail());
+        return Ruling::deviated(shift.detail(seen.names));
     }
     let highest = seen.shifts.iter().map(highest).fold(0.0, f64::max);
     if highest <= limit {
@@ -46,9 +45,9 @@ pub fn moved(measure: &Measure, direction: Direction, evidence: &Evidence, wante
         let detail = "call sites shift or do not: only an increase of the shift can be shown";
         return Ruling::inconclusive(Reason::Error, detail);
     }
-    let far = |shift: &&Shift| shift.moved.estimate.abs() >= wanted && lowest(shift) > 0.0;
+    let far = |shift: &&Shift| shift.share().abs() >= wanted && lowest(shift) > 0.0;
     if let Some(shift) = seen.strongest(&far) {
-        return Ruling::held(shift.detail());
+        return Ruling::held(shift.detail(seen.names));
     }
     let highest = seen.shifts.iter().map(highest).fold(0.0, f64::max);
     let detail =
@@ -60,35 +59,33 @@ pub fn moved(measure: &Measure, direction: Direction, evidence: &Evidence, wante
 }
 
 fn lowest(shift: &Shift) -> f64 {
-    let moved = shift.moved;
+    let moved = shift.moved();
     if moved.estimate > 0.0 { moved.low } else { -moved.high }
 }
 
 fn highest(shift: &Shift) -> f64 {
-    shift.moved.low.abs().max(shift.moved.high.abs())
+    let moved = shift.moved();
+    moved.low.abs().max(moved.high.abs())
 }
 
 /// The shifts of one service, and what fault-free time says of such.
-struct Told {
+struct Told<'e> {
     shifts: Vec<Shift>,
-    calibration: Calibration,
+    noise: Noise,
+    names: &'e Names,
 }
 
-impl Told {
+impl Told<'_> {
     fn strongest(&self, fits: &impl Fn(&&Shift) -> bool) -> Option<&Shift> {
-        let sign = |shift: &Shift| Sign {
-            signal: Signal::Site,
-            service: shift.site.0.0.clone(),
-            strength: shift.strength,
-            detail: String::new(),
+        let out = |shift: &&Shift| {
+            shift.is_large() && self.noise.stands_out(&shift.sign(self.names)) && fits(shift)
         };
-        let out = |shift: &&Shift| shift.is_sign() && self.calibration.stands_out(&sign(shift));
-        let found = self.shifts.iter().filter(fits).filter(out);
+        let found = self.shifts.iter().filter(out);
         found.max_by(|a, b| a.strength.total_cmp(&b.strength))
     }
 }
 
-fn shifts(measure: &Measure, evidence: &Evidence) -> Result<Told, Ruling> {
+fn shifts<'e>(measure: &Measure, evidence: &'e Evidence) -> Result<Told<'e>, Ruling> {
     let Subject::Service { service, .. } = &measure.subject else {
         return Err(Ruling::inconclusive(Reason::Error, "call sites are of a service"));
     };
@@ -105,27 +102,25 @@ fn shifts(measure: &Measure, evidence: &Evidence) -> Result<Told, Ruling> {
             return Err(Ruling::inconclusive(Reason::PipelineGap, why));
         }
     }
-    let Sighting { injection, history } = sighting;
-    let usual = Sites::sum(history.iter());
-    for (sites, when) in [(&usual, "in fault-free time"), (injection, "in the injection")] {
-        if !sites.speaking().contains(service.as_str()) {
+    let Sighting { injection, past, names } = sighting;
+    let usual = Usual::of(&past.whole());
+    for (sites, when) in [(&usual.sites, "in fault-free time"), (injection, "in the injection")] {
+        if !sites.speaking(names).contains(service.as_str()) {
             let detail = format!("{service} logged nothing that belongs to a request {when}");
             return Err(Ruling::inconclusive(Reason::NoData, detail));
         }
     }
-    let pieces: Vec<Seen> =
-        history.iter().map(|sites| Seen { sites: sites.clone(), ..Seen::default() }).collect();
-    let calibration = Calibration::new(&pieces, Vec::new());
-    if !calibration.is_calibrated() {
-        let detail = format!("{} pieces of fault-free time are too few", pieces.len());
+    let spread = Spread::of(past);
+    let noise = Noise::of(&calibrate::pseudo(past, &usual, &spread, names));
+    if !noise.is_calibrated() {
+        let detail = format!("{} pieces of fault-free time are too few", noise.pseudo_windows);
         return Err(Ruling::inconclusive(Reason::Uncalibrated, detail));
     }
-    let history: Vec<&Sites> = history.iter().collect();
-    let mut shifts = site::shifts(&usual, injection, &history);
-    shifts.retain(|shift| shift.site.0.0 == *service);
+    let mut shifts = site::shifts(&usual.sites, injection, &spread, names);
+    shifts.retain(|shift| names.service(shift.site.operation) == service.as_str());
     if shifts.is_empty() {
         let detail = format!("{service} was asked too seldom to tell its call sites");
         return Err(Ruling::inconclusive(Reason::TooFew, detail));
     }
-    Ok(Told { shifts, calibration })
+    Ok(Told { shifts, noise, names })
 }

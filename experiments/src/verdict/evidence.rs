@@ -13,7 +13,8 @@ use crate::indicator::scale::Point;
 use crate::indicator::series::Series;
 use crate::indicator::stratum::Stratum;
 use crate::radius::Radius;
-use crate::radius::site::Sites;
+use crate::radius::seen::Past;
+use crate::radius::site::{Names, Sites};
 use crate::window::{Phase, Phases};
 
 /// Why an answer is none.
@@ -144,8 +145,9 @@ pub struct Load {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Sighting {
     pub injection: Sites,
-    /// Fault-free pieces of a day on each side.
-    pub history: Vec<Sites>,
+    /// Fault-free time, of call sites alone.
+    pub past: Past,
+    pub names: Names,
 }
 
 /// What the guard that stopped a run watches.

@@ -1,0 +1,119 @@
+//! A system over a day, drawn from a seed: what its services say and how long
+//! they take, with a trend over the day, services that are noisy by nature, and
+//! now and then a burst without any fault.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::super::history::History;
+use super::super::seen::{self, Answers, Past, Seen};
+use super::super::site::Names;
+use crate::indicator::Table;
+use crate::statistics::random::Random;
+use crate::window::{BUCKET, Span};
+
+pub const SERVICES: usize = 10;
+/// Pieces of fault-free time, of nine buckets each.
+pub const PIECES: i64 = 40;
+/// Buckets from one piece to the next: a day's worth in all.
+const APART: i64 = 400;
+
+/// What is wrong in a stretch.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Harm {
+    /// A service that says an error in this share of its traces.
+    pub error: Option<(usize, f64)>,
+    /// A service that takes so many times as long.
+    pub slow: Option<(usize, f64)>,
+}
+
+pub struct System {
+    random: Random,
+    pub names: Names,
+    /// The chance of a burst in a piece, at any one service.
+    pub bursts: f64,
+}
+
+impl System {
+    pub fn new(seed: u64) -> System {
+        System { random: Random::new(seed), names: Names::default(), bursts: 0.03 }
+    }
+
+    /// Fault-free pieces, but for those that `harm` tells of.
+    pub fn past(&mut self, harm: impl Fn(i64) -> Harm) -> Past {
+        let spans: Vec<Span> = (0..PIECES).map(|at| piece(at, 9)).collect();
+        let harms: Vec<Harm> = (0..PIECES).map(harm).collect();
+        let tables = self.tables(&spans, &harms);
+        let history = History { pieces: spans, margin: 0 };
+        Past::read(history, Answers::of(&tables), &mut self.names)
+    }
+
+    /// A stretch of so many buckets somewhere in the day.
+    pub fn phase(&mut self, buckets: u32, harm: Harm) -> Seen {
+        let at = self.random.below(PIECES as usize) as i64;
+        let span = piece(at, buckets);
+        let tables = self.tables(&[span], &[harm]);
+        seen::seen(span, Answers::of(&tables), &mut self.names)
+    }
+
+    /// Exclusive times, no gaps, and call sites, as the engine answers.
+    fn tables(&mut self, spans: &[Span], harms: &[Harm]) -> [Table; 3] {
+        let (mut times, mut said) = (Vec::new(), Vec::new());
+        let origin = spans.first().map_or(0, |span| span.from);
+        for (span, harm) in spans.iter().zip(harms) {
+            let burst = (self.random.unit() < self.bursts).then(|| self.random.below(SERVICES));
+            let flap = self.random.unit() < 0.3;
+            for bucket in 0..i64::from(span.buckets) {
+                let at = span.from / BUCKET.nanos() + bucket;
+                let day = (at as f64 / (APART * PIECES) as f64 * std::f64::consts::TAU).sin();
+                for service in 0..SERVICES {
+                    let slow = harm.slow.filter(|(of, _)| *of == service).map_or(1.0, |(_, x)| x);
+                    let odd = if burst == Some(service) { 2.0 } else { 1.0 };
+                    let level = (5 + 3 * service) as f64 * (1.0 + 0.2 * day) * slow * odd;
+                    let number = at - origin / BUCKET.nanos();
+                    times.extend(self.cells(service, number, level));
+                    let mut error = if burst == Some(service) { 0.7 } else { 0.02 };
+                    if service == 0 && flap {
+                        error = 0.6;
+                    }
+                    if let Some((_, share)) = harm.error.filter(|(of, _)| *of == service) {
+                        error = share;
+                    }
+                    let shares = [("asked", 1.0), ("cached", 0.5 + 0.1 * day), ("error", error)];
+                    said.extend(self.sites(service, number, &shares));
+                }
+            }
+        }
+        let table = |rows| Table { rows, ..Table::default() };
+        [table(times), Table::default(), table(said)]
+    }
+
+    fn cells(&mut self, service: usize, bucket: i64, level: f64) -> Vec<Vec<Value>> {
+        let mut cells: BTreeMap<i64, u64> = BTreeMap::new();
+        for _ in 0..6 {
+            let gauss = (0..4).map(|_| self.random.unit()).sum::<f64>() - 2.0;
+            let nanos = level * 1e6 * (0.5 * gauss).exp();
+            *cells.entry((nanos.ln() * 100.0).floor() as i64).or_default() += 1;
+        }
+        let row =
+            |(cell, n)| vec![json!(format!("s{service}")), json!(bucket), json!(cell), json!(n)];
+        cells.into_iter().map(row).collect()
+    }
+
+    fn sites(&mut self, service: usize, bucket: i64, shares: &[(&str, f64)]) -> Vec<Vec<Value>> {
+        // From one trace in two buckets to three in one.
+        let n = (1 + self.random.below(1 + service % 4)) as u64;
+        let mut row = |(site, share): &(&str, f64)| {
+            let hits = (0..n).filter(|_| self.random.unit() < *share).count();
+            let head = [json!(bucket), json!(format!("s{service}")), json!("op"), json!(n)];
+            let hits = [hits, 0, 0, 0].map(|n| json!(n));
+            head.into_iter().chain([json!(site)]).chain(hits).collect()
+        };
+        shares.iter().map(&mut row).collect()
+    }
+}
+
+fn piece(at: i64, buckets: u32) -> Span {
+    Span { from: at * APART * BUCKET.nanos(), buckets }
+}
