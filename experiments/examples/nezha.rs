@@ -6,8 +6,9 @@
 //! `judged`: for each fault the verdict of a document that expects its target to
 //! stay calm, and at which place of the measured blast radius the target stands.
 //! `quiet`: whether anything is found in fault-free time. `spoiled`: verdicts
-//! over rows that were deleted, frozen, delayed, and at the wrong time.
-//! `complete`: what is torn or doubled. docs/acceptance.md has what came of it.
+//! over rows that were deleted, frozen, delayed. `shifted`: verdicts with labels
+//! eight hours off, on either side. `complete`: what is torn or doubled.
+//! docs/acceptance.md has what came of it.
 
 #![expect(clippy::print_stdout, reason = "a command's answer")]
 
@@ -19,7 +20,7 @@ use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
 use experiments::document::{Allowed, Experiment};
-use experiments::radius::{Radius, Suspect, discover, statement};
+use experiments::radius::{Radius, Sign, Suspect, discover, statement};
 use experiments::report::Report;
 use experiments::window::Span;
 use experiments::{Ask, Error, Table, Window};
@@ -186,13 +187,17 @@ fn shown(radius: &Radius) -> String {
     radius.suspects.iter().take(3).map(one).collect::<Vec<_>>().join(", ")
 }
 
-/// Fault-free stretches before a fault: its last 45 s, and what is before them.
+/// Fault-free stretches before a fault: its last 45 s, what is before them, and
+/// what is a minute away from any label.
 fn fault_free(all: &[Fault], fault: &Fault) -> Vec<(&'static str, i64, i64)> {
     let Some((start, _)) = fault.recorded else { return Vec::new() };
-    let late = fault.inject - 45 * SECOND;
-    let parts = [("early", start, late), ("late", start.max(late), fault.inject)];
-    let fits = |(_, from, to): &(&str, i64, i64)| {
-        let taken = |other: &Fault| other.inject < *to && other.inject + 180 * SECOND > *from;
+    let (late, away) = (fault.inject - 45 * SECOND, fault.inject - 60 * SECOND);
+    let parts =
+        [("early", start, late), ("late", start.max(late), fault.inject), ("away", start, away)];
+    let fits = |(which, from, to): &(&str, i64, i64)| {
+        let margin = if *which == "away" { 60 * SECOND } else { 0 };
+        let taken =
+            |other: &Fault| other.inject < *to && other.inject + 180 * SECOND + margin > *from;
         to - from >= 20 * SECOND && !all.iter().any(taken)
     };
     parts.into_iter().filter(fits).collect()
@@ -211,6 +216,16 @@ struct Spoiled<'a> {
 const WAYS: [&str; 5] = ["deleted", "frozen", "NaN", "late", "without a baseline"];
 
 impl Spoiled<'_> {
+    /// Whether a statement asks of a time in which rows are spoiled.
+    fn concerns(&self, statement: &str) -> bool {
+        let baseline = self.from - 45 * SECOND;
+        statement.split("time >= '").skip(1).any(|rest| {
+            let mut ends = rest.split('\'').step_by(2).map(|text| instant(&json!(text)));
+            let (from, to) = (ends.next().flatten(), ends.next().flatten());
+            from.is_none_or(|from| from < self.to) && to.is_none_or(|to| to > baseline)
+        })
+    }
+
     fn view(&self, table: &str) -> String {
         let during =
             |from: i64, to: i64| format!("time_unix_nano >= {from} AND time_unix_nano < {to}");
@@ -243,6 +258,10 @@ impl Spoiled<'_> {
 #[async_trait]
 impl Ask for Spoiled<'_> {
     async fn ask(&self, statement: &str) -> Result<Table, Error> {
+        // What asks of other times alone is what it was.
+        if self.how != "late" && !self.concerns(statement) {
+            return self.daemon.ask(statement).await;
+        }
         let mut statement = statement.to_owned();
         for table in ["spans", "logs", "metrics"] {
             let spoiled = format!("FROM ({}) AS {table} WHERE", self.view(table));
@@ -322,47 +341,73 @@ fn judged(day: &Day, daemon: &Daemon) {
     );
 }
 
-/// Figure 3: fault-free stretches.
+/// What a sign is about, without its counts.
+fn about(sign: &Sign) -> (String, String) {
+    let what = match sign.detail.split_once(" now: ") {
+        Some((_, site)) => site.to_owned(),
+        None => format!("{:?}", sign.signal),
+    };
+    (sign.service.clone(), what)
+}
+
+/// Figure 3: fault-free stretches. By kind: how many, how many flagged, how many
+/// of these by nothing but signs that the fault shows after its label, too.
 fn quiet(day: &Day, daemon: &Daemon) {
-    let (mut flagged, mut own, mut pieces) = (0, 0, 0);
+    let mut counts: BTreeMap<&str, [u32; 3]> = BTreeMap::new();
     for fault in &day.all {
-        for (which, from, to) in fault_free(&day.all, fault) {
-            let calm = window(&day.all, "calm", from, to);
-            let radius =
-                block_on(discover(&day.document(fault), &calm, JUDGED, daemon)).expect("a radius");
+        let parts = fault_free(&day.all, fault);
+        if parts.is_empty() {
+            continue;
+        }
+        let experiment = day.document(fault);
+        let found = |window: &Window| {
+            block_on(discover(&experiment, window, JUDGED, daemon)).expect("a radius")
+        };
+        let fault_shows = found(&day.of(fault, 0));
+        let shows: Vec<_> = fault_shows.suspects.iter().flat_map(|s| &s.signs).map(about).collect();
+        for (which, from, to) in parts {
+            let radius = found(&window(&day.all, "calm", from, to));
             let out: Vec<&Suspect> = radius.suspects.iter().filter(|s| s.stands_out).collect();
-            pieces += 1;
-            flagged += u32::from(!out.is_empty());
-            own += u32::from(out.iter().any(|s| s.service == fault.target));
+            let begun = |suspect: &&Suspect| {
+                suspect.signs.iter().map(about).any(|sign| shows.contains(&sign))
+            };
+            let count = counts.entry(which).or_default();
+            count[0] += 1;
+            count[1] += u32::from(!out.is_empty());
+            count[2] += u32::from(!out.is_empty() && out.iter().all(begun));
             if let Some(first) = out.first() {
                 println!(
-                    "{which} before {}: {}: {}",
+                    "{which} before {} ({}): {}: {}\n    {:?}",
                     fault.id,
+                    fault.target,
                     shown(&radius),
-                    first.signs[0].detail
+                    first.signs[0].detail,
+                    radius.calibration
                 );
             }
         }
     }
-    println!(
-        "fault-free segments flagged: {flagged} of {pieces}, {own} of them by the next fault's target"
-    );
+    println!("fault-free stretches, flagged, flagged by what the fault shows too: {counts:?}");
 }
 
-/// Figures 4 and 5: no verdict over spoiled telemetry, or at the wrong time.
-fn spoiled(day: &Day, daemon: &Daemon, step: usize) {
+/// Figure 5: labels eight hours off.
+fn shifted(day: &Day, daemon: &Daemon) {
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    for fault in &day.all {
+        for hours in [-8, 8] {
+            let window = day.of(fault, hours * 3_600 * SECOND);
+            let report =
+                block_on(experiments::judge(&day.document(fault), &window, JUDGED, daemon));
+            *counts.entry(report.expect("a report").in_short()).or_default() += 1;
+        }
+    }
+    println!("{counts:#?}");
+}
+
+/// Figure 4: no verdict `held` over spoiled telemetry.
+fn spoiled(day: &Day, daemon: &Daemon) {
     let mut counts: BTreeMap<(&str, String), u32> = BTreeMap::new();
     for fault in &day.all {
-        let report = block_on(experiments::judge(
-            &day.document(fault),
-            &day.of(fault, 8 * 3_600 * SECOND),
-            JUDGED,
-            daemon,
-        ));
-        let report = report.expect("a report");
-        *counts.entry(("8 h later", report.in_short())).or_default() += 1;
-    }
-    for fault in day.all.iter().step_by(step) {
         let (experiment, window) = (day.document(fault), day.of(fault, 0));
         for how in WAYS {
             let (from, to) = (fault.inject, fault.until() + 60 * SECOND);
@@ -391,7 +436,7 @@ fn complete(day: &Day, daemon: &Daemon) {
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, address, part, paths @ ..] = &arguments[..] else {
-        panic!("give ADDRESS judged|quiet|spoiled|complete LABELS.json …")
+        panic!("give ADDRESS judged|quiet|spoiled|shifted|complete LABELS.json …")
     };
     let daemon = Daemon { address: address.clone(), known: Mutex::default() };
     for path in paths {
@@ -401,8 +446,8 @@ fn main() {
         match part.as_str() {
             "judged" => judged(&day, &daemon),
             "quiet" => quiet(&day, &daemon),
-            // Every sixth fault: five ways to spoil each.
-            "spoiled" => spoiled(&day, &daemon, 6),
+            "spoiled" => spoiled(&day, &daemon),
+            "shifted" => shifted(&day, &daemon),
             _ => complete(&day, &daemon),
         }
     }

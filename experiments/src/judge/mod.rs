@@ -4,12 +4,14 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`collect`] | the statements of a run, asked one after the other, each once |
+//! | [`once`] | the engine, asked for the same only once |
 //! | [`samples`] | what was measured, bucket by bucket |
 //!
 //! Deliberately not here: what the rows mean (`verdict`), and how a report
 //! looks (`report`).
 
 mod collect;
+mod once;
 mod samples;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,7 @@ pub async fn judge_with_samples(
     judged: i64,
     ask: &dyn Ask,
 ) -> Result<(Report, Vec<Sample>), Error> {
+    let ask = &once::Once::new(ask);
     let mut evidence = collect(experiment, window, judged, seed(experiment, window), ask).await?;
     let recorder = Recorder { ask, statements: Mutex::default() };
     let answer = match radius::discover(experiment, window, judged, &recorder).await {

@@ -109,7 +109,7 @@ fn call_sites_shift_by_trace() {
 }
 
 /// Scenario: two of three traces say what one of forty did, and three of three.
-/// Guarantees: where counts are small their chance is counted out, 0.0094 and
+/// Guarantees: where counts are small their chance is counted out, 0.0098 and
 /// 0.0003, and not taken from the root of G, which makes more of it.
 #[test]
 fn few_traces_are_counted_out() {
