@@ -91,21 +91,23 @@ struct Fault {
     kind: String,
     target: String,
     inject: i64,
+    /// Until when it lasted, as far as the labels know: the paper's three minutes, or
+    /// longer where processors were busy for longer.
+    end: i64,
     /// Where its traces begin and end, if there are any.
     recorded: Option<(i64, i64)>,
     spans_after: u64,
 }
 
 impl Fault {
-    /// Where its traces end, if they tell enough of it; the paper's three minutes
-    /// where only metrics do.
+    /// Where its traces end, if they tell enough of it; the end of the fault where
+    /// only metrics do.
     fn until(&self) -> i64 {
-        let nominal = self.inject + 180 * SECOND;
         match self.recorded {
             Some((_, end)) if end >= self.inject + 60 * SECOND && !self.kind.starts_with("cpu") => {
                 end
             }
-            _ => nominal,
+            _ => self.end,
         }
     }
 }
@@ -120,11 +122,14 @@ fn faults(path: &str) -> Vec<Fault> {
     let labels: Vec<Value> = serde_json::from_str(&text).expect("the labels are JSON");
     let fault = |label: &Value| {
         let text = |key: &str| label[key].as_str().unwrap_or_default().to_owned();
+        let inject = instant(&label["inject_time"]).expect("a fault has a time");
+        let normal_again = instant(&label["cpu_normal_again"]).unwrap_or(inject);
         Fault {
             id: text("id"),
             kind: text("fault_type"),
             target: text("target_service"),
-            inject: instant(&label["inject_time"]).expect("a fault has a time"),
+            inject,
+            end: normal_again.max(inject + 180 * SECOND),
             recorded: instant(&label["window_start"]).zip(instant(&label["window_end"])),
             spans_after: label["spans_after_inject"].as_u64().unwrap_or(0),
         }
@@ -165,9 +170,8 @@ fn document(target: &str, callers: &[String]) -> Experiment {
 
 /// The run from `inject` to `recover`; all other faults are known windows.
 fn window(all: &[Fault], id: &str, inject: i64, recover: i64) -> Window {
-    // The paper's faults last three minutes.
     let others = all.iter().filter(|fault| fault.inject != inject);
-    let others = others.map(|fault| Span::between(fault.inject, fault.inject + 180 * SECOND));
+    let others = others.map(|fault| Span::between(fault.inject, fault.end));
     Window {
         run_id: id.to_owned(),
         inject,

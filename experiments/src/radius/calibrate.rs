@@ -5,7 +5,8 @@
 //! strongest 5 % of the pieces: noisy ones are noisy for themselves. What a piece
 //! shows beyond that comes without warning, from whichever of many services, so it
 //! counts for all: no more than 5 % of the pieces may show anything as strong as
-//! what stands out.
+//! what stands out. Pieces that overlap show the same event, which counts once; one
+//! event is no rate, and is always left out.
 
 use std::collections::BTreeMap;
 
@@ -80,10 +81,11 @@ type Strengths = BTreeMap<(Signal, String), Vec<(usize, f64)>>;
 impl Noise {
     pub fn of(windows: &[Pseudo]) -> Noise {
         let strengths = strengths(windows);
-        let surprises = surprises(windows, &strengths);
-        let common = common(&surprises, spare(windows.len()));
+        let few = spare(windows);
+        let surprises = surprises(windows, &strengths, few);
+        let common = common(windows, &surprises, few);
         let all = |(key, signs): (&(Signal, String), &Vec<(usize, f64)>)| {
-            (key.clone(), strongest_but(signs.iter(), spare(windows.len())))
+            (key.clone(), strongest_but(few, windows, signs.iter()))
         };
         let beyond = |surprise: &BTreeMap<Signal, f64>| {
             surprise.iter().any(|(signal, s)| *s > common.get(signal).copied().unwrap_or(0.0))
@@ -108,9 +110,30 @@ impl Noise {
     }
 }
 
-/// How many of so many pieces may show what stands out.
-fn spare(pieces: usize) -> usize {
-    (ALPHA * pieces as f64).floor() as usize
+/// In how many events what stands out may be shown.
+fn spare(windows: &[Pseudo]) -> usize {
+    let mut apart = Events::default();
+    let count = windows.iter().filter(|window| apart.is_new(window.span)).count();
+    ((ALPHA * count as f64).floor() as usize).max(1)
+}
+
+/// Spans that overlap are one event.
+#[derive(Default)]
+struct Events(Vec<Span>);
+
+impl Events {
+    fn is_known(&self, span: Span) -> bool {
+        self.0.iter().any(|known| known.overlaps(span))
+    }
+
+    /// Whether it overlaps none that was new before it.
+    fn is_new(&mut self, span: Span) -> bool {
+        let new = !self.is_known(span);
+        if new {
+            self.0.push(span);
+        }
+        new
+    }
 }
 
 fn strengths(windows: &[Pseudo]) -> Strengths {
@@ -128,22 +151,36 @@ fn strengths(windows: &[Pseudo]) -> Strengths {
     strengths
 }
 
-/// The strongest of sorted signs but for a few; 0 where there are no more.
-fn strongest_but<'s>(mut signs: impl Iterator<Item = &'s (usize, f64)>, few: usize) -> f64 {
-    signs.nth(few).map_or(0.0, |(_, strength)| *strength)
+/// The strongest of sorted signs but for those of a few events; 0 where there are
+/// no more.
+fn strongest_but<'s>(
+    few: usize,
+    windows: &[Pseudo],
+    signs: impl Iterator<Item = &'s (usize, f64)>,
+) -> f64 {
+    let (mut events, mut count) = (Events::default(), 0);
+    for (at, strength) in signs {
+        let span = windows[*at].span;
+        if !events.is_known(span) {
+            count += 1;
+            if count > few {
+                return *strength;
+            }
+        }
+        events.0.push(span);
+    }
+    0.0
 }
 
 /// By kind, the strongest sign of each piece that its service does not show in
 /// the others. Those that overlap the piece know of it, and are left out.
-fn surprises(windows: &[Pseudo], strengths: &Strengths) -> Vec<BTreeMap<Signal, f64>> {
+fn surprises(windows: &[Pseudo], strengths: &Strengths, few: usize) -> Vec<BTreeMap<Signal, f64>> {
     let surprise = |(at, window): (usize, &Pseudo)| {
-        let others = |other: usize| !windows[other].span.overlaps(window.span);
-        let few = spare((0..windows.len()).filter(|other| others(*other)).count());
+        let other = |(of, _): &&(usize, f64)| !windows[*of].span.overlaps(window.span);
         let mut surprise: BTreeMap<Signal, f64> = BTreeMap::new();
         for ((signal, _), signs) in strengths {
             let Some((_, strength)) = signs.iter().find(|(of, _)| *of == at) else { continue };
-            let usual = strongest_but(signs.iter().filter(|(of, _)| others(*of)), few);
-            if *strength > usual {
+            if *strength > strongest_but(few, windows, signs.iter().filter(other)) {
                 let most = surprise.entry(*signal).or_default();
                 *most = most.max(*strength);
             }
@@ -153,9 +190,13 @@ fn surprises(windows: &[Pseudo], strengths: &Strengths) -> Vec<BTreeMap<Signal, 
     windows.iter().enumerate().map(surprise).collect()
 }
 
-/// The strongest surprise of each kind, but for a few pieces: those that are the
+/// The strongest surprise of each kind, but for a few events: those that are the
 /// strongest of any kind. Kinds have units of their own, so places are compared.
-fn common(surprises: &[BTreeMap<Signal, f64>], few: usize) -> BTreeMap<Signal, f64> {
+fn common(
+    windows: &[Pseudo],
+    surprises: &[BTreeMap<Signal, f64>],
+    few: usize,
+) -> BTreeMap<Signal, f64> {
     let place = |signal: &Signal, strength: f64| {
         let stronger = |other: &&BTreeMap<Signal, f64>| {
             other.get(signal).is_some_and(|other| *other > strength)
@@ -165,13 +206,24 @@ fn common(surprises: &[BTreeMap<Signal, f64>], few: usize) -> BTreeMap<Signal, f
     let first = |surprise: &BTreeMap<Signal, f64>| {
         surprise.iter().map(|(signal, strength)| place(signal, *strength)).min()
     };
-    let mut order: Vec<(usize, &BTreeMap<Signal, f64>)> =
-        surprises.iter().filter_map(|surprise| Some((first(surprise)?, surprise))).collect();
-    order.sort_by_key(|(place, _)| *place);
+    let each = surprises.iter().zip(windows);
+    let mut order: Vec<(usize, &BTreeMap<Signal, f64>, Span)> = each
+        .filter_map(|(surprise, window)| Some((first(surprise)?, surprise, window.span)))
+        .collect();
+    order.sort_by_key(|(place, _, _)| *place);
+    let (mut spared, mut count) = (Events::default(), 0);
     let mut common: BTreeMap<Signal, f64> = BTreeMap::new();
-    for (signal, strength) in order.iter().skip(few).flat_map(|(_, surprise)| surprise.iter()) {
-        let most = common.entry(*signal).or_default();
-        *most = most.max(*strength);
+    for (_, surprise, span) in order {
+        let known = spared.is_known(span);
+        if known || count < few {
+            count += usize::from(!known);
+            spared.0.push(span);
+            continue;
+        }
+        for (signal, strength) in surprise {
+            let most = common.entry(*signal).or_default();
+            *most = most.max(*strength);
+        }
     }
     common
 }

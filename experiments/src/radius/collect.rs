@@ -71,6 +71,11 @@ fn late(window: &Window) -> Span {
     Span::between(window.inject, window.recover.saturating_add(LAG.nanos()).min(next))
 }
 
+/// A window, and how long resources tell of it afterwards.
+fn lagging(taken: Span) -> Span {
+    Span::between(taken.from, taken.to().saturating_add(LAG.nanos()))
+}
+
 fn recorded_buckets(recorded: &Table, reach: Span, span: Span) -> usize {
     let at = |row: &Vec<Value>| row.first().and_then(Value::as_i64);
     let inside = |at: &i64| {
@@ -163,8 +168,8 @@ impl Cpu {
     }
 
     /// Stretches as long as `late` that nothing is taken of, as if each were a run.
-    /// Resources are told where traces are not, and seldom, so these pieces are
-    /// not those of the past.
+    /// Resources are told where traces are not, seldom, and of the time before, so
+    /// these pieces are not those of the past.
     fn pseudo(&self, late: Span, taken: &[Span]) -> Vec<Pseudo> {
         let times = self.0.values().flatten().map(|(at, _)| *at);
         let (Some(first), Some(last)) = (times.clone().min(), times.max()) else {
@@ -176,7 +181,7 @@ impl Cpu {
         let spans = (0..count).map(|at| Span { from: begin + at * step, buckets: late.buckets });
         let told = |span: &Span| self.tell(*span);
         let spans: Vec<Span> = spans
-            .filter(|span| !taken.iter().any(|taken| taken.overlaps(*span)))
+            .filter(|span| !taken.iter().any(|taken| lagging(*taken).overlaps(*span)))
             .filter(told)
             .collect();
         let spans = history::evenly(spans, history::MOST_OVERLAPPING);
