@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::seen::Past;
 use super::signal::{Beside, Sign, Signal, Usual};
 use super::site::{Names, Spread};
-use crate::statistics::ALPHA;
+use crate::statistics::{ALPHA, rank};
 use crate::verdict::calibrate::LEAST;
 use crate::window::Span;
 
@@ -190,27 +190,29 @@ fn surprises(windows: &[Pseudo], strengths: &Strengths, few: usize) -> Vec<BTree
     windows.iter().enumerate().map(surprise).collect()
 }
 
-/// The strongest surprise of each kind, but for a few events: those that are the
-/// strongest of any kind. Kinds have units of their own, so places are compared.
+/// The strongest surprise of each kind, but for a few events: those that are
+/// furthest beyond what their kind commonly shows. Kinds have units of their own.
 fn common(
     windows: &[Pseudo],
     surprises: &[BTreeMap<Signal, f64>],
     few: usize,
 ) -> BTreeMap<Signal, f64> {
-    let place = |signal: &Signal, strength: f64| {
-        let stronger = |other: &&BTreeMap<Signal, f64>| {
-            other.get(signal).is_some_and(|other| *other > strength)
-        };
-        surprises.iter().filter(stronger).count()
+    let mut usual: BTreeMap<Signal, Vec<f64>> = BTreeMap::new();
+    for (signal, strength) in surprises.iter().flatten() {
+        usual.entry(*signal).or_default().push(*strength);
+    }
+    let usual: BTreeMap<Signal, f64> =
+        usual.into_iter().map(|(signal, all)| (signal, rank::median_of(all))).collect();
+    let beyond = |surprise: &BTreeMap<Signal, f64>| {
+        let times = surprise.iter().map(|(signal, s)| s / usual.get(signal).copied().unwrap_or(*s));
+        times.fold(0.0, f64::max)
     };
-    let first = |surprise: &BTreeMap<Signal, f64>| {
-        surprise.iter().map(|(signal, strength)| place(signal, *strength)).min()
-    };
-    let each = surprises.iter().zip(windows);
-    let mut order: Vec<(usize, &BTreeMap<Signal, f64>, Span)> = each
-        .filter_map(|(surprise, window)| Some((first(surprise)?, surprise, window.span)))
+    let mut order: Vec<(f64, &BTreeMap<Signal, f64>, Span)> = surprises
+        .iter()
+        .zip(windows)
+        .map(|(surprise, window)| (beyond(surprise), surprise, window.span))
         .collect();
-    order.sort_by_key(|(place, _, _)| *place);
+    order.sort_by(|a, b| b.0.total_cmp(&a.0));
     let (mut spared, mut count) = (Events::default(), 0);
     let mut common: BTreeMap<Signal, f64> = BTreeMap::new();
     for (_, surprise, span) in order {

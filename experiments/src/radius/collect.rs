@@ -1,6 +1,6 @@
 //! The rows of a phase, and of what it is compared with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schema::ErrorKind;
 use serde_json::Value;
@@ -155,44 +155,49 @@ struct Cpu(BTreeMap<String, Vec<(i64, f64)>>);
 impl Cpu {
     /// A stretch beside the ten minutes before it.
     fn signs(&self, span: Span) -> Vec<Sign> {
+        signal::cpu(&self.before_and_in(span).collect())
+    }
+
+    /// The services of which enough is known to compare a stretch.
+    fn before_and_in(&self, span: Span) -> impl Iterator<Item = (String, (Vec<f64>, Vec<f64>))> {
         let before = Span::between(span.from.saturating_sub(SCRAPES.nanos()), span.from);
         let of = |points: &[(i64, f64)], span: Span| -> Vec<f64> {
             let from = points.partition_point(|(at, _)| *at < span.from);
             let to = points.partition_point(|(at, _)| *at < span.to());
             points[from..to.max(from)].iter().map(|(_, value)| *value).collect()
         };
-        let pairs = self.0.iter();
+        let each = self.0.iter();
         let pairs =
-            pairs.map(|(name, points)| (name.clone(), (of(points, before), of(points, span))));
-        signal::cpu(&pairs.collect())
-    }
-
-    /// Stretches as long as `late` that nothing is taken of, as if each were a run.
-    /// Resources are told where traces are not, seldom, and of the time before, so
-    /// these pieces are not those of the past.
-    fn pseudo(&self, late: Span, taken: &[Span]) -> Vec<Pseudo> {
-        let times = self.0.values().flatten().map(|(at, _)| *at);
-        let (Some(first), Some(last)) = (times.clone().min(), times.max()) else {
-            return Vec::new();
-        };
-        let step = i64::from(late.buckets.max(1)).saturating_mul(BUCKET.nanos());
-        let begin = first.saturating_add(SCRAPES.nanos());
-        let count = last.saturating_sub(begin).max(0) / step;
-        let spans = (0..count).map(|at| Span { from: begin + at * step, buckets: late.buckets });
-        let told = |span: &Span| self.tell(*span);
-        let spans: Vec<Span> = spans
-            .filter(|span| !taken.iter().any(|taken| lagging(*taken).overlaps(*span)))
-            .filter(told)
-            .collect();
-        let spans = history::evenly(spans, history::MOST_OVERLAPPING);
-        spans.into_iter().map(|span| Pseudo { span, signs: self.signs(span) }).collect()
-    }
-
-    /// Whether anybody was told of in it.
-    fn tell(&self, span: Span) -> bool {
-        self.0.values().any(|points| {
-            let from = points.partition_point(|(at, _)| *at < span.from);
-            points.get(from).is_some_and(|(at, _)| *at < span.to())
+            each.map(move |(name, points)| (name.clone(), (of(points, before), of(points, span))));
+        pairs.filter(|(_, (before, inside))| {
+            before.len() >= signal::CPU_POINTS && !inside.is_empty()
         })
+    }
+
+    /// Pieces about as long as `late` that nothing is taken of, as if each were a
+    /// run. Resources are told where traces are not, seldom, and of the time
+    /// before, so these pieces are not those of the past.
+    fn pseudo(&self, late: Span, taken: &[Span]) -> Vec<Pseudo> {
+        let is_taken = |span: Span| taken.iter().any(|taken| lagging(*taken).overlaps(span));
+        let times: BTreeSet<i64> = self.0.values().flatten().map(|(at, _)| *at).collect();
+        let mut told: Vec<Span> = Vec::new();
+        for at in times {
+            if is_taken(Span { from: at, buckets: 1 }) {
+                continue;
+            }
+            let until = at.saturating_add(BUCKET.nanos());
+            match told.last_mut() {
+                Some(last)
+                    if at.saturating_sub(last.to()) <= 2 * LAG.nanos()
+                        && !is_taken(Span::between(last.to(), until)) =>
+                {
+                    *last = Span::between(last.from, until);
+                }
+                _ => told.push(Span { from: at, buckets: 1 }),
+            }
+        }
+        let pieces = history::pieces(&told, late.buckets).into_iter();
+        let pieces = pieces.filter(|piece| self.before_and_in(*piece).next().is_some());
+        pieces.map(|span| Pseudo { span, signs: self.signs(span) }).collect()
     }
 }

@@ -16,7 +16,7 @@ const LONGEST: u32 = 12;
 /// Pieces at most, so that a day costs no more than a little of it does.
 const MOST: usize = 40;
 /// The same where they overlap, which costs no scan.
-pub const MOST_OVERLAPPING: usize = 80;
+const MOST_OVERLAPPING: usize = 80;
 /// What a piece's length is divided by until there are enough.
 const SHRINK: [u32; 3] = [1, 2, 3];
 /// How far from other windows history lies. Edges are told by people and tools,
@@ -105,7 +105,7 @@ fn stretches(recorded: &Table, reach: Span, taken: &[Span]) -> Vec<Span> {
 
 /// Stretches cut into pieces of `length` buckets, shorter ones where these are
 /// too few to count false flags on, and overlapping ones where those are.
-fn pieces(stretches: &[Span], length: u32) -> Vec<Span> {
+pub fn pieces(stretches: &[Span], length: u32) -> Vec<Span> {
     let cut = |length: u32, step: u32| -> Vec<Span> {
         stretches.iter().flat_map(|span| parts(*span, length, step)).collect()
     };
@@ -128,7 +128,7 @@ fn parts(span: Span, length: u32, step: u32) -> impl Iterator<Item = Span> {
 }
 
 /// At most so many, spread over all of them.
-pub fn evenly(found: Vec<Span>, most: usize) -> Vec<Span> {
+fn evenly(found: Vec<Span>, most: usize) -> Vec<Span> {
     let n = found.len();
     if n <= most {
         return found;

@@ -20,6 +20,8 @@ const MORE_MS: f64 = 3.0;
 /// The effect floor of CPU: times, and cores more.
 const CPU_TIMES: f64 = 1.25;
 const CPU_MORE: f64 = 0.03;
+/// Points of CPU that say what was usual.
+pub const CPU_POINTS: usize = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -220,7 +222,7 @@ fn edges_of<'a>(caller: &str, edges: impl Iterator<Item = &'a (String, String)>)
 /// CPU of each service, in cores: points before, and points in the phase.
 pub fn cpu(pairs: &BTreeMap<String, (Vec<f64>, Vec<f64>)>) -> Vec<Sign> {
     let sign = |(service, (before, after)): (&String, &(Vec<f64>, Vec<f64>))| {
-        if before.len() < 3 || after.is_empty() {
+        if before.len() < CPU_POINTS || after.is_empty() {
             return None;
         }
         let level = rank::median_of(before.iter().copied());
