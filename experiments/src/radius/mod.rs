@@ -13,8 +13,9 @@
 //!
 //! What a phase is compared with are pieces of fault-free time, from a day on each
 //! side and away from other windows: a few, so that a day costs little; what takes
-//! longer must do so beside its baseline too. Deliberately not here: declared hypotheses (`verdict`); finding what
-//! nobody declared has floors and thresholds of its own.
+//! longer must do so beside its baseline too. Deliberately not here: declared
+//! hypotheses (`verdict`); finding what nobody declared has floors and thresholds
+//! of its own.
 
 pub mod blame;
 pub mod calibrate;

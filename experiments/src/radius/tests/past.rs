@@ -27,11 +27,11 @@ fn run(others: &[i64]) -> (Window, Phases) {
     (window, phases)
 }
 
-/// History where something was recorded in these seconds.
-fn history(others: &[i64], recorded: &[std::ops::Range<i64>]) -> History {
+/// History where something was recorded from these seconds to those.
+fn history(others: &[i64], recorded: &[(i64, i64)]) -> History {
     let (window, phases) = run(others);
     let reach = history::reach(&phases, i64::MAX);
-    let buckets = recorded.iter().flat_map(|range| range.clone().step_by(5));
+    let buckets = recorded.iter().flat_map(|(from, to)| (*from..*to).step_by(5));
     let bucket = |at: i64| vec![json!((at * SECOND - reach.from).div_euclid(BUCKET.nanos()))];
     let table = Table { rows: buckets.map(bucket).collect(), ..Table::default() };
     History::of(&table, reach, &phases, &window)
@@ -47,7 +47,7 @@ fn within(history: &History, from: i64, to: i64) -> usize {
 /// the hour, a minute away from the other window and from the run.
 #[test]
 fn history_keeps_away_from_windows() {
-    let found = history(&[8_000], &[7_000..11_000]);
+    let found = history(&[8_000], &[(7_000, 11_000)]);
     assert_eq!((found.pieces.len(), found.margin), (40, 60 * SECOND));
     assert!(found.pieces.iter().all(|piece| piece.buckets == 9));
     assert_eq!(within(&found, 8_000 - 60, 8_180 + 60), 0);
@@ -61,9 +61,8 @@ fn history_keeps_away_from_windows() {
 #[test]
 fn little_history_is_used_up() {
     let others: Vec<i64> = (0..10).map(|at| 1_000 + at * 600).collect();
-    let before = |seconds: i64| -> Vec<std::ops::Range<i64>> {
-        others.iter().map(|at| at - seconds..*at).collect()
-    };
+    let before =
+        |seconds: i64| -> Vec<(i64, i64)> { others.iter().map(|at| (at - seconds, *at)).collect() };
     let shorter = history(&others, &before(150));
     assert_eq!((shorter.pieces[0].buckets, shorter.margin), (4, 60 * SECOND));
     let overlapping = history(&others, &before(100));
