@@ -51,6 +51,19 @@ pub struct Calibration {
 }
 
 impl Calibration {
+    /// Whether all that was told could stand out.
+    pub fn is_calibrated(&self) -> bool {
+        self.pseudo_windows() >= LEAST
+    }
+
+    /// Pieces of what fewest are known of; resources are not told everywhere.
+    pub fn pseudo_windows(&self) -> usize {
+        match self.resources.pseudo_windows {
+            0 => self.telemetry.pseudo_windows,
+            resources => self.telemetry.pseudo_windows.min(resources),
+        }
+    }
+
     /// Whether a sign is stronger than its kind gets where nothing was injected.
     /// Without enough fault-free time nothing is known to be.
     pub fn stands_out(&self, sign: &Sign) -> bool {

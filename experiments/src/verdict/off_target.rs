@@ -53,7 +53,7 @@ fn of(experiment: &Experiment, evidence: &Evidence, radius: &Radius) -> Ruling {
     if !radius.calibration.is_calibrated() {
         let detail = format!(
             "{} pieces of fault-free time, {LEAST} are needed to tell a touched service from noise",
-            radius.calibration.pseudo_windows
+            radius.calibration.pseudo_windows()
         );
         return Ruling::inconclusive(Reason::Uncalibrated, detail);
     }

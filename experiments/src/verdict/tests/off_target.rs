@@ -1,12 +1,11 @@
-use super::shop::{DOCUMENT, Harm, Run, asked, run};
+use super::shop::{DOCUMENT, Harm, Run, SECOND, asked, run};
 use crate::completeness::Grade;
 use crate::radius::blame::Graph;
-use crate::radius::calibrate::Calibration;
-use crate::radius::seen::Seen;
+use crate::radius::calibrate::{Calibration, Noise, Pseudo};
 use crate::radius::{Radius, Sign, Signal};
 use crate::verdict::evidence::{Flow, Gap, Source};
 use crate::verdict::{Reason, Verdict, judge};
-use crate::window::Phase;
+use crate::window::{Phase, Span};
 
 /// A run in which these services show signs of some strength; noise reaches 5.
 fn touched(declared: &str, signs: &[(&str, f64)], pieces: usize) -> Run {
@@ -24,7 +23,10 @@ fn touched(declared: &str, signs: &[(&str, f64)], pieces: usize) -> Run {
     ]);
     let mut noise = vec![Vec::new(); pieces];
     noise.iter_mut().take(5).for_each(|signs| *signs = vec![sign(&("cart", 5.0))]);
-    let calibration = Calibration::new(&vec![Seen::default(); pieces], noise);
+    let span = |at: usize| Span { from: at as i64 * 60 * SECOND, buckets: 9 };
+    let noise = noise.into_iter().enumerate();
+    let noise: Vec<Pseudo> = noise.map(|(at, signs)| Pseudo { span: span(at), signs }).collect();
+    let calibration = Calibration { telemetry: Noise::of(&noise), ..Calibration::default() };
     let (target, allowed) = (&run.experiment.target, &run.experiment.blast_radius);
     let radius =
         Radius::new(signs.iter().map(sign).collect(), &graph, target, allowed, calibration);
