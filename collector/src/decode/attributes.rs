@@ -4,12 +4,11 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use arrow::array::StringBuilder;
 use arrow::error::ArrowError;
 use schema::{Scope, TableDef};
 
 use super::Limits;
-use super::columns::{Finished, MapColumn, Promoted, Sparse};
+use super::columns::{Finished, MapColumn, Promoted, Texts};
 use super::model::{KeyValue, Value};
 use super::outcome::{Warning, Warnings};
 use super::text::{letter, render};
@@ -18,7 +17,7 @@ use super::text::{letter, render};
 /// `Sorted` is for sets with the same promotions.
 #[derive(Debug, Default)]
 pub(super) struct Sorted {
-    order: Order,
+    orders: Orders,
     entries: Vec<Entry>,
     /// Texts that the source does not hold literally.
     scratch: String,
@@ -28,9 +27,36 @@ pub(super) struct Sorted {
     pub bytes: usize,
 }
 
-/// The keys of a set in order. A sender's records repeat the keys that the
-/// code at one place gives them, so most sets need no more than a look whether
-/// their keys are those of the set before.
+/// Orders of sets that came before, by how long their keys are. A sender's
+/// records repeat the keys that the code at a few places gives them, so most sets
+/// need no more than a look whether their keys are those of an earlier one.
+#[derive(Debug, Default)]
+struct Orders {
+    /// Empty before the first set.
+    orders: Vec<Order>,
+}
+
+impl Orders {
+    /// A request mixes the records of some dozen places.
+    const COUNT: usize = 64;
+
+    fn of(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) -> &Order {
+        if self.orders.is_empty() {
+            self.orders.resize_with(Orders::COUNT, Order::default);
+        }
+        let mix = |hash: u64, length: usize| {
+            (hash ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
+        };
+        let hash = source.iter().map(|pair| pair.key.len()).fold(0, mix);
+        let order = &mut self.orders[hash as usize % Orders::COUNT];
+        if !order.fits(source) {
+            order.make(source, promoted);
+        }
+        order
+    }
+}
+
+/// The keys of a set in order.
 #[derive(Debug, Default)]
 struct Order {
     slots: Vec<Slot>,
@@ -51,10 +77,7 @@ struct Slot {
 }
 
 impl Order {
-    fn of(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) {
-        if self.fits(source) {
-            return;
-        }
+    fn make(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) {
         self.slots.clear();
         self.keys.clear();
         let slot = |source| Slot { source, end: 0, promoted: None };
@@ -131,9 +154,9 @@ impl Sorted {
         self.entries.clear();
         self.scratch.clear();
         (self.dropped, self.bytes) = (0, 0);
-        self.order.of(source, promoted);
-        warnings.add_n(Warning::DuplicateKey, self.order.duplicates as u64);
-        for slot in &self.order.slots {
+        let order = self.orders.of(source, promoted);
+        warnings.add_n(Warning::DuplicateKey, order.duplicates as u64);
+        for slot in &order.slots {
             let KeyValue { key, value } = &source[slot.source as usize];
             let fits = |column: &u32| promoted.is_some_and(|p| p.fits(*column as usize, value));
             let column = slot.promoted.filter(fits);
@@ -191,7 +214,7 @@ impl Sorted {
 
     /// Appends the letters of the map's entries as row `row`, unless all are
     /// strings.
-    pub fn append_types(&self, row: usize, types: &mut StringBuilder) {
+    pub fn append_types(&self, row: usize, types: &mut Texts) {
         let in_map = || self.entries.iter().filter(|entry| entry.column.is_none());
         if in_map().any(|entry| entry.letter != 's') {
             let types = types.at(row);
@@ -234,7 +257,7 @@ fn write(value: &Value<'_>, limit: usize, scratch: &mut String) -> (Text, bool) 
 #[derive(Debug)]
 pub(super) struct RecordAttributes {
     map: MapColumn,
-    types: StringBuilder,
+    types: Texts,
     promoted: Promoted,
     pub sorted: Sorted,
 }
@@ -242,8 +265,8 @@ pub(super) struct RecordAttributes {
 impl RecordAttributes {
     pub fn new(table: &TableDef) -> RecordAttributes {
         RecordAttributes {
-            map: MapColumn::new(),
-            types: StringBuilder::new(),
+            map: MapColumn::default(),
+            types: Texts::default(),
             promoted: Promoted::new(table, Scope::Record),
             sorted: Sorted::default(),
         }

@@ -2,10 +2,8 @@
 
 use std::mem;
 
-use arrow::array::{Int32Builder, Int64Builder, StringBuilder};
-
 use super::attributes::RecordAttributes;
-use super::columns::{Finished, append_id, append_text};
+use super::columns::{Finished, Integers, Longs, Texts, append_id, append_text};
 use super::model::{LogRecord, Value};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Reason};
@@ -43,17 +41,17 @@ struct LogRows<'a> {
 
 #[derive(Default)]
 struct Columns {
-    trace_id: StringBuilder,
-    span_id: StringBuilder,
-    flags: Int64Builder,
-    severity_number: Int32Builder,
-    severity_text: StringBuilder,
-    severity: StringBuilder,
-    event_name: StringBuilder,
-    body: StringBuilder,
-    body_type: StringBuilder,
-    observed_time_unix_nano: Int64Builder,
-    dropped_attributes_count: Int64Builder,
+    trace_id: Texts,
+    span_id: Texts,
+    flags: Longs,
+    severity_number: Integers,
+    severity_text: Texts,
+    severity: Texts,
+    event_name: Texts,
+    body: Texts,
+    body_type: Texts,
+    observed_time_unix_nano: Longs,
+    dropped_attributes_count: Longs,
 }
 
 impl<'a> Rows<'a> for LogRows<'a> {
@@ -77,7 +75,7 @@ impl<'a> LogRows<'a> {
     fn record(
         &mut self,
         size: usize,
-        read: impl FnOnce(&mut LogRecord<'a>, &mut Notes) -> Result<(), Error>,
+        read: impl FnOnce(&mut LogRecord<'a>, &mut Notes<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.origin.enter_item();
         if !self.origin.admits("log record", size) {

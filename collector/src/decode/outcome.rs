@@ -4,6 +4,8 @@ use std::fmt::{self, Write};
 
 use schema::Rows;
 
+use super::wire::Texts;
+
 /// A decoded request.
 #[derive(Debug, Default)]
 pub struct Decoded {
@@ -227,7 +229,9 @@ impl Warnings {
 /// What a decoder keeps beside the values: remarks, and whether the value at
 /// hand was nested past the limit (its content is then left out).
 #[derive(Debug, Default)]
-pub(crate) struct Notes {
+pub(crate) struct Notes<'a> {
+    /// Of a protobuf body.
+    pub texts: Texts<'a>,
     pub warnings: Warnings,
     pub too_deep: bool,
     pub max_depth: usize,
@@ -237,8 +241,8 @@ pub(crate) struct Notes {
 /// would trade a rejection for the stack.
 const DEEPEST: usize = 100;
 
-impl Notes {
-    pub fn new(max_depth: usize) -> Notes {
+impl Notes<'_> {
+    pub fn new(max_depth: usize) -> Self {
         Notes { max_depth: max_depth.min(DEEPEST), ..Notes::default() }
     }
 }

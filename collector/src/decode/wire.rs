@@ -14,7 +14,8 @@ const GROUPS: usize = 100;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Chunk<'a> {
     pub bytes: &'a [u8],
-    offset: usize,
+    /// In the body.
+    pub offset: usize,
 }
 
 impl<'a> Chunk<'a> {
@@ -152,6 +153,47 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// The texts of a body. They stand close together, with keys and lengths between
+/// them that are ASCII too, so that one look often says of several that they are
+/// UTF-8.
+#[derive(Debug, Default)]
+pub(crate) struct Texts<'a> {
+    body: &'a [u8],
+    /// What was found to be UTF-8 last, and where it begins.
+    checked: &'a str,
+    from: usize,
+}
+
+impl<'a> Texts<'a> {
+    /// Bytes that one look covers: about the attributes of a record.
+    const STRETCH: usize = 256;
+
+    pub fn of(body: &'a [u8]) -> Texts<'a> {
+        Texts { body, ..Texts::default() }
+    }
+
+    /// The bytes there as text, if they are UTF-8 by themselves.
+    #[inline]
+    pub fn get(&mut self, at: usize, length: usize) -> Option<&'a str> {
+        let start = at.wrapping_sub(self.from);
+        match self.checked.get(start..start.wrapping_add(length)) {
+            Some(text) => Some(text),
+            None => self.look(at, length),
+        }
+    }
+
+    #[inline(never)]
+    fn look(&mut self, at: usize, length: usize) -> Option<&'a str> {
+        let rest = self.body.get(at..)?;
+        let stretch = &rest[..rest.len().min(length.max(Self::STRETCH))];
+        let text = std::str::from_utf8(stretch);
+        let valid = |end| std::str::from_utf8(&stretch[..end]).ok();
+        self.checked = text.ok().or_else(|| valid(text.err()?.valid_up_to()))?;
+        self.from = at;
+        self.checked.get(..length)
+    }
+}
+
 /// A field's payload; the accessor says which wire type it has to have.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
@@ -232,11 +274,11 @@ impl<'a> Field<'a> {
     /// Bytes that are not UTF-8 become U+FFFD: one bad name must not cost a
     /// peer its whole batch (G26).
     #[inline]
-    pub fn text(self, notes: &mut Notes) -> Result<Cow<'a, str>, Error> {
-        let bytes = self.chunk()?.bytes;
-        match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Cow::Borrowed(text)),
-            Err(_) => Ok(mended(bytes, notes)),
+    pub fn text(self, notes: &mut Notes<'a>) -> Result<Cow<'a, str>, Error> {
+        let Chunk { bytes, offset } = self.chunk()?;
+        match notes.texts.get(offset, bytes.len()) {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => Ok(mended(bytes, notes)),
         }
     }
 
@@ -268,7 +310,7 @@ impl<'a> Field<'a> {
 }
 
 #[cold]
-fn mended<'a>(bytes: &'a [u8], notes: &mut Notes) -> Cow<'a, str> {
+fn mended<'a>(bytes: &'a [u8], notes: &mut Notes<'a>) -> Cow<'a, str> {
     notes.warnings.add(Warning::InvalidUtf8);
     String::from_utf8_lossy(bytes)
 }

@@ -7,7 +7,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 /// A column of an origin has one value for all rows of a resource and scope.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Layout {
     /// The table's columns.
     pub schema: SchemaRef,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
-use arrow::array::{Array, ArrayRef, ListArray, PrimitiveBuilder, StructArray};
+use arrow::array::{Array, ArrayRef, ListArray, PrimitiveArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef};
 use arrow::error::ArrowError;
@@ -15,11 +15,13 @@ struct Rows {
     nulls: NullBufferBuilder,
 }
 
-impl Rows {
-    fn new() -> Rows {
+impl Default for Rows {
+    fn default() -> Self {
         Rows { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
     }
+}
 
+impl Rows {
     fn is_empty(&self) -> bool {
         self.offsets.len() == 1
     }
@@ -57,15 +59,17 @@ fn element_of(list: &DataType) -> Result<FieldRef, ArrowError> {
 /// A list of numbers in each row; a row without one is NULL.
 #[derive(Debug)]
 pub(crate) struct Numbers<T: ArrowPrimitiveType> {
-    values: PrimitiveBuilder<T>,
+    values: Vec<T::Native>,
     rows: Rows,
 }
 
-impl<T: ArrowPrimitiveType> Numbers<T> {
-    pub fn new() -> Numbers<T> {
-        Numbers { values: PrimitiveBuilder::new(), rows: Rows::new() }
+impl<T: ArrowPrimitiveType> Default for Numbers<T> {
+    fn default() -> Self {
+        Numbers { values: Vec::new(), rows: Rows::default() }
     }
+}
 
+impl<T: ArrowPrimitiveType> Numbers<T> {
     /// Whether no row has a list.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -73,32 +77,25 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
 
     pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
         self.rows.pad(row);
-        let mut elements = self.rows.offsets.last().copied().unwrap_or_default() as usize;
-        for number in numbers {
-            self.values.append_value(number);
-            elements += 1;
-        }
-        self.rows.end(elements);
+        self.values.extend(numbers);
+        self.rows.end(self.values.len());
     }
 
     pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
         self.rows.pad(rows);
-        self.rows.list(element_of(list)?, Arc::new(self.values.finish()))
+        self.rows
+            .list(element_of(list)?, Arc::new(PrimitiveArray::<T>::new(self.values.into(), None)))
     }
 }
 
 /// The rows of a list of structs; its owner holds a builder for each field.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Structs {
     rows: Rows,
     elements: usize,
 }
 
 impl Structs {
-    pub fn new() -> Structs {
-        Structs { rows: Rows::new(), elements: 0 }
-    }
-
     /// Whether no row has a list.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

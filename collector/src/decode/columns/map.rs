@@ -2,31 +2,29 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, MapArray, StringBuilder, StructArray};
+use arrow::array::{Array, ArrayRef, MapArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use schema::tables::common::{map_entry_fields, string_map};
 
+use super::Texts;
+
 /// Rows of maps; the keys of a row come sorted and once.
 #[derive(Debug)]
 pub(crate) struct MapColumn {
-    keys: StringBuilder,
-    values: StringBuilder,
+    keys: Texts,
+    values: Texts,
     offsets: Vec<i32>,
 }
 
 impl Default for MapColumn {
     fn default() -> Self {
-        MapColumn::new()
+        MapColumn { keys: Texts::default(), values: Texts::default(), offsets: vec![0] }
     }
 }
 
 impl MapColumn {
-    pub fn new() -> MapColumn {
-        MapColumn { keys: StringBuilder::new(), values: StringBuilder::new(), offsets: vec![0] }
-    }
-
     pub fn entry(&mut self, key: &str, value: Option<&str>) {
         self.keys.append_value(key);
         self.values.append_option(value);

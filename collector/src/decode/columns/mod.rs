@@ -6,10 +6,12 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | [`lazy`] | a builder that takes no memory before its first value |
 //! | [`map`] | `map<string, string>` |
 //! | [`list`] | lists of numbers and of structs |
 //! | [`promoted`] | the typed columns of attribute keys |
 
+mod lazy;
 mod list;
 mod map;
 mod promoted;
@@ -17,64 +19,28 @@ mod promoted;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder,
-    RecordBatch, RecordBatchOptions, StringBuilder, new_null_array,
-};
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
 use super::model::Id;
 use super::outcome::{Warning, Warnings};
 use super::text::hex;
+pub(super) use lazy::{Dates, Doubles, Flags, Integers, Longs, Texts, Times};
+use lazy::{Lazy, Sparse};
 pub(super) use list::{Numbers, Structs};
 pub(super) use map::MapColumn;
 pub(super) use promoted::Promoted;
 
-/// A builder that can be caught up with the current row.
-pub(super) trait Sparse: ArrayBuilder + Sized {
-    fn append_nulls(&mut self, count: usize);
-
-    /// Pads to `row`, whose value is appended next.
-    fn at(&mut self, row: usize) -> &mut Self {
-        let behind = row.saturating_sub(self.len());
-        if behind > 0 {
-            self.append_nulls(behind);
-        }
-        self
-    }
-
-    /// The column over `rows` rows, without spare capacity: batches wait in
-    /// memory, and what they are charged is what they hold (B1).
-    fn column(mut self, rows: usize) -> ArrayRef {
-        self.at(rows);
-        let mut array = ArrayBuilder::finish(&mut self);
-        array.shrink_to_fit();
-        array
-    }
-}
-
-macro_rules! sparse {
-    ($($builder:ty),+) => {
-        $(impl Sparse for $builder {
-            fn append_nulls(&mut self, count: usize) {
-                <$builder>::append_nulls(self, count);
-            }
-        })+
-    };
-}
-
-sparse!(StringBuilder, Int64Builder, Int32Builder, Float64Builder, BooleanBuilder);
-
 /// Appends a text that OTLP cannot tell from an absent one: empty is NULL.
-pub(super) fn append_text(builder: &mut StringBuilder, text: &str) {
+pub(super) fn append_text(builder: &mut Texts, text: &str) {
     if text.is_empty() { builder.append_null() } else { builder.append_value(text) }
 }
 
 /// Appends the id of a record that may lack one: what is not an id is NULL and
 /// remarked (D1).
 pub(super) fn append_id<const N: usize>(
-    builder: &mut StringBuilder,
+    builder: &mut Texts,
     id: &Id<N>,
     buffer: &mut String,
     warnings: &mut Warnings,
@@ -101,7 +67,7 @@ impl Finished {
     }
 
     /// A column that no row filled stays away.
-    pub fn sparse(&mut self, name: &str, builder: impl Sparse, rows: usize) {
+    pub fn sparse(&mut self, name: &str, builder: Lazy<impl Sparse>, rows: usize) {
         if builder.len() > 0 {
             self.add(name, builder.column(rows));
         }

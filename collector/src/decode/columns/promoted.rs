@@ -1,10 +1,9 @@
 //! The typed columns of promoted attribute keys.
 
-use arrow::array::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use schema::{ColumnType, Scope, TableDef};
 
 use super::super::model::Value;
-use super::{Finished, Sparse};
+use super::{Doubles, Finished, Flags, Longs, Texts};
 
 /// The promotions of one scope, sorted by key, each with its column.
 #[derive(Debug)]
@@ -21,10 +20,10 @@ struct Column {
 
 #[derive(Debug)]
 enum Builder {
-    Text(StringBuilder),
-    Int(Int64Builder),
-    Double(Float64Builder),
-    Bool(BooleanBuilder),
+    Text(Texts),
+    Int(Longs),
+    Double(Doubles),
+    Bool(Flags),
 }
 
 impl Promoted {
@@ -37,10 +36,10 @@ impl Promoted {
         let columns = promotions.iter().map(|promotion| Column {
             name: promotion.column.clone(),
             builder: match promotion.kind {
-                ColumnType::Text => Builder::Text(StringBuilder::new()),
-                ColumnType::Int => Builder::Int(Int64Builder::new()),
-                ColumnType::Double => Builder::Double(Float64Builder::new()),
-                ColumnType::Bool => Builder::Bool(BooleanBuilder::new()),
+                ColumnType::Text => Builder::Text(Texts::default()),
+                ColumnType::Int => Builder::Int(Longs::default()),
+                ColumnType::Double => Builder::Double(Doubles::default()),
+                ColumnType::Bool => Builder::Bool(Flags::default()),
             },
         });
         let columns = columns.collect();

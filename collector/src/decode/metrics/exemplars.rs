@@ -1,12 +1,12 @@
 //! Example measurements, with the traces they came from.
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, StringBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::super::Error;
 use super::super::attributes::Sorted;
-use super::super::columns::{MapColumn, Sparse, Structs, append_id};
+use super::super::columns::{Doubles, Longs, MapColumn, Structs, Texts, append_id};
 use super::super::model::{Exemplar, Number};
 use super::super::origin::Origin;
 use super::super::text::nanos;
@@ -14,32 +14,19 @@ use super::super::text::nanos;
 /// Numbers and offsets of an exemplar, roughly.
 const BYTES: usize = 80;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Exemplars {
     list: Structs,
-    time_unix_nano: Int64Builder,
-    value: Float64Builder,
-    value_int: Int64Builder,
-    trace_id: StringBuilder,
-    span_id: StringBuilder,
+    time_unix_nano: Longs,
+    value: Doubles,
+    value_int: Longs,
+    trace_id: Texts,
+    span_id: Texts,
     attributes: MapColumn,
     sorted: Sorted,
 }
 
 impl Exemplars {
-    pub fn new() -> Exemplars {
-        Exemplars {
-            list: Structs::new(),
-            time_unix_nano: Int64Builder::new(),
-            value: Float64Builder::new(),
-            value_int: Int64Builder::new(),
-            trace_id: StringBuilder::new(),
-            span_id: StringBuilder::new(),
-            attributes: MapColumn::new(),
-            sorted: Sorted::default(),
-        }
-    }
-
     /// Times were checked to fit.
     pub fn append(
         &mut self,

@@ -13,10 +13,8 @@ mod values;
 use std::borrow::Cow;
 use std::mem;
 
-use arrow::array::{BooleanBuilder, Int64Builder, StringBuilder};
-
 use super::attributes::{RecordAttributes, Sorted};
-use super::columns::{Finished, MapColumn, append_text};
+use super::columns::{Finished, Flags, Longs, MapColumn, Texts, append_text};
 use super::model::{Kind, Metric, Point};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Warning};
@@ -54,16 +52,16 @@ struct MetricRows<'a> {
 
 #[derive(Default)]
 struct Columns {
-    metric_name: StringBuilder,
-    metric_kind: StringBuilder,
-    series_id: Int64Builder,
-    unit: StringBuilder,
-    description: StringBuilder,
-    temporality: StringBuilder,
-    is_monotonic: BooleanBuilder,
-    start_time_unix_nano: Int64Builder,
+    metric_name: Texts,
+    metric_kind: Texts,
+    series_id: Longs,
+    unit: Texts,
+    description: Texts,
+    temporality: Texts,
+    is_monotonic: Flags,
+    start_time_unix_nano: Longs,
     metadata: MapColumn,
-    flags: Int64Builder,
+    flags: Longs,
 }
 
 /// What all points of a metric share.
@@ -90,8 +88,8 @@ impl<'a> MetricRows<'a> {
             point: Point::default(),
             metadata: Sorted::default(),
             buffer: String::new(),
-            values: Values::new(),
-            exemplars: Exemplars::new(),
+            values: Values::default(),
+            exemplars: Exemplars::default(),
             columns: Columns::default(),
         }
     }
@@ -143,7 +141,7 @@ impl<'a> MetricRows<'a> {
         &mut self,
         head: &Head<'_, 'a>,
         size: usize,
-        read: impl FnOnce(&mut Point<'a>, &mut Notes) -> Result<(), Error>,
+        read: impl FnOnce(&mut Point<'a>, &mut Notes<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if !self.origin.admits("data point of metric", size.max(head.size)) {
             return Ok(());

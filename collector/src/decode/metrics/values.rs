@@ -1,11 +1,10 @@
 //! The columns that hold what a point measured. A kind fills its own and leaves
 //! the others behind as NULL.
 
-use arrow::array::{Float64Builder, Int32Builder, Int64Builder};
 use arrow::datatypes::{Float64Type, Int64Type, Schema};
 use arrow::error::ArrowError;
 
-use super::super::columns::{Finished, Numbers, Sparse, Structs};
+use super::super::columns::{Doubles, Finished, Integers, Longs, Numbers, Structs};
 use super::super::model::{Buckets, Data, Exponential, Histogram, Number, Summary};
 
 /// Bytes of the lists of a point: packed varints are up to 8 times smaller.
@@ -20,56 +19,34 @@ pub(super) fn bytes(data: &Data) -> usize {
     8 * numbers
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Values {
-    value: Float64Builder,
-    value_int: Int64Builder,
-    count: Int64Builder,
-    sum: Float64Builder,
-    min: Float64Builder,
-    max: Float64Builder,
+    value: Doubles,
+    value_int: Longs,
+    count: Longs,
+    sum: Doubles,
+    min: Doubles,
+    max: Doubles,
     bucket_counts: Numbers<Int64Type>,
     explicit_bounds: Numbers<Float64Type>,
-    scale: Int32Builder,
-    zero_count: Int64Builder,
-    zero_threshold: Float64Builder,
+    scale: Integers,
+    zero_count: Longs,
+    zero_threshold: Doubles,
     positive: Side,
     negative: Side,
     quantiles: Structs,
-    quantile: Float64Builder,
-    quantile_value: Float64Builder,
+    quantile: Doubles,
+    quantile_value: Doubles,
 }
 
 /// The positive or the negative buckets of an exponential histogram.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Side {
-    offset: Int32Builder,
+    offset: Integers,
     counts: Numbers<Int64Type>,
 }
 
 impl Values {
-    pub fn new() -> Values {
-        let side = || Side { offset: Int32Builder::new(), counts: Numbers::new() };
-        Values {
-            value: Float64Builder::new(),
-            value_int: Int64Builder::new(),
-            count: Int64Builder::new(),
-            sum: Float64Builder::new(),
-            min: Float64Builder::new(),
-            max: Float64Builder::new(),
-            bucket_counts: Numbers::new(),
-            explicit_bounds: Numbers::new(),
-            scale: Int32Builder::new(),
-            zero_count: Int64Builder::new(),
-            zero_threshold: Float64Builder::new(),
-            positive: side(),
-            negative: side(),
-            quantiles: Structs::new(),
-            quantile: Float64Builder::new(),
-            quantile_value: Float64Builder::new(),
-        }
-    }
-
     /// Counts were checked to fit.
     pub fn append(&mut self, row: usize, data: &Data) {
         match data {

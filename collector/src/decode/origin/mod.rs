@@ -13,15 +13,12 @@ mod part;
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, Date32Builder, Int64Builder, StringBuilder, TimestampMicrosecondArray,
-    TimestampMicrosecondBuilder,
-};
+use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
 use arrow::buffer::ScalarBuffer;
 use schema::Scope as AttributeScope;
 use schema::table::PARTITION;
 
-use super::columns::{Finished, append_text};
+use super::columns::{Dates, Finished, Longs, Texts, Times, append_text};
 use super::model::{Resource, Scope, Text};
 use super::outcome::{Decoded, Notes, Reason, Rejected};
 use super::series::Digest;
@@ -46,7 +43,7 @@ pub(crate) trait Rows<'a> {
 #[derive(Debug)]
 pub(crate) struct Origin<'a> {
     cx: Context<'a>,
-    pub notes: Notes,
+    pub notes: Notes<'a>,
     pub(in crate::decode) digest: Digest,
     rejected: Rejected,
     place: Place,
@@ -73,11 +70,11 @@ struct Place {
 
 #[derive(Debug, Default)]
 struct Columns {
-    time_unix_nano: Int64Builder,
-    time: TimestampMicrosecondBuilder,
-    date: Date32Builder,
-    scope_name: StringBuilder,
-    scope_version: StringBuilder,
+    time_unix_nano: Longs,
+    time: Times,
+    date: Dates,
+    scope_name: Texts,
+    scope_version: Texts,
 }
 
 impl<'a> Origin<'a> {
@@ -258,7 +255,7 @@ impl<'a> Origin<'a> {
         let own = finished.columns(&layout.own);
 
         let mut finished = Finished::default();
-        let mut node_id = StringBuilder::new();
+        let mut node_id = Texts::default();
         node_id.append_value_n(cx.node_id, origins);
         finished.sparse("node_id", node_id, origins);
         finished.sparse("scope_name", scope_name, origins);

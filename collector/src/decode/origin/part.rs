@@ -3,13 +3,12 @@
 //! Its attributes are sorted and rendered once, when its first item is
 //! accepted, and stand once for all the rows that share it.
 
-use arrow::array::{Int64Builder, StringBuilder};
 use arrow::error::ArrowError;
 use schema::{Scope, TableDef};
 
 use super::super::Limits;
 use super::super::attributes::Sorted;
-use super::super::columns::{Finished, MapColumn, Promoted, append_text};
+use super::super::columns::{Finished, Longs, MapColumn, Promoted, Texts, append_text};
 use super::super::model::{KeyValue, Text, Value};
 use super::super::outcome::{Reason, Warnings};
 use super::super::series::Digest;
@@ -30,9 +29,9 @@ pub(super) struct Part<'a> {
     /// None until a row asks.
     prepared: Option<Prepared>,
     map: MapColumn,
-    types: StringBuilder,
-    schema_urls: StringBuilder,
-    dropped_counts: Int64Builder,
+    types: Texts,
+    schema_urls: Texts,
+    dropped_counts: Longs,
     promoted: Promoted,
 }
 
@@ -53,10 +52,10 @@ impl<'a> Part<'a> {
             fault: None,
             sorted: Sorted::default(),
             prepared: None,
-            map: MapColumn::new(),
-            types: StringBuilder::new(),
-            schema_urls: StringBuilder::new(),
-            dropped_counts: Int64Builder::new(),
+            map: MapColumn::default(),
+            types: Texts::default(),
+            schema_urls: Texts::default(),
+            dropped_counts: Longs::default(),
             promoted: Promoted::new(table, scope),
         }
     }

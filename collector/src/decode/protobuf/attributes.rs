@@ -11,7 +11,7 @@ use super::at;
 pub(super) fn resource<'a>(
     mut fields: Chunk<'a>,
     into: &mut Resource<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     while let Some((tag, field)) = fields.next()? {
         match tag {
@@ -26,7 +26,7 @@ pub(super) fn resource<'a>(
 pub(super) fn scope<'a>(
     mut fields: Chunk<'a>,
     into: &mut Scope<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     while let Some((tag, field)) = fields.next()? {
         match tag {
@@ -44,9 +44,9 @@ pub(super) fn scope<'a>(
 pub(super) fn key_value<'a>(
     chunk: Chunk<'a>,
     into: &mut Vec<KeyValue<'a>>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
-    match plain(chunk.bytes) {
+    match plain(chunk, notes) {
         Some(pair) => {
             into.push(pair);
             Ok(())
@@ -58,18 +58,20 @@ pub(super) fn key_value<'a>(
 /// A pair as most are: a key, then a text or an integer, each length in one byte.
 /// Every other shape is for [`pair`] to read.
 #[inline]
-fn plain(bytes: &[u8]) -> Option<KeyValue<'_>> {
-    let (key, rest) = block(0x0a, bytes)?;
+fn plain<'a>(chunk: Chunk<'a>, notes: &mut Notes<'a>) -> Option<KeyValue<'a>> {
+    let (key, rest) = block(0x0a, chunk.bytes)?;
+    let key = Cow::Borrowed(notes.texts.get(chunk.offset + 2, key.len())?);
     let (value, end) = block(0x12, rest)?;
     let value = match value {
         [0x18, number @ ..] => Value::Int(whole(number)?),
         _ => {
             let (text, rest) = block(0x0a, value)?;
-            let text = rest.is_empty().then(|| std::str::from_utf8(text).ok())??;
+            // Two bytes each before the key, the value and its text.
+            let at = chunk.offset + key.len() + 6;
+            let text = rest.is_empty().then(|| notes.texts.get(at, text.len()))??;
             Value::Text(Cow::Borrowed(text))
         }
     };
-    let key = Cow::Borrowed(std::str::from_utf8(key).ok()?);
     end.is_empty().then_some(KeyValue { key, value })
 }
 
@@ -94,7 +96,7 @@ fn pair<'a>(
     mut fields: Chunk<'a>,
     into: &mut Vec<KeyValue<'a>>,
     depth: usize,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     let pair = into.push_mut(KeyValue::default());
     while let Some((tag, field)) = fields.next()? {
@@ -116,7 +118,7 @@ pub(super) fn value<'a>(
     mut fields: Chunk<'a>,
     into: &mut Value<'a>,
     depth: usize,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     while let Some((tag, field)) = fields.next()? {
         match tag {
@@ -158,7 +160,7 @@ fn array<'a>(
     mut fields: Chunk<'a>,
     into: &mut Vec<Value<'a>>,
     depth: usize,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     if depth > notes.max_depth {
         notes.too_deep = true;
@@ -178,7 +180,7 @@ fn map<'a>(
     mut fields: Chunk<'a>,
     into: &mut Vec<KeyValue<'a>>,
     depth: usize,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     if depth > notes.max_depth {
         notes.too_deep = true;

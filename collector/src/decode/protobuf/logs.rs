@@ -10,7 +10,7 @@ use super::attributes::{key_value, value};
 pub(in super::super) fn log_record<'a>(
     mut fields: Chunk<'a>,
     into: &mut LogRecord<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     while let Some((tag, field)) = fields.next()? {
         match tag {

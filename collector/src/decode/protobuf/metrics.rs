@@ -14,7 +14,7 @@ use super::{at, at_index};
 /// for [`points`]. Past `limit` bytes its texts are passed over.
 pub(in super::super) fn metric<'a>(
     mut fields: Chunk<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
     limit: usize,
 ) -> Result<(Metric<'a>, Vec<Chunk<'a>>, usize), Error> {
     let mut metric = Metric::default();
@@ -55,7 +55,7 @@ fn head<'a>(
     tag: u32,
     field: Field<'a>,
     metric: &mut Metric<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     match tag {
         1 => metric.name = at("name", field.text(notes))?,
@@ -100,7 +100,7 @@ pub(in super::super) fn point<'a>(
     kind: Kind,
     mut fields: Chunk<'a>,
     into: &mut Point<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     into.data = match kind {
         Kind::Gauge | Kind::Sum => Data::Number(None),
@@ -208,7 +208,7 @@ fn summary_field(tag: u32, field: Field<'_>, into: &mut Summary) -> Result<(), E
     Ok(())
 }
 
-fn exemplar<'a>(mut fields: Chunk<'a>, notes: &mut Notes) -> Result<Exemplar<'a>, Error> {
+fn exemplar<'a>(mut fields: Chunk<'a>, notes: &mut Notes<'a>) -> Result<Exemplar<'a>, Error> {
     let mut exemplar = Exemplar::default();
     while let Some((tag, field)) = fields.next()? {
         match tag {

@@ -22,7 +22,7 @@ use std::borrow::Cow;
 
 use super::model::{Resource, Scope};
 use super::origin::{Origin, Rows};
-use super::wire::Chunk;
+use super::wire::{Chunk, Texts};
 use super::{Error, Segment};
 
 /// Calls `item` for each item of a request, after telling `rows` where it
@@ -32,6 +32,7 @@ pub(super) fn walk<'a, R: Rows<'a>>(
     rows: &mut R,
     mut item: impl FnMut(&mut R, Chunk<'a>) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    rows.origin().notes.texts = Texts::of(body);
     let mut request = Chunk::new(body);
     let mut index = 0;
     while let Some((tag, field)) = request.next()? {

@@ -10,7 +10,7 @@ use super::attributes::key_value;
 pub(in super::super) fn span<'a>(
     mut fields: Chunk<'a>,
     into: &mut Span<'a>,
-    notes: &mut Notes,
+    notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
     while let Some((tag, field)) = fields.next()? {
         match tag {
@@ -36,7 +36,11 @@ pub(in super::super) fn span<'a>(
     Ok(())
 }
 
-fn status<'a>(mut fields: Chunk<'a>, into: &mut Span<'a>, notes: &mut Notes) -> Result<(), Error> {
+fn status<'a>(
+    mut fields: Chunk<'a>,
+    into: &mut Span<'a>,
+    notes: &mut Notes<'a>,
+) -> Result<(), Error> {
     while let Some((tag, field)) = fields.next()? {
         match tag {
             2 => into.status_message = at("message", field.text(notes))?,
@@ -47,7 +51,7 @@ fn status<'a>(mut fields: Chunk<'a>, into: &mut Span<'a>, notes: &mut Notes) -> 
     Ok(())
 }
 
-fn event<'a>(mut fields: Chunk<'a>, notes: &mut Notes) -> Result<Event<'a>, Error> {
+fn event<'a>(mut fields: Chunk<'a>, notes: &mut Notes<'a>) -> Result<Event<'a>, Error> {
     let mut event = Event::default();
     while let Some((tag, field)) = fields.next()? {
         match tag {
@@ -61,7 +65,7 @@ fn event<'a>(mut fields: Chunk<'a>, notes: &mut Notes) -> Result<Event<'a>, Erro
     Ok(event)
 }
 
-fn link<'a>(mut fields: Chunk<'a>, notes: &mut Notes) -> Result<Link<'a>, Error> {
+fn link<'a>(mut fields: Chunk<'a>, notes: &mut Notes<'a>) -> Result<Link<'a>, Error> {
     let mut link = Link::default();
     while let Some((tag, field)) = fields.next()? {
         match tag {

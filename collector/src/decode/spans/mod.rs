@@ -10,10 +10,8 @@ mod status;
 
 use std::mem;
 
-use arrow::array::{BooleanBuilder, Int64Builder, StringBuilder};
-
 use super::attributes::RecordAttributes;
-use super::columns::{Finished, append_text};
+use super::columns::{Finished, Flags, Longs, Texts, append_text};
 use super::model::{Id, Span};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Reason, Warning};
@@ -52,20 +50,20 @@ struct SpanRows<'a> {
 
 #[derive(Default)]
 struct Columns {
-    trace_id: StringBuilder,
-    span_id: StringBuilder,
-    parent_span_id: StringBuilder,
-    trace_state: StringBuilder,
-    flags: Int64Builder,
-    name: StringBuilder,
-    kind: StringBuilder,
-    duration_ns: Int64Builder,
-    status_code: StringBuilder,
-    status_message: StringBuilder,
-    is_error: BooleanBuilder,
-    dropped_attributes_count: Int64Builder,
-    dropped_events_count: Int64Builder,
-    dropped_links_count: Int64Builder,
+    trace_id: Texts,
+    span_id: Texts,
+    parent_span_id: Texts,
+    trace_state: Texts,
+    flags: Longs,
+    name: Texts,
+    kind: Texts,
+    duration_ns: Longs,
+    status_code: Texts,
+    status_message: Texts,
+    is_error: Flags,
+    dropped_attributes_count: Longs,
+    dropped_events_count: Longs,
+    dropped_links_count: Longs,
 }
 
 impl<'a> Rows<'a> for SpanRows<'a> {
@@ -89,8 +87,8 @@ impl<'a> SpanRows<'a> {
             attributes: RecordAttributes::new(cx.table),
             span: Span::default(),
             hex: String::new(),
-            events: Events::new(),
-            links: Links::new(),
+            events: Events::default(),
+            links: Links::default(),
             columns: Columns::default(),
         }
     }
@@ -99,7 +97,7 @@ impl<'a> SpanRows<'a> {
     fn span(
         &mut self,
         size: usize,
-        read: impl FnOnce(&mut Span<'a>, &mut Notes) -> Result<(), Error>,
+        read: impl FnOnce(&mut Span<'a>, &mut Notes<'a>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         self.origin.enter_item();
         if !self.origin.admits("span", size) {

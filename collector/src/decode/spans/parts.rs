@@ -1,12 +1,12 @@
 //! Events and links, in the sender's order.
 
-use arrow::array::{ArrayRef, Int64Builder, StringBuilder};
+use arrow::array::ArrayRef;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 
 use super::super::Error;
 use super::super::attributes::Sorted;
-use super::super::columns::{MapColumn, Sparse, Structs, append_id, append_text};
+use super::super::columns::{Longs, MapColumn, Structs, Texts, append_id, append_text};
 use super::super::model::{Event, Link};
 use super::super::origin::Origin;
 use super::super::text::nanos;
@@ -14,28 +14,17 @@ use super::super::text::nanos;
 /// Numbers and offsets of an event or link, roughly.
 const BYTES: usize = 80;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Events {
     list: Structs,
-    time_unix_nano: Int64Builder,
-    name: StringBuilder,
+    time_unix_nano: Longs,
+    name: Texts,
     attributes: MapColumn,
-    dropped: Int64Builder,
+    dropped: Longs,
     sorted: Sorted,
 }
 
 impl Events {
-    pub fn new() -> Events {
-        Events {
-            list: Structs::new(),
-            time_unix_nano: Int64Builder::new(),
-            name: StringBuilder::new(),
-            attributes: MapColumn::new(),
-            dropped: Int64Builder::new(),
-            sorted: Sorted::default(),
-        }
-    }
-
     /// Times were checked to fit.
     pub fn append(
         &mut self,
@@ -70,32 +59,19 @@ impl Events {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Links {
     list: Structs,
-    trace_id: StringBuilder,
-    span_id: StringBuilder,
-    trace_state: StringBuilder,
+    trace_id: Texts,
+    span_id: Texts,
+    trace_state: Texts,
     attributes: MapColumn,
-    flags: Int64Builder,
-    dropped: Int64Builder,
+    flags: Longs,
+    dropped: Longs,
     sorted: Sorted,
 }
 
 impl Links {
-    pub fn new() -> Links {
-        Links {
-            list: Structs::new(),
-            trace_id: StringBuilder::new(),
-            span_id: StringBuilder::new(),
-            trace_state: StringBuilder::new(),
-            attributes: MapColumn::new(),
-            flags: Int64Builder::new(),
-            dropped: Int64Builder::new(),
-            sorted: Sorted::default(),
-        }
-    }
-
     pub fn append(
         &mut self,
         row: usize,
