@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::RecordBatchDecoder;
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
-use arrow::ipc::{MetadataVersion, RecordBatch as Message, root_as_message};
+use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamWriter};
+use arrow::ipc::{MessageHeader, MetadataVersion, RecordBatch as Message, root_as_message};
 use schema::rows::Layout;
 use schema::{Catalog, Rows, TableDef};
 use zstd::bulk::Compressor;
@@ -82,7 +82,9 @@ pub(super) struct Written {
 /// Encodes batches; keeps what is worth keeping between them.
 pub(super) struct Encoder {
     options: IpcWriteOptions,
-    context: IpcWriteContext,
+    /// Writes each message into the same bytes: memory that is new to the process
+    /// costs more than what is copied there.
+    stream: StreamWriter<Vec<u8>>,
     schemas: HashMap<&'static str, Arc<Written>>,
     compressor: Compressor<'static>,
 }
@@ -92,7 +94,7 @@ impl Encoder {
         let compressor = Compressor::new(ZSTD_LEVEL);
         Ok(Encoder {
             options: options()?,
-            context: context(),
+            stream: stream()?,
             schemas: HashMap::new(),
             compressor: compressor.map_err(|error| Error::Internal(error.to_string()))?,
         })
@@ -117,60 +119,59 @@ impl Encoder {
         let narrow = form::narrow(&form.schema, &present)
             .ok_or_else(|| Error::Internal("rows do not have their table's columns".into()))?;
         let rows = wrap(rows, &narrow)?;
-        let mut tracker = DictionaryTracker::new(true);
-        let (dictionaries, message) = IpcDataGenerator::default().encode(
-            &rows,
-            &mut tracker,
-            &self.options,
-            &mut self.context,
-        )?;
-        if !dictionaries.is_empty() {
-            return Err(Error::Internal(
+        self.stream.get_mut().clear();
+        self.stream.write(&rows)?;
+        let (metadata, body) = message(self.stream.get_ref()).ok_or_else(|| {
+            Error::Internal(
                 "a batch with dictionary columns reached the write-ahead log; tables have none"
                     .into(),
-            ));
-        }
-        let body = message.arrow_data;
+            )
+        })?;
         if body.len() > MOST_BYTES {
             return Err(Error::Internal(format!(
                 "a record of {} bytes is above {MOST_BYTES}; group fewer rows",
                 body.len()
             )));
         }
-        if body.capacity() > KEPT_BUFFER {
-            self.context = context();
-        }
         let packed = if body.len() < COMPRESS_FROM { 0 } else { body.len() };
         out.extend_from_slice(&(packed as u64).to_le_bytes());
         put_bits(out, &present);
-        let metadata = message.ipc_message.len().next_multiple_of(PADDING);
-        out.extend_from_slice(&(metadata as u64).to_le_bytes());
-        out.extend_from_slice(&message.ipc_message);
-        out.resize(out.len() + metadata - message.ipc_message.len(), 0);
+        out.extend_from_slice(&(metadata.len() as u64).to_le_bytes());
+        out.extend_from_slice(metadata);
         if packed == 0 {
-            out.extend_from_slice(&body);
-            return Ok(());
+            out.extend_from_slice(body);
+        } else {
+            out.reserve(zstd::zstd_safe::compress_bound(body.len()));
+            let end = out.len() as u64;
+            let mut tail = Cursor::new(out);
+            tail.set_position(end);
+            let done = self.compressor.compress_to_buffer(body, &mut tail);
+            done.map_err(|e| Error::Internal(format!("a record could not be packed: {e}")))?;
         }
-        out.reserve(zstd::zstd_safe::compress_bound(body.len()));
-        let end = out.len() as u64;
-        let mut tail = Cursor::new(out);
-        tail.set_position(end);
-        match self.compressor.compress_to_buffer(&body, &mut tail) {
-            Ok(_bytes) => Ok(()),
-            Err(error) => Err(Error::Internal(format!("a record could not be packed: {error}"))),
+        if self.stream.get_ref().capacity() > KEPT_BUFFER {
+            self.stream = stream()?;
         }
+        Ok(())
     }
+}
+
+/// The metadata, padded, and the body of a stream's only message, if that is a
+/// record batch.
+fn message(written: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut bytes = Bytes(written);
+    let [_continues, length] = [bytes.u32()?, bytes.u32()?];
+    let metadata = bytes.take(length as usize)?;
+    let kind = root_as_message(metadata).ok()?.header_type();
+    (kind == MessageHeader::RecordBatch).then_some((metadata, bytes.0))
 }
 
 fn options() -> Result<IpcWriteOptions, ArrowError> {
     IpcWriteOptions::try_new(PADDING, false, MetadataVersion::V5)
 }
 
-/// Records are about as large as those before them: it reserves as much again.
-fn context() -> IpcWriteContext {
-    let mut context = IpcWriteContext::default();
-    context.set_reserve_scratch(true);
-    context
+/// A stream for messages of any schema; its own is never read.
+fn stream() -> Result<StreamWriter<Vec<u8>>, ArrowError> {
+    StreamWriter::try_new_with_options(Vec::new(), &Schema::empty(), options()?)
 }
 
 impl Written {
