@@ -29,7 +29,7 @@ impl<'a> Chunk<'a> {
     }
 
     /// The next field, or None at the end.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self) -> Result<Option<(u32, Field<'a>)>, Error> {
         if self.bytes.is_empty() {
             return Ok(None);
@@ -57,7 +57,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<(u32, u8), Error> {
         let key = self.varint()?;
         let tag = u32::try_from(key >> 3).unwrap_or(0);
@@ -99,7 +99,7 @@ impl<'a> Chunk<'a> {
         Err(self.fault(if cut { "a varint is cut off" } else { "a varint is too long" }))
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         match self.bytes.first_chunk::<N>() {
             Some(array) => {
@@ -110,7 +110,7 @@ impl<'a> Chunk<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn block(&mut self) -> Result<Chunk<'a>, Error> {
         let length = self.varint()?;
         let parts = usize::try_from(length).ok().and_then(|at| self.bytes.split_at_checked(at));
@@ -263,7 +263,7 @@ impl<'a> Field<'a> {
     }
 
     /// A string, bytes or message.
-    #[inline]
+    #[inline(always)]
     pub fn chunk(self) -> Result<Chunk<'a>, Error> {
         match self.payload {
             Payload::Bytes(chunk) => Ok(chunk),
