@@ -327,7 +327,8 @@ mod tests {
     /// removed files alone are told by their statistics.
     #[tokio::test]
     async fn a_week_of_removed_files_is_remembered_apart() {
-        let now = chrono::Utc::now().timestamp_millis();
+        let entry = written(&[]).await.1.objects.head(&log::entry_path(0)).await.unwrap();
+        let now = entry.last_modified.timestamp_millis();
         let adds = (0..3001).map(add).collect();
         let old = |at: u64| now - if at.is_multiple_of(2) { 10 * DAY } else { DAY };
         let mut removes: Vec<Value> = (0..3000).map(|at| remove(at, Some(old(at)))).collect();
