@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::merge::{Broken, Merge};
 use super::plan::Job;
 use super::upload::Upload;
+use crate::encode::codes::coded_rows;
 use crate::encode::parquet::CHUNK;
 use crate::encode::{FileWriter, Form};
 use crate::{DataFile, Error, Origin, Place, failpoint, table};
@@ -136,7 +137,7 @@ impl Joiner {
         rows: u64,
         upload: &mut Upload,
     ) -> Result<crate::encode::Encoded, Broken> {
-        let mut file = FileWriter::new(table, form, &first, Vec::new())?;
+        let mut file = FileWriter::new(table, form, &coded_rows(&first)?, Vec::new())?;
         let mut chunk = Some(first);
         let mut written = 0;
         while let Some(rows_now) = chunk {

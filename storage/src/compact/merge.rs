@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
-use ::parquet::arrow::arrow_reader::ArrowReaderMetadata;
+use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use ::parquet::arrow::async_reader::ParquetRecordBatchStream;
-use ::parquet::file::metadata::ParquetMetaData;
+use ::parquet::basic::{Encoding, PageType};
+use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
-use arrow::compute::interleave_record_batch;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use arrow::row::{OwnedRow, Rows};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -22,8 +22,10 @@ use schema::table::PARTITION;
 use serde_json::Value;
 
 use crate::encode::Keys;
+use crate::encode::codes::{by_codes, interleaved};
 use crate::encode::parquet::{PROMOTED, file_schema};
 use crate::encode::plain::{self, Plain};
+use crate::encode::stats::first_leaves;
 use crate::table::object::Object;
 use crate::{DataFile, Error};
 
@@ -118,6 +120,7 @@ impl<'a> Merge<'a> {
         }
         drop(all);
         let schema = schema_of(table, opened.iter().flatten())?;
+        let schema = by_codes_in_all(&schema, opened.iter().flatten());
         let promoted = promoted_by_all(opened.iter().flatten());
         let footers = opened.iter().flatten().map(|opened| opened.metadata.metadata().as_ref());
         let plain = plain::measured(footers);
@@ -208,8 +211,13 @@ impl<'a> Merge<'a> {
         if picked.is_empty() {
             return Ok(None);
         }
-        let sources: Vec<&RecordBatch> = sources.iter().collect();
-        Ok(Some(interleave_record_batch(&sources, &picked).map_err(Error::from)?))
+        let column = |column: usize| {
+            let parts = sources.iter().map(|rows| rows.column(column).clone());
+            interleaved(&parts.collect::<Vec<ArrayRef>>(), &picked)
+        };
+        let columns = (0..self.schema.fields().len()).map(column).collect::<Result<_, Error>>()?;
+        let rows = RecordBatch::try_new(self.schema.clone(), columns);
+        Ok(Some(rows.map_err(Error::from)?))
     }
 
     /// Puts a run with rows in its place among the others.
@@ -270,6 +278,15 @@ impl<'a> Merge<'a> {
     fn start(&self, Opened { file, object, metadata }: Opened) -> Result<Reading, Broken> {
         let found = metadata.schema();
         let columns = self.schema.fields().iter().map(|f| found.index_of(f.name()).ok()).collect();
+        let coded = |field: &FieldRef| {
+            let known = self.schema.field_with_name(field.name());
+            let data_type = known.map_or(field.data_type(), |known| known.data_type()).clone();
+            field.as_ref().clone().with_data_type(data_type)
+        };
+        let coded = Schema::new(found.fields().iter().map(coded).collect::<Vec<Field>>());
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(coded));
+        let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
+            .map_err(|error| unfit(&file, error))?;
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
             .with_batch_size(BATCH)
             .build()
@@ -353,6 +370,36 @@ fn schema_of<'a>(
         }
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+/// The same columns, their texts by codes where all files have them so: then no
+/// text is copied or hashed for each row.
+fn by_codes_in_all<'a>(
+    schema: &SchemaRef,
+    files: impl Iterator<Item = &'a Opened> + Clone,
+) -> SchemaRef {
+    let in_all = |name: &str, nth: usize| {
+        files.clone().all(|Opened { metadata, .. }| {
+            let Ok(index) = metadata.schema().index_of(name) else { return true };
+            let leaf = first_leaves(metadata.schema())[index] + nth;
+            metadata.metadata().row_groups().iter().all(|group| is_by_codes(group.column(leaf)))
+        })
+    };
+    let field = |field: &FieldRef| by_codes(field, 0, |nth| in_all(field.name(), nth));
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<FieldRef>>()))
+}
+
+/// Whether every data page of a chunk has codes of its dictionary.
+fn is_by_codes(chunk: &ColumnChunkMetaData) -> bool {
+    let coded = [Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
+    match (chunk.page_encoding_stats_mask(), chunk.page_encoding_stats()) {
+        (Some(data), _) => data.encodings().all(|encoding| coded.contains(&encoding)),
+        (None, Some(pages)) => pages
+            .iter()
+            .filter(|page| page.page_type != PageType::DICTIONARY_PAGE)
+            .all(|page| coded.contains(&page.encoding)),
+        (None, None) => false,
+    }
 }
 
 /// What every file says is promoted: in the others the values are in the map.

@@ -7,8 +7,12 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
+//! | [`codes`] | texts as codes, hashed once where they came from |
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
+//! | [`text`] | a column chunk of text, written by codes |
+//! | [`bounds`] | bounds of texts for a footer |
+//! | [`hybrid`] | how levels and codes are packed |
 //! | [`plain`] | which columns are not worth compressing |
 //! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
 //! | [`stats`] | [`from_footer`](stats::from_footer): bounds and null counts per column, sound under cuts and NaN |
@@ -21,11 +25,15 @@
 //! form in which Delta writes statistics (`table`).
 
 pub mod absent;
+mod bounds;
+pub mod codes;
+mod hybrid;
 pub mod order;
 pub mod parquet;
 pub mod plain;
 pub mod rows;
 pub mod stats;
+mod text;
 
 pub use order::{Day, Keys, days};
 pub use parquet::{Encoded, FileWriter, Form, write};

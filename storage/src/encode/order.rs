@@ -173,9 +173,13 @@ impl Keys {
     }
 
     pub fn of(&self, table: &TableDef, rows: &RecordBatch) -> Result<arrow::row::Rows, Error> {
-        let columns: Result<Vec<ArrayRef>, Error> =
-            table.sort.iter().map(|name| column(table, rows, name).cloned()).collect();
-        Ok(self.0.convert_columns(&columns?)?)
+        let columns = table.sort.iter().map(|name| {
+            let column = column(table, rows, name)?;
+            let data_type = table.schema.field_with_name(name)?.data_type();
+            // Texts may be by codes.
+            Ok(cast(column, data_type)?)
+        });
+        Ok(self.0.convert_columns(&columns.collect::<Result<Vec<ArrayRef>, Error>>()?)?)
     }
 }
 

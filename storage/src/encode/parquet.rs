@@ -6,23 +6,30 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ::parquet::arrow::ArrowWriter;
-use ::parquet::arrow::arrow_writer::ArrowWriterOptions;
+use ::parquet::arrow::ArrowSchemaConverter;
+use ::parquet::arrow::arrow_writer::{
+    ArrowColumnWriter, ArrowRowGroupWriterFactory, compute_leaves,
+};
 use ::parquet::basic::{Compression, Encoding, ZstdLevel};
 use ::parquet::file::metadata::{KeyValue, SortingColumn};
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
-use ::parquet::schema::types::ColumnPath;
+use ::parquet::file::writer::SerializedFileWriter;
+use ::parquet::schema::types::{ColumnDescPtr, ColumnPath};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::{interleave, take};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::compute::take;
+use arrow::datatypes::{
+    DataType, FieldRef, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
+};
 use schema::rows::{Place, stretches, widths};
 use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 use schema::{Rows, TableDef};
 
 use super::absent::{ABSENT, Absent};
+use super::codes::{coded, interleaved, typed, uncoded};
 use super::order::Day;
 use super::plain::{self, Plain};
 use super::stats::{self, Nans, bounded};
+use super::text::{Press, TextChunk};
 use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
@@ -82,7 +89,7 @@ pub fn write<W: Write + Send>(
     file.finish()
 }
 
-/// Gathers rows as a file has them: without `date`.
+/// Gathers rows as a file has them: without `date`, and texts by codes.
 struct Gather<'a> {
     batches: &'a [Rows],
     schema: SchemaRef,
@@ -97,7 +104,8 @@ enum Source {
     Nowhere,
     /// A column of each batch.
     Own(Vec<ArrayRef>),
-    Origin(usize),
+    /// A column of the origins.
+    Origin(ArrayRef),
 }
 
 impl<'a> Gather<'a> {
@@ -111,19 +119,33 @@ impl<'a> Gather<'a> {
                 table.name
             )));
         }
+        let rows = batches.iter().map(Rows::num_rows).sum();
         let source = |column| match table.layout.place(column) {
-            Place::Origin(column) => Source::Origin(column),
+            Place::Origin(column) => {
+                let origins = batches.iter().take(1).map(|rows| rows.origins().column(column));
+                let column = coded(origins.cloned().collect(), rows)?.pop();
+                Ok(column.map_or(Source::Nowhere, Source::Origin))
+            }
             Place::Own(column) if batches.iter().all(|rows| rows.own()[column].is_none()) => {
-                Source::Nowhere
+                Ok(Source::Nowhere)
             }
             Place::Own(column) => {
-                Source::Own(batches.iter().map(|rows| rows.own_column(column)).collect())
+                let own = batches.iter().map(|rows| rows.own_column(column)).collect();
+                coded(own, 0).map(Source::Own)
             }
         };
+        let columns = stored(table).map(source).collect::<Result<Vec<Source>, Error>>()?;
+        let fields = file_schema(table)?;
+        let field = |(source, field): (&Source, &FieldRef)| match source {
+            Source::Nowhere => field.clone(),
+            Source::Own(all) => typed(field, &all[0]),
+            Source::Origin(column) => typed(field, column),
+        };
+        let fields = columns.iter().zip(fields.fields()).map(field).collect::<Vec<FieldRef>>();
         Ok(Gather {
             batches,
-            schema: file_schema(table)?,
-            columns: stored(table).map(source).collect(),
+            schema: Arc::new(Schema::new(fields)),
+            columns,
             widths: batches.first().map_or_else(Vec::new, |rows| widths(rows.origins())),
         })
     }
@@ -152,12 +174,8 @@ impl<'a> Gather<'a> {
         for (source, field) in self.columns.iter().zip(self.schema.fields()) {
             columns.push(match source {
                 Source::Nowhere => new_null_array(field.data_type(), rows.len()),
-                Source::Own(all) => {
-                    interleave(&all.iter().map(AsRef::as_ref).collect::<Vec<_>>(), rows)?
-                }
-                Source::Origin(column) => {
-                    take(self.batches[0].origins().column(*column), &origin_of, None)?
-                }
+                Source::Own(all) => interleaved(all, rows)?,
+                Source::Origin(column) => take(column, &origin_of, None)?,
             });
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
@@ -184,46 +202,146 @@ pub fn promoted(table: &TableDef) -> Vec<serde_json::Value> {
 
 /// One Parquet file of a table, written chunk by chunk in the table's order.
 pub struct FileWriter<W: Write + Send> {
-    writer: ArrowWriter<W>,
+    writer: SerializedFileWriter<W>,
+    columns: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
+    group: Option<Group>,
+    press: Press,
     nans: Nans,
     absent: Absent,
     rows: u64,
 }
 
+/// The row group that is not written yet.
+struct Group {
+    leaves: Vec<Leaf>,
+    rows: usize,
+}
+
+/// A column chunk; Parquet counts leaves.
+enum Leaf {
+    Text(Box<TextChunk>),
+    Other(Box<ArrowColumnWriter>),
+}
+
 impl<W: Write + Send> FileWriter<W> {
-    /// `sample` has the schema of the rows to come and tells their nature.
+    /// `sample` has the schema of the rows to come and tells their nature: texts
+    /// that are not by codes there are written as they are.
     pub fn new(
         table: &TableDef,
         form: &Form,
         sample: &RecordBatch,
         out: W,
     ) -> Result<FileWriter<W>, Error> {
-        let options = ArrowWriterOptions::new()
-            .with_properties(properties(table, form, sample)?)
-            // Our types are the ones Parquet's own schema reads back as, so the
-            // Arrow schema would only be ten kilobytes in every footer.
-            .with_skip_arrow_metadata(true);
-        let schema = sample.schema();
-        let writer = ArrowWriter::try_new_with_options(out, schema.clone(), options)?;
-        let absent = Absent::new(table, &schema);
-        Ok(FileWriter { writer, schema, nans: Nans::default(), absent, rows: 0 })
+        let schema = uncoded(&sample.schema());
+        let properties = Arc::new(properties(table, form, sample)?);
+        // Our types are the ones Parquet's own schema reads back as, so the
+        // Arrow schema would only be ten kilobytes in every footer.
+        let parquet = ArrowSchemaConverter::new().convert(&schema)?;
+        let writer = SerializedFileWriter::new(out, parquet.root_schema_ptr(), properties)?;
+        Ok(FileWriter {
+            columns: ArrowRowGroupWriterFactory::new(&writer, schema.clone()),
+            writer,
+            press: Press::new(form.zstd_level)?,
+            absent: Absent::new(table, &schema),
+            schema,
+            group: None,
+            nans: Nans::default(),
+            rows: 0,
+        })
     }
 
+    /// Rows like the sample; their texts may be by codes or not.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), Error> {
         self.nans.look(rows);
         self.absent.look(rows);
         self.rows += rows.num_rows() as u64;
-        Ok(self.writer.write(rows)?)
+        let mut from = 0;
+        while from < rows.num_rows() {
+            let open = self.group.as_ref().map_or(0, |group| group.rows);
+            let count = (rows.num_rows() - from).min(GROUP_ROWS - open);
+            self.push(&rows.slice(from, count))?;
+            from += count;
+        }
+        Ok(())
     }
 
-    /// Bytes so far, with a guess for those that are not encoded yet.
-    pub fn size(&self) -> u64 {
-        (self.writer.bytes_written() + self.writer.in_progress_size()) as u64
+    fn push(&mut self, rows: &RecordBatch) -> Result<(), Error> {
+        let mut group = match self.group.take() {
+            Some(group) => group,
+            None => self.open()?,
+        };
+        let mut leaves = group.leaves.iter_mut();
+        for (field, column) in self.schema.fields().iter().zip(rows.columns()) {
+            let mut texts = |next: &mut dyn FnMut(
+                &mut TextChunk,
+                &mut Press,
+            ) -> Result<(), Error>| {
+                match leaves.next() {
+                    Some(Leaf::Text(text)) => next(text, &mut self.press),
+                    _ => Err(Error::Internal(format!("{} is not written as text", field.name()))),
+                }
+            };
+            match field.data_type() {
+                DataType::Utf8 => texts(&mut |text, press| text.push(column, press))?,
+                DataType::Map(..) => {
+                    let map = column.as_map();
+                    texts(&mut |text, press| text.push_of(map, map.keys(), press))?;
+                    texts(&mut |text, press| text.push_of(map, map.values(), press))?;
+                }
+                _ => {
+                    for leaf in compute_leaves(field, column)? {
+                        if let Some(Leaf::Other(writer)) = leaves.next() {
+                            writer.write(&leaf)?;
+                        }
+                    }
+                }
+            }
+        }
+        group.rows += rows.num_rows();
+        let is_full = group.rows >= GROUP_ROWS || group.size() >= GROUP_BYTES;
+        self.group = Some(group);
+        if is_full { self.end_group() } else { Ok(()) }
+    }
+
+    fn open(&self) -> Result<Group, Error> {
+        let index = self.writer.flushed_row_groups().len();
+        let writers = self.columns.create_column_writers(index)?;
+        let texts = self.schema.fields().iter().flat_map(|field| {
+            let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::Map(..));
+            std::iter::repeat_n(is_text, stats::leaves(field.data_type()))
+        });
+        let columns = self.writer.schema_descr().columns();
+        let leaf = |((writer, is_text), column): ((_, bool), &ColumnDescPtr)| match is_text {
+            true => {
+                let text = TextChunk::new(column.clone(), self.writer.properties())?;
+                Ok(Leaf::Text(Box::new(text)))
+            }
+            false => Ok(Leaf::Other(Box::new(writer))),
+        };
+        let leaves = writers.into_iter().zip(texts).zip(columns).map(leaf);
+        Ok(Group { leaves: leaves.collect::<Result<_, Error>>()?, rows: 0 })
+    }
+
+    fn end_group(&mut self) -> Result<(), Error> {
+        let Some(group) = self.group.take() else { return Ok(()) };
+        let mut writer = self.writer.next_row_group()?;
+        for leaf in group.leaves {
+            match leaf {
+                Leaf::Text(text) => {
+                    let (bytes, closed) = text.finish(&mut self.press)?;
+                    writer.append_column(&bytes, closed)?;
+                }
+                Leaf::Other(column) => column.close()?.append_to_row_group(&mut writer)?,
+            }
+        }
+        writer.close()?;
+        Ok(())
     }
 
     /// Writes the footer; nothing may be written after it.
     pub fn finish(&mut self) -> Result<Encoded, Error> {
+        self.end_group()?;
         self.writer.append_key_value_metadata(KeyValue::new(ABSENT.into(), self.absent.said()));
         let footer = self.writer.finish()?;
         Ok(Encoded {
@@ -236,6 +354,17 @@ impl<W: Write + Send> FileWriter<W> {
     /// Where it goes to, to take what has come so far.
     pub fn out(&mut self) -> &mut W {
         self.writer.inner_mut()
+    }
+}
+
+impl Group {
+    /// Bytes so far, with a guess for those that are not encoded yet.
+    fn size(&self) -> usize {
+        let size = |leaf: &Leaf| match leaf {
+            Leaf::Text(text) => text.size(),
+            Leaf::Other(column) => column.get_estimated_total_bytes(),
+        };
+        self.leaves.iter().map(size).sum()
     }
 }
 
@@ -261,20 +390,27 @@ fn properties(
     let mut builder = WriterProperties::builder()
         .set_created_by(concat!("cloudsail ", env!("CARGO_PKG_VERSION")).into())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(form.zstd_level)?))
-        .set_max_row_group_row_count(Some(GROUP_ROWS))
-        .set_max_row_group_bytes(Some(GROUP_BYTES))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_sorting_columns(Some(sorting(table, sample)))
         .set_key_value_metadata(Some(entries));
-    for (field, column) in sample.schema_ref().fields().iter().zip(sample.columns()) {
-        if !bounded(field.data_type()) {
-            continue;
+    let fields = uncoded(&sample.schema());
+    for (field, column) in fields.fields().iter().zip(sample.columns()) {
+        let paths = plain::leaves(field);
+        if bounded(field.data_type())
+            && let [path] = paths.as_slice()
+        {
+            // Bounds per page, where pruning can use them.
+            builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
+            builder = encoding(builder, path.clone(), column);
         }
-        // Bounds per page, where pruning can use them.
-        let path = ColumnPath::new(vec![field.name().clone()]);
-        builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
-        builder = encoding(builder, path, column);
+        let parts: &[&ArrayRef] = match column.as_map_opt() {
+            Some(map) => &[map.keys(), map.values()],
+            None => &[column],
+        };
+        for (path, _) in paths.into_iter().zip(parts).filter(|(_, part)| is_text(part)) {
+            builder = builder.set_column_dictionary_enabled(path, false);
+        }
     }
     for path in &form.plain {
         builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
@@ -288,6 +424,11 @@ fn properties(
             .set_column_bloom_filter_max_ndv(path, form.rows.clamp(1, GROUP_ROWS as u64));
     }
     Ok(builder.build())
+}
+
+/// Whether there are texts, as they are.
+fn is_text(array: &ArrayRef) -> bool {
+    *array.data_type() == DataType::Utf8 && array.null_count() < array.len()
 }
 
 /// A dictionary of unique values costs its own size and saves nothing; numbers
@@ -317,7 +458,6 @@ fn mostly_unique(sample: &ArrayRef) -> bool {
         DataType::Timestamp(..) => {
             distinct(sample.as_primitive::<TimestampMicrosecondType>().iter().flatten())
         }
-        DataType::Utf8 => distinct(sample.as_string::<i32>().iter().flatten()),
         _ => return false,
     };
     values >= 64 && distinct * 10 > values * 7

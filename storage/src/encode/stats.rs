@@ -30,15 +30,17 @@ pub fn bounded(data_type: &DataType) -> bool {
     )
 }
 
-/// The leaf that each top-level column starts with; Parquet counts leaves.
-pub fn first_leaves(schema: &SchemaRef) -> Vec<usize> {
-    fn leaves(data_type: &DataType) -> usize {
-        match data_type {
-            DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
-            DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
-            _ => 1,
-        }
+/// Leaves of a column of this type; Parquet counts them.
+pub fn leaves(data_type: &DataType) -> usize {
+    match data_type {
+        DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        _ => 1,
     }
+}
+
+/// The leaf that each top-level column starts with.
+pub fn first_leaves(schema: &SchemaRef) -> Vec<usize> {
     let count = |next: &mut usize, field: &arrow::datatypes::FieldRef| {
         let first = *next;
         *next += leaves(field.data_type());

@@ -8,6 +8,7 @@ mod compact_plan;
 mod encode_parquet;
 mod encode_rows;
 mod encode_stats;
+mod encode_text;
 mod faults_disk;
 mod faults_store;
 mod faults_table;

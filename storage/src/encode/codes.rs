@@ -1,0 +1,356 @@
+//! Texts as codes: each distinct one is hashed where it came from, and from
+//! there on a number stands for it.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryDictionaryBuilder, DictionaryArray, Int32Array, MapArray,
+    RecordBatch, StringArray, StructArray,
+};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::interleave;
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt32Type,
+};
+
+use crate::Error;
+
+/// Bytes of distinct texts from which on codes save nothing: readers keep a
+/// dictionary in memory, and so does who writes it.
+pub const MOST_BYTES: usize = 1 << 20;
+
+/// Texts from which on it shows that they are mostly unique: a dictionary of those
+/// costs its own size and saves nothing.
+const FEW: usize = 64;
+/// Texts looked at to tell that nearly all of them are unique.
+const SAMPLE: usize = 4096;
+
+pub type Coded = DictionaryArray<Int32Type>;
+
+/// Distinct texts in the order in which they were met.
+#[derive(Default)]
+pub struct Dictionary {
+    bytes: Vec<u8>,
+    ends: Vec<i32>,
+    codes: BinaryDictionaryBuilder<UInt32Type>,
+}
+
+impl Dictionary {
+    /// The code of a text, which is new if nobody had it.
+    pub fn code(&mut self, text: &[u8]) -> Result<u32, Error> {
+        let code = self.codes.append_n(text, 0)?;
+        if code as usize == self.ends.len() {
+            self.bytes.extend_from_slice(text);
+            self.ends.push(self.bytes.len() as i32);
+        }
+        Ok(code)
+    }
+
+    pub fn text(&self, code: u32) -> &[u8] {
+        let code = code as usize;
+        let start = if code == 0 { 0 } else { self.ends[code - 1] };
+        &self.bytes[start as usize..self.ends[code] as usize]
+    }
+
+    /// How many texts there are.
+    pub fn count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of all texts.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn into_texts(self) -> Result<StringArray, Error> {
+        let ends = std::iter::once(0).chain(self.ends).collect::<ScalarBuffer<i32>>();
+        Ok(StringArray::try_new(OffsetBuffer::new(ends), Buffer::from(self.bytes), None)?)
+    }
+}
+
+/// The same column by codes over one set of texts, where it is text or a map of
+/// texts; a part with more than [`MOST_BYTES`] of distinct texts stays as it is, and
+/// so does one whose texts are mostly unique. `rows` are those that the columns
+/// stand for, if that is more than they have.
+pub fn coded(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, Error> {
+    match columns.first().map(|column| column.data_type()) {
+        Some(DataType::Utf8) => {
+            let texts: Vec<&StringArray> =
+                columns.iter().map(|column| column.as_string()).collect();
+            Ok(codes(&texts, |_| None, rows)?.unwrap_or(columns))
+        }
+        Some(DataType::Map(..)) => {
+            let maps: Vec<&MapArray> = columns.iter().map(|column| column.as_map()).collect();
+            let part = |of: fn(&MapArray) -> &ArrayRef| -> Result<Vec<ArrayRef>, Error> {
+                let parts: Vec<ArrayRef> = maps.iter().map(|map| of(map).clone()).collect();
+                let texts =
+                    parts.iter().map(|part| part.as_string_opt()).collect::<Option<Vec<_>>>();
+                let ends = |array: usize| Some(maps[array].offsets());
+                let coded = texts.map(|texts| codes(&texts, ends, rows)).transpose()?.flatten();
+                Ok(coded.unwrap_or(parts))
+            };
+            let entries = part(MapArray::keys)?.into_iter().zip(part(MapArray::values)?);
+            let map = |(map, (keys, values)): (&&MapArray, _)| {
+                rebuilt(map, map.offsets().clone(), map.nulls().cloned(), keys, values)
+            };
+            maps.iter().zip(entries).map(map).collect()
+        }
+        _ => Ok(columns),
+    }
+}
+
+/// Rows (array, row) of arrays whose texts may be by codes. Arrow's own would join
+/// all texts of all of them.
+pub fn interleaved(arrays: &[ArrayRef], rows: &[(usize, usize)]) -> Result<ArrayRef, Error> {
+    let Some(first) = arrays.first() else {
+        return Err(Error::Internal("rows are gathered from nothing".into()));
+    };
+    match first.data_type() {
+        DataType::Dictionary(..) => {
+            let coded: Vec<&Coded> = arrays.iter().map(|array| array.as_dictionary()).collect();
+            let nulls: Vec<Option<&NullBuffer>> = coded.iter().map(|coded| coded.nulls()).collect();
+            let nulls = gathered(&nulls, rows);
+            let (codes, texts) =
+                match coded.windows(2).all(|pair| same(texts(pair[0]), texts(pair[1]))) {
+                    true => {
+                        let keys: Vec<&[i32]> =
+                            coded.iter().map(|coded| coded.keys().values().as_ref()).collect();
+                        let code = |&(array, row): &(usize, usize)| keys[array][row];
+                        (rows.iter().map(code).collect(), coded[0].values().clone())
+                    }
+                    false => joined(&coded, rows, nulls.as_ref())?,
+                };
+            let codes = Int32Array::try_new(codes.into(), nulls)?;
+            Ok(Arc::new(Coded::try_new(codes, texts)?))
+        }
+        DataType::Map(..) => {
+            let maps: Vec<&MapArray> = arrays.iter().map(|array| array.as_map()).collect();
+            let (mut entries, mut ends) = (Vec::new(), Vec::with_capacity(rows.len() + 1));
+            ends.push(0);
+            for &(array, row) in rows {
+                let offsets = maps[array].value_offsets();
+                let of = offsets[row] as usize..offsets[row + 1] as usize;
+                entries.extend(of.map(|entry| (array, entry)));
+                ends.push(entries.len() as i32);
+            }
+            let part = |of: fn(&MapArray) -> &ArrayRef| {
+                let parts: Vec<ArrayRef> = maps.iter().map(|map| of(map).clone()).collect();
+                interleaved(&parts, &entries)
+            };
+            let nulls: Vec<Option<&NullBuffer>> = maps.iter().map(|map| map.nulls()).collect();
+            let ends = OffsetBuffer::new(ends.into());
+            let (keys, values) = (part(MapArray::keys)?, part(MapArray::values)?);
+            rebuilt(maps[0], ends, gathered(&nulls, rows), keys, values)
+        }
+        _ => {
+            let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
+            Ok(interleave(&arrays, rows)?)
+        }
+    }
+}
+
+/// Codes of rows from arrays with texts of their own, and the texts that they use:
+/// what two arrays have is there twice.
+fn joined(
+    coded: &[&Coded],
+    rows: &[(usize, usize)],
+    nulls: Option<&NullBuffer>,
+) -> Result<(Vec<i32>, ArrayRef), Error> {
+    let mut known: Vec<Vec<i32>> = vec![Vec::new(); coded.len()];
+    let mut codes = Vec::with_capacity(rows.len());
+    let (mut bytes, mut ends) = (Vec::new(), vec![0_i32]);
+    for (at, &(array, row)) in rows.iter().enumerate() {
+        if nulls.is_some_and(|nulls| nulls.is_null(at)) {
+            codes.push(0);
+            continue;
+        }
+        let (texts, known) = (texts(coded[array]), &mut known[array]);
+        known.resize(texts.len(), -1);
+        let code = &mut known[coded[array].keys().value(row) as usize];
+        if *code < 0 {
+            bytes
+                .extend_from_slice(texts.value(coded[array].keys().value(row) as usize).as_bytes());
+            *code = ends.len() as i32 - 1;
+            ends.push(bytes.len() as i32);
+        }
+        codes.push(*code);
+    }
+    if ends.len() == 1 {
+        // Codes of nothing but NULLs still name a text.
+        ends.push(0);
+    }
+    let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), Buffer::from(bytes), None)?;
+    Ok((codes, Arc::new(texts)))
+}
+
+fn texts(coded: &Coded) -> &StringArray {
+    coded.values().as_string()
+}
+
+/// Whether both are the same texts in memory.
+pub fn same(a: &StringArray, b: &StringArray) -> bool {
+    a.values().ptr_eq(b.values()) && a.offsets().ptr_eq(b.offsets())
+}
+
+fn gathered(nulls: &[Option<&NullBuffer>], rows: &[(usize, usize)]) -> Option<NullBuffer> {
+    let valid = |&(array, row): &(usize, usize)| nulls[array].is_none_or(|n| n.is_valid(row));
+    let any = nulls.iter().flatten().any(|nulls| nulls.null_count() > 0);
+    any.then(|| rows.iter().map(valid).collect())
+}
+
+/// Rows with their texts by codes, where that saves anything.
+pub fn coded_rows(rows: &RecordBatch) -> Result<RecordBatch, Error> {
+    let columns = rows.columns().iter().map(|column| coded(vec![column.clone()], 0));
+    let columns = columns.collect::<Result<Vec<_>, Error>>()?.concat();
+    let fields = rows.schema_ref().fields().iter().zip(&columns);
+    let fields = fields.map(|(field, column)| typed(field, column)).collect::<Vec<FieldRef>>();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// A field for what stands in an array.
+pub fn typed(field: &FieldRef, array: &ArrayRef) -> FieldRef {
+    Arc::new(field.as_ref().clone().with_data_type(array.data_type().clone()))
+}
+
+/// Codes for each array; `ends` are those of the rows of the map that an array's
+/// texts are in.
+fn codes<'a>(
+    arrays: &[&StringArray],
+    ends: impl Fn(usize) -> Option<&'a OffsetBuffer<i32>>,
+    rows: usize,
+) -> Result<Option<Vec<ArrayRef>>, Error> {
+    let present: usize = arrays.iter().map(|texts| texts.len() - texts.null_count()).sum();
+    let stand_for = present.max(rows);
+    if stand_for == present && are_unique(arrays, present)? {
+        return Ok(None);
+    }
+    let mut dictionary = Dictionary::default();
+    let mut all = Vec::with_capacity(arrays.len());
+    for (index, texts) in arrays.iter().enumerate() {
+        let mut codes: Vec<i32> = Vec::with_capacity(texts.len());
+        let mut above = above(ends(index).map(|ends| ends.as_ref()));
+        for entry in 0..texts.len() {
+            // Rows of one request are alike: mostly the text above is the same.
+            let same =
+                |above: &usize| texts.is_valid(*above) && texts.value(*above) == texts.value(entry);
+            codes.push(match above(entry).filter(same) {
+                _ if texts.is_null(entry) => 0,
+                Some(above) => codes[above],
+                None => dictionary.code(texts.value(entry).as_bytes())? as i32,
+            });
+            if dictionary.bytes() > MOST_BYTES {
+                return Ok(None);
+            }
+        }
+        all.push((codes, texts.nulls().cloned()));
+    }
+    if stand_for >= FEW && dictionary.count() * 10 > stand_for * 7 {
+        return Ok(None);
+    }
+    let texts: ArrayRef = Arc::new(dictionary.into_texts()?);
+    let array = |(codes, nulls): (Vec<i32>, _)| -> Result<ArrayRef, Error> {
+        let codes = Int32Array::try_new(codes.into(), nulls)?;
+        Ok(Arc::new(Coded::try_new(codes, texts.clone())?))
+    };
+    // Codes of nothing but NULLs would name a text that is not there.
+    match texts.is_empty() {
+        true => Ok(None),
+        false => all.into_iter().map(array).collect::<Result<_, _>>().map(Some),
+    }
+}
+
+/// Whether nearly all of them are, by a sample.
+fn are_unique(arrays: &[&StringArray], present: usize) -> Result<bool, Error> {
+    let (mut dictionary, mut looked_at) = (Dictionary::default(), 0);
+    let step = present.div_ceil(SAMPLE).max(1);
+    for texts in arrays {
+        for text in texts.iter().step_by(step).flatten() {
+            dictionary.code(text.as_bytes())?;
+            looked_at += 1;
+        }
+    }
+    Ok(looked_at >= FEW && dictionary.count() * 20 > looked_at * 19)
+}
+
+/// What stands in the row above an entry, in the same place; of texts that are in
+/// no map each is a row.
+fn above(ends: Option<&[i32]>) -> impl FnMut(usize) -> Option<usize> {
+    let (mut row, mut before) = (0, 0..0);
+    move |entry| {
+        let Some(ends) = ends else { return entry.checked_sub(1) };
+        while row + 1 < ends.len() && entry >= ends[row + 1] as usize {
+            before = ends[row] as usize..ends[row + 1] as usize;
+            row += 1;
+        }
+        let above = before.start + entry.checked_sub(ends[row] as usize)?;
+        (above < before.end).then_some(above)
+    }
+}
+
+/// Rows of a map of the same kind with these entries.
+fn rebuilt(
+    map: &MapArray,
+    offsets: OffsetBuffer<i32>,
+    nulls: Option<NullBuffer>,
+    keys: ArrayRef,
+    values: ArrayRef,
+) -> Result<ArrayRef, Error> {
+    let (DataType::Map(entries, ordered), [key, value]) =
+        (map.data_type(), &map.entries().fields()[..])
+    else {
+        return Err(Error::Internal("a map has other entries than keys and values".into()));
+    };
+    let fields = Fields::from(vec![typed(key, &keys), typed(value, &values)]);
+    let structs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
+    let entries = Arc::new(Field::new(entries.name(), DataType::Struct(fields), false));
+    Ok(Arc::new(MapArray::try_new(entries, offsets, structs, nulls, *ordered)?))
+}
+
+/// A field whose texts are by codes where `is_coded` says so of its leaf, the first
+/// of which is `leaf`.
+pub fn by_codes(field: &FieldRef, leaf: usize, is_coded: impl Fn(usize) -> bool) -> FieldRef {
+    let coded = |field: &FieldRef, leaf| -> FieldRef {
+        match is_coded(leaf) && *field.data_type() == DataType::Utf8 {
+            true => {
+                let (codes, texts) = (Box::new(DataType::Int32), Box::new(DataType::Utf8));
+                let coded = DataType::Dictionary(codes, texts);
+                Arc::new(field.as_ref().clone().with_data_type(coded))
+            }
+            false => field.clone(),
+        }
+    };
+    match field.data_type() {
+        DataType::Map(entries, ordered) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let fields = fields.iter().enumerate().map(|(nth, field)| coded(field, leaf + nth));
+                let fields = DataType::Struct(fields.collect());
+                let entries = Arc::new(entries.as_ref().clone().with_data_type(fields));
+                Arc::new(field.as_ref().clone().with_data_type(DataType::Map(entries, *ordered)))
+            }
+            _ => field.clone(),
+        },
+        _ => coded(field, leaf),
+    }
+}
+
+/// The schema of the same rows with their texts written out.
+pub fn uncoded(schema: &Schema) -> SchemaRef {
+    let field = |field: &FieldRef| plain(field);
+    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<FieldRef>>()))
+}
+
+fn plain(field: &FieldRef) -> FieldRef {
+    let data_type = match field.data_type() {
+        DataType::Dictionary(_, values) => values.as_ref().clone(),
+        DataType::Map(entries, ordered) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let fields = fields.iter().map(plain).collect();
+                let entries = Field::new(entries.name(), DataType::Struct(fields), false);
+                DataType::Map(Arc::new(entries), *ordered)
+            }
+            _ => return field.clone(),
+        },
+        _ => return field.clone(),
+    };
+    Arc::new(field.as_ref().clone().with_data_type(data_type))
+}

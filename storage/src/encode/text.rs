@@ -1,0 +1,471 @@
+//! A column chunk of text, flat or in a map, written by codes.
+//!
+//! Parquet's own writer hashes and compares every text of every row. Here a text
+//! that came with a code is looked at once per chunk, and once per page for the
+//! bounds; the pages are made of numbers. Texts without codes are written as they
+//! are, and so is the rest of a chunk whose dictionary has outgrown
+//! [`MOST_BYTES`].
+
+use ::parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, Type};
+use ::parquet::bloom_filter::Sbbf;
+use ::parquet::column::page::{CompressedPage, Page, PageWriter};
+use ::parquet::column::writer::ColumnCloseResult;
+use ::parquet::file::metadata::{
+    ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
+};
+use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use ::parquet::schema::types::ColumnDescPtr;
+use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
+use arrow::datatypes::Int32Type;
+use bytes::Bytes;
+use zstd::bulk::Compressor;
+
+use super::bounds::{Bounds, ceiling, floor};
+use super::codes::{Dictionary, MOST_BYTES, same};
+use super::hybrid::{pack, width};
+use crate::Error;
+
+/// Encoded bytes after which a page ends before it has all its rows.
+const PAGE_BYTES: usize = 1 << 20;
+/// The same for numbers that stand for levels or codes.
+const PAGE_VALUES: usize = 1 << 18;
+const UNKNOWN: u32 = u32::MAX;
+
+/// What the chunks of a file share.
+pub struct Press {
+    zstd: Compressor<'static>,
+    body: Vec<u8>,
+}
+
+impl Press {
+    pub fn new(zstd_level: i32) -> Result<Press, Error> {
+        let zstd = Compressor::new(zstd_level).map_err(unpacked)?;
+        Ok(Press { zstd, body: Vec::new() })
+    }
+
+    /// What was put in the body, compressed where the column is.
+    fn take(&mut self, is_plain: bool) -> Result<Bytes, Error> {
+        match is_plain {
+            true => Ok(self.body.clone().into()),
+            false => Ok(self.zstd.compress(&self.body).map_err(unpacked)?.into()),
+        }
+    }
+}
+
+fn unpacked(source: std::io::Error) -> Error {
+    Error::Internal(format!("a page could not be compressed: {source}"))
+}
+
+pub struct TextChunk {
+    column: ColumnDescPtr,
+    is_plain: bool,
+    codec: Compression,
+    /// Whether there are bounds for each page.
+    is_paged: bool,
+    page_rows: usize,
+    bloom: Option<(Sbbf, f64)>,
+    dictionary: Dictionary,
+    /// From here on texts are written as they are.
+    is_over: bool,
+    /// The texts that codes came with last, and their codes in the dictionary.
+    source: Option<StringArray>,
+    known: Vec<u32>,
+    /// By code, the stamp under which its text was looked at last: it changes
+    /// with the page where pages have bounds.
+    met: Vec<u32>,
+    stamp: u32,
+    page: Open,
+    bounds: Bounds,
+    nulls: u64,
+    rows: u64,
+    levels: u64,
+    index: ColumnIndexBuilder,
+    offsets: OffsetIndexBuilder,
+    /// Of the last page that has some.
+    last: Bounds,
+    ascends: bool,
+    coded_pages: i32,
+    plain_pages: i32,
+    raw: u64,
+    out: TrackedWrite<Vec<u8>>,
+}
+
+/// The page that is not written yet.
+#[derive(Default)]
+struct Open {
+    repetition: Vec<u8>,
+    definition: Vec<u8>,
+    codes: Vec<u32>,
+    /// Texts behind their lengths.
+    texts: Vec<u8>,
+    rows: usize,
+    nulls: u64,
+    bounds: Bounds,
+}
+
+/// Texts of rows, with codes or without.
+enum Texts<'a> {
+    Coded(&'a [i32]),
+    Plain(&'a StringArray),
+}
+
+impl TextChunk {
+    pub fn new(column: ColumnDescPtr, properties: &WriterProperties) -> Result<TextChunk, Error> {
+        let path = column.path();
+        let bloom = match properties.bloom_filter_properties(path) {
+            Some(bloom) => Some((Sbbf::new_with_ndv_fpp(bloom.ndv(), bloom.fpp())?, bloom.fpp())),
+            None => None,
+        };
+        let codec = properties.compression(path);
+        Ok(TextChunk {
+            is_plain: codec == Compression::UNCOMPRESSED,
+            codec,
+            is_paged: properties.statistics_enabled(path) == EnabledStatistics::Page,
+            page_rows: properties.data_page_row_count_limit(),
+            bloom,
+            dictionary: Dictionary::default(),
+            is_over: !properties.dictionary_enabled(path),
+            source: None,
+            known: Vec::new(),
+            met: Vec::new(),
+            stamp: 0,
+            page: Open::default(),
+            bounds: Bounds::default(),
+            nulls: 0,
+            rows: 0,
+            levels: 0,
+            index: ColumnIndexBuilder::new(Type::BYTE_ARRAY),
+            offsets: OffsetIndexBuilder::new(),
+            last: Bounds::default(),
+            ascends: true,
+            coded_pages: 0,
+            plain_pages: 0,
+            raw: 0,
+            out: TrackedWrite::new(Vec::new()),
+            column,
+        })
+    }
+
+    /// A column of texts.
+    pub fn push(&mut self, texts: &ArrayRef, press: &mut Press) -> Result<(), Error> {
+        let (count, nulls) = (texts.len(), texts.nulls().filter(|nulls| nulls.null_count() > 0));
+        let none = texts.null_count() == count;
+        let texts = self.texts(texts)?;
+        let mut row = 0;
+        while row < count {
+            let (from, until) = (row, count.min(row + self.page_rows - self.page.rows));
+            match nulls {
+                Some(_) if none => row = until,
+                Some(nulls) => {
+                    while row < until && !self.is_full() {
+                        let valid = nulls.is_valid(row);
+                        if valid {
+                            self.put(&texts, row)?;
+                        }
+                        self.page.definition.push(u8::from(valid));
+                        self.page.nulls += u64::from(!valid);
+                        row += 1;
+                    }
+                }
+                None => {
+                    while row < until && !self.is_full() {
+                        self.put(&texts, row)?;
+                        row += 1;
+                    }
+                }
+            }
+            if nulls.is_none() || none {
+                let levels = self.page.definition.len() + row - from;
+                self.page.definition.resize(levels, u8::from(!none));
+                self.page.nulls += if none { (row - from) as u64 } else { 0 };
+            }
+            self.page.rows += row - from;
+            self.end_rows(press)?;
+        }
+        Ok(())
+    }
+
+    /// The keys or the values of a map.
+    pub fn push_of(
+        &mut self,
+        map: &MapArray,
+        texts: &ArrayRef,
+        press: &mut Press,
+    ) -> Result<(), Error> {
+        let (rows, nulls) = (map.nulls(), texts.nulls().filter(|nulls| nulls.null_count() > 0));
+        let most = self.column.max_def_level() as u8;
+        let texts = self.texts(texts)?;
+        for (row, ends) in map.value_offsets().windows(2).enumerate() {
+            let entries = ends[0] as usize..ends[1] as usize;
+            let is_there = rows.is_none_or(|rows| rows.is_valid(row));
+            let page = &mut self.page;
+            page.repetition.push(0);
+            if !is_there || entries.is_empty() {
+                page.definition.push(u8::from(is_there));
+                page.nulls += 1;
+            } else {
+                page.repetition.resize(page.repetition.len() + entries.len() - 1, 1);
+                match nulls {
+                    None => {
+                        page.definition.resize(page.definition.len() + entries.len(), most);
+                        for entry in entries {
+                            self.put(&texts, entry)?;
+                        }
+                    }
+                    Some(nulls) => {
+                        for entry in entries {
+                            let valid = nulls.is_valid(entry);
+                            self.page.definition.push(most - u8::from(!valid));
+                            self.page.nulls += u64::from(!valid);
+                            if valid {
+                                self.put(&texts, entry)?;
+                            }
+                        }
+                    }
+                }
+            }
+            self.page.rows += 1;
+            if self.page.rows >= self.page_rows || self.is_full() {
+                self.end_rows(press)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes that the chunk has so far.
+    pub fn size(&self) -> usize {
+        self.out.bytes_written()
+            + self.dictionary.bytes()
+            + self.page.texts.len()
+            + self.page.codes.len()
+    }
+
+    fn texts<'a>(&mut self, texts: &'a ArrayRef) -> Result<Texts<'a>, Error> {
+        let Some(coded) = texts.as_dictionary_opt::<Int32Type>() else {
+            return match texts.as_string_opt::<i32>() {
+                Some(texts) => Ok(Texts::Plain(texts)),
+                None => Err(Error::Internal(format!(
+                    "{} is {}, not text",
+                    self.column.path(),
+                    texts.data_type()
+                ))),
+            };
+        };
+        let Some(values) = coded.values().as_string_opt::<i32>() else {
+            return Err(Error::Internal(format!("{} has codes of no text", self.column.path())));
+        };
+        if !self.source.as_ref().is_some_and(|texts| same(texts, values)) {
+            self.source = Some(values.clone());
+            self.known.clear();
+            self.known.resize(values.len(), UNKNOWN);
+        }
+        Ok(Texts::Coded(coded.keys().values()))
+    }
+
+    fn put(&mut self, texts: &Texts<'_>, at: usize) -> Result<(), Error> {
+        let (source, text) = match (texts, &self.source) {
+            (Texts::Coded(codes), Some(texts)) => {
+                let source = codes[at] as usize;
+                if !self.is_over
+                    && let code = self.known[source]
+                    && code != UNKNOWN
+                    && self.met[code as usize] == self.stamp
+                {
+                    self.page.codes.push(code);
+                    return Ok(());
+                }
+                (Some(source), texts.value(source).as_bytes())
+            }
+            (Texts::Plain(texts), _) => (None, texts.value(at).as_bytes()),
+            // Codes are not read before what they stand for is known.
+            (Texts::Coded(_), None) => return Ok(()),
+        };
+        let page = &mut self.page;
+        if self.is_over {
+            page.texts.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            page.texts.extend_from_slice(text);
+        } else {
+            let known = source.map(|source| self.known[source]).filter(|code| *code != UNKNOWN);
+            let code = match known {
+                Some(code) => code,
+                None => self.dictionary.code(text)?,
+            };
+            if let Some(source) = source {
+                self.known[source] = code;
+            }
+            page.codes.push(code);
+            if self.met.len() <= code as usize {
+                self.met.push(UNKNOWN);
+            }
+            if self.met[code as usize] == self.stamp {
+                return Ok(());
+            }
+            self.met[code as usize] = self.stamp;
+        }
+        page.bounds.meet(text);
+        if let Some((bloom, _)) = &mut self.bloom {
+            bloom.insert(text);
+        }
+        Ok(())
+    }
+
+    /// Whether the page has to end before it has all its rows.
+    fn is_full(&self) -> bool {
+        self.page.texts.len() >= PAGE_BYTES
+            || self.page.definition.len() >= PAGE_VALUES
+            || (!self.is_over && self.dictionary.bytes() >= MOST_BYTES)
+    }
+
+    fn end_rows(&mut self, press: &mut Press) -> Result<(), Error> {
+        if self.page.rows >= self.page_rows || self.is_full() {
+            self.end_page(press)?;
+        }
+        self.is_over |= self.dictionary.bytes() >= MOST_BYTES;
+        Ok(())
+    }
+
+    fn end_page(&mut self, press: &mut Press) -> Result<(), Error> {
+        let mut page = std::mem::take(&mut self.page);
+        if page.rows == 0 {
+            return Ok(());
+        }
+        self.index_of(&page);
+        let (most_rep, most_def) = (self.column.max_rep_level(), self.column.max_def_level());
+        press.body.clear();
+        if most_rep > 0 {
+            levels(&page.repetition, most_rep, &mut press.body);
+        }
+        if most_def > 0 {
+            levels(&page.definition, most_def, &mut press.body);
+        }
+        let encoding = if self.is_over {
+            press.body.extend_from_slice(&page.texts);
+            self.plain_pages += 1;
+            Encoding::PLAIN
+        } else {
+            let bits = width(self.dictionary.count().saturating_sub(1) as u32);
+            press.body.push(bits);
+            pack(&page.codes, bits, &mut press.body);
+            self.coded_pages += 1;
+            Encoding::RLE_DICTIONARY
+        };
+        self.stamp += u32::from(self.is_paged);
+        let count = page.definition.len();
+        let written = Page::DataPage {
+            buf: press.take(self.is_plain)?,
+            num_values: count as u32,
+            encoding,
+            def_level_encoding: Encoding::RLE,
+            rep_level_encoding: Encoding::RLE,
+            statistics: None,
+        };
+        let written = CompressedPage::new(written, press.body.len());
+        let spec = SerializedPageWriter::new(&mut self.out).write_page(written)?;
+        self.offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
+        self.raw += spec.uncompressed_size as u64;
+        self.bounds.join(&page.bounds);
+        self.nulls += page.nulls;
+        self.rows += page.rows as u64;
+        self.levels += count as u64;
+        // Its room serves the next one.
+        page.repetition.clear();
+        page.definition.clear();
+        page.codes.clear();
+        page.texts.clear();
+        let Open { repetition, definition, codes, texts, .. } = page;
+        self.page = Open { repetition, definition, codes, texts, ..Open::default() };
+        Ok(())
+    }
+
+    fn index_of(&mut self, page: &Open) {
+        self.offsets.append_row_count(page.rows as i64);
+        let nulls = page.nulls as i64;
+        match page.bounds.get() {
+            _ if !self.is_paged => {}
+            None => self.index.append(true, Vec::new(), Vec::new(), nulls),
+            Some((low, high)) => {
+                if let Some((below, above)) = self.last.get() {
+                    self.ascends &= below <= low && above <= high;
+                }
+                self.last = page.bounds.clone();
+                self.index.append(false, floor(low).0, ceiling(high).0, nulls);
+            }
+        }
+    }
+
+    /// The chunk as it stands in a file, and what a file says of it.
+    pub fn finish(mut self, press: &mut Press) -> Result<(Bytes, ColumnCloseResult), Error> {
+        self.end_page(press)?;
+        let (coded, plain) = (self.coded_pages, self.plain_pages);
+        let mut encodings = vec![Encoding::RLE];
+        let mut stats = Vec::new();
+        let mut stat = |page_type, encoding, count| {
+            if count > 0 {
+                encodings.push(encoding);
+                stats.push(PageEncodingStats { page_type, encoding, count });
+            }
+        };
+        stat(PageType::DICTIONARY_PAGE, Encoding::PLAIN, coded.min(1));
+        stat(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, coded);
+        stat(PageType::DATA_PAGE, Encoding::PLAIN, plain);
+        let mut chunk = TrackedWrite::new(Vec::new());
+        if coded > 0 {
+            press.body.clear();
+            for code in 0..self.dictionary.count() as u32 {
+                let text = self.dictionary.text(code);
+                press.body.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                press.body.extend_from_slice(text);
+            }
+            let page = Page::DictionaryPage {
+                buf: press.take(self.is_plain)?,
+                num_values: self.dictionary.count() as u32,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            };
+            let page = CompressedPage::new(page, press.body.len());
+            let spec = SerializedPageWriter::new(&mut chunk).write_page(page)?;
+            self.raw += spec.uncompressed_size as u64;
+        }
+        let mut chunk = chunk.into_inner()?;
+        let dictionary = chunk.len();
+        chunk.append(&mut self.out.into_inner()?);
+        let metadata = ColumnChunkMetaData::builder(self.column.clone())
+            .set_compression(self.codec)
+            .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
+            .set_page_encoding_stats(stats)
+            .set_total_compressed_size(chunk.len() as i64)
+            .set_total_uncompressed_size(self.raw as i64)
+            .set_num_values(self.levels as i64)
+            .set_data_page_offset(0)
+            .set_statistics(self.bounds.statistics(self.nulls))
+            .build()?;
+        self.index.set_boundary_order(match self.ascends {
+            true => BoundaryOrder::ASCENDING,
+            false => BoundaryOrder::UNORDERED,
+        });
+        let column_index = if self.is_paged { Some(self.index.build()?) } else { None };
+        let bloom_filter = self.bloom.map(|(mut bloom, fpp)| {
+            bloom.fold_to_target_fpp(fpp);
+            bloom
+        });
+        let closed = ColumnCloseResult {
+            bytes_written: chunk.len() as u64,
+            rows_written: self.rows,
+            metadata,
+            bloom_filter,
+            column_index,
+            offset_index: Some(self.offsets.build()),
+        };
+        Ok((chunk.into(), closed.update_dictionary_location(dictionary)?))
+    }
+}
+
+/// Levels behind their length in bytes.
+fn levels(levels: &[u8], most: i16, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    pack(levels, width(most as u32), out);
+    let length = (out.len() - at - 4) as u32;
+    out[at..at + 4].copy_from_slice(&length.to_le_bytes());
+}
