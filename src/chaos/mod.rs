@@ -14,6 +14,7 @@
 //! | [`judging`] | settled runs judged by SQL, one after the other |
 //! | [`journal`] | rows written through the sink, read back by SQL |
 //! | [`told`] | what was said of runs, as rows |
+//! | [`pins`] | the days of judged runs, kept beyond their retention |
 //! | [`answer`] | the engine as what experiments ask |
 //! | [`api`] | the HTTP API of experiments and runs |
 //! | [`alerts`] | alerts of others, taken in |
@@ -31,6 +32,7 @@ pub mod guards;
 mod journal;
 mod judging;
 mod keeper;
+mod pins;
 pub mod runs;
 mod told;
 
@@ -50,6 +52,7 @@ use guards::Hub;
 use guards::webhook::Webhooks;
 use journal::Journal;
 use keeper::Keeper;
+use pins::Pinning;
 pub use runs::Runs;
 
 /// What experiments take.
@@ -68,6 +71,9 @@ pub struct Components {
     pub webhooks: Webhooks,
     /// Requests that were turned away for want of memory, since the start.
     pub shortages: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Told which days judged runs keep, so many of them at most.
+    pub pins: Arc<storage::Pins>,
+    pub pinned_days: u32,
 }
 
 /// Experiments of a running daemon.
@@ -77,12 +83,14 @@ pub struct Chaos {
     alerts: Arc<Alerts>,
     keeper: Keeper,
     hub: Hub,
+    pinning: Pinning,
 }
 
 impl Chaos {
     pub fn new(components: Components, registry: &mut Registry) -> Chaos {
         let Components { engine, sink, catalog, budget, clock, node_id, .. } = components;
-        let Components { ear, feed, webhooks, shortages, alerts, .. } = components;
+        let Components { ear, feed, webhooks, shortages, alerts, pins, pinned_days, .. } =
+            components;
         let (runs, orders) = Runs::new(clock.clone());
         let (name, node_id) = (node_id.clone(), node_id);
         let journal = Journal { sink, catalog, budget, clock: clock.clone(), node_id };
@@ -97,8 +105,10 @@ impl Chaos {
             node_id: name,
         };
         let hub = Hub::new(guards, registry);
+        let most = usize::try_from(pinned_days).unwrap_or(usize::MAX);
+        let pinning = Pinning::new(pins, engine.clone(), clock.clone(), most, registry);
         let keeper = Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), clock);
-        Chaos { runs, engine, alerts, keeper, hub }
+        Chaos { runs, engine, alerts, keeper, hub, pinning }
     }
 
     /// The routes of experiments, to be merged into the HTTP door's.
@@ -112,11 +122,12 @@ impl Chaos {
     /// stops a run is kept still.
     pub async fn run(self, cancel: CancellationToken) -> Result<()> {
         let (keeper, hub, kept) = (self.keeper, self.hub, CancellationToken::new());
+        let pinning = self.pinning.run(kept.clone());
         let guarding = async {
             // Ended or failed, there is nothing to keep for it any more.
             let _kept = kept.clone().drop_guard();
             hub.run(cancel).await
         };
-        tokio::try_join!(keeper.run(kept.clone()), guarding).map(|_| ())
+        tokio::try_join!(keeper.run(kept.clone()), pinning, guarding).map(|_| ())
     }
 }

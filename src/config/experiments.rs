@@ -8,7 +8,7 @@ use crate::chaos::guards::egress::Egress;
 use crate::chaos::guards::webhook::{Named, Webhooks};
 
 /// What guards and experiments may send to the outside. Nothing, without a word.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Experiments {
     /// Hosts that webhooks may be sent to, each as host or host:port.
@@ -17,6 +17,16 @@ pub struct Experiments {
     pub webhooks: Vec<Webhook>,
     /// Variables of the environment that documents may name as secrets.
     pub secrets: Vec<String>,
+    /// Days at most whose telemetry stays beyond its retention because runs were
+    /// judged by it; the oldest are let go first. 0 keeps none.
+    pub pinned_days: u32,
+}
+
+impl Default for Experiments {
+    fn default() -> Experiments {
+        let (egress, webhooks, secrets) = Default::default();
+        Experiments { egress, webhooks, secrets, pinned_days: 400 }
+    }
 }
 
 /// One webhook that guards may name.
@@ -109,6 +119,7 @@ mod tests {
             egress: vec!["h:1".into()],
             webhooks: vec![webhook],
             secrets: vec!["A".into()],
+            ..Experiments::default()
         };
         assert!(of(webhook("http://h:1/x", "env:B")).problems().is_empty());
         assert_eq!(of(webhook("http://h:2/x", "")).problems().len(), 1);

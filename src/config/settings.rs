@@ -118,6 +118,8 @@ impl Config {
         RetentionSettings {
             tables: said(limits!(all)),
             tenants: all.tenants.iter().map(own).collect(),
+            // The daemon tells which days runs keep.
+            waits: true,
         }
     }
 

@@ -88,3 +88,4 @@ pub use settings::{
 pub use snapshot::{HotRows, LedgerRow, SegmentInfo, Snapshot, Source};
 pub use status::Status;
 pub use storage::{Components, Storage};
+pub use upkeep::pins::{Kept, Pins};

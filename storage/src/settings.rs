@@ -86,6 +86,8 @@ pub struct RetentionSettings {
     pub tables: BTreeMap<String, Duration>,
     /// Of one tenant, by its name, then by table.
     pub tenants: BTreeMap<String, BTreeMap<String, Duration>>,
+    /// Nothing is dropped before [`crate::Pins`] were told what to keep.
+    pub waits: bool,
 }
 
 impl RetentionSettings {

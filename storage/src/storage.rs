@@ -30,6 +30,7 @@ use crate::stage::Stage;
 use crate::status::{Status, TableStatus};
 use crate::store::Store;
 use crate::upkeep::lease::Lease;
+use crate::upkeep::pins::Pins;
 use crate::upkeep::{self, Upkeep};
 use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source, wal};
 
@@ -69,6 +70,7 @@ pub struct Storage {
     recovered: Vec<LedgerRow>,
     /// Cancelled when the log's thread has ended.
     log_ended: CancellationToken,
+    pins: Arc<Pins>,
 }
 
 impl Storage {
@@ -193,9 +195,11 @@ impl Storage {
             leads: leads.clone(),
             known: Default::default(),
         };
+        let pins = Arc::new(Pins::new(settings.retention.waits));
         let parts = upkeep::Parts {
             compaction: settings.compaction.clone(),
             retention: settings.retention.clone(),
+            pins: pins.clone(),
             store: store.clone(),
             live: live.clone(),
             entered,
@@ -241,6 +245,7 @@ impl Storage {
             reopen,
             recovered,
             log_ended,
+            pins,
         }))
     }
 
@@ -284,6 +289,11 @@ impl Storage {
     /// log or the stage and not committed yet, as far as was known.
     pub fn recovered(&self) -> &[LedgerRow] {
         &self.recovered
+    }
+
+    /// Where it is told which days are kept beyond their limit.
+    pub fn pins(&self) -> &Arc<Pins> {
+        &self.pins
     }
 
     /// Joins every file that may be joined, and says what was done per table.

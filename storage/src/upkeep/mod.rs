@@ -8,6 +8,7 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`lease`] | which node does it |
+//! | [`pins`] | days that others keep, whatever their age |
 //! | [`retention`] | which days have outlived their limit: a pure rule |
 //! | [`tenants`] | whose tables there are on the store |
 //! | [`vacuum`] | which unnamed objects may go: a pure rule |
@@ -15,6 +16,7 @@
 //! Deliberately not here: how an entry is written (`table`), joining files (`compact`).
 
 pub mod lease;
+pub mod pins;
 pub mod retention;
 pub mod tenants;
 pub mod vacuum;
@@ -38,6 +40,7 @@ use crate::table::orphans::{self, Kind};
 use crate::table::{self, DeltaTable, Orphan, Why};
 use crate::{CompactionSettings, Error, RetentionSettings, failpoint};
 use lease::{Held, Lease};
+use pins::Pins;
 use vacuum::Vacuum;
 
 /// How often the lease is looked at, and the tables' versions.
@@ -58,6 +61,7 @@ const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 pub struct Parts {
     pub compaction: CompactionSettings,
     pub retention: RetentionSettings,
+    pub pins: Arc<Pins>,
     pub store: Store,
     pub live: Arc<LiveSet>,
     /// Told of tables that this node has no rows of.
@@ -245,7 +249,10 @@ impl Upkeep {
             drop(base);
             let Some(before) = retention::expired_before(&days, today, keep) else { continue };
             let Some(committed) = live.committed(*output) else { continue };
-            let expired = |file: &&Arc<crate::DataFile>| file.date < before && plain(&file.path);
+            let kept = |day: i32| self.parts.pins.holds(&live.tenant, live.table.name, day);
+            let expired = |file: &&Arc<crate::DataFile>| {
+                file.date < before && plain(&file.path) && !kept(file.date)
+            };
             let old: Vec<_> = committed.files.iter().filter(expired).cloned().collect();
             drop(committed);
             let base_has = |d: i32| {

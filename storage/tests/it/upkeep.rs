@@ -12,7 +12,7 @@ use schema::{Tenant, WalId};
 use storage::store::Store;
 use storage::table::{self, orphans::Kind};
 use storage::upkeep::lease::{Lease, TERM};
-use storage::{DataFile, Settings, Source};
+use storage::{DataFile, Kept, Settings, Source};
 use tokio::time::Instant;
 
 use crate::node::{Node, settings, spans, start_on, until};
@@ -138,6 +138,52 @@ async fn fault_f32_retention_drops_whole_days_and_nothing_early() {
         let table = node.storage.catalog().get(name).unwrap().clone();
         assert_eq!(table::verify(&store, &Tenant::default(), &table).await.unwrap(), []);
     }
+}
+
+/// Scenario: eleven days of spans under a limit of three, by a node that waits to
+/// be told what is kept; two of the old days are, then nothing is known, then one.
+/// Guarantees: nothing goes before it is told, what is kept stays with its index,
+/// and goes once it is let go.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_that_are_kept_outlive_their_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}/store", dir.path().display());
+    let store = Store::open(&url, &BTreeMap::new()).unwrap();
+    let mut settings = quick(dir.path());
+    settings.retention.tables.insert("spans".into(), Duration::from_secs(3 * 86_400));
+    settings.retention.waits = true;
+    let node = start_on(store.clone(), settings).await;
+    for day in 0..11 {
+        let batch = of_day(&node, i64::from(day) * 10..i64::from(day) * 10 + 10, 20_000 + day);
+        node.append_rows(batch).await.unwrap();
+    }
+    node.storage.flush().await.unwrap();
+    let kept = |days: &[i32]| Kept {
+        tables: ["spans".to_owned()].into(),
+        days: [(Tenant::default(), days.iter().copied().collect())].into(),
+    };
+    let left = |old: &[i32]| {
+        let all: BTreeSet<i32> = old.iter().copied().chain(20_007..=20_010).collect();
+        let node = &node;
+        async move {
+            until("only kept days are left", || {
+                ["spans", "trace_parts"].iter().all(|table| days(node, table) == all)
+            })
+            .await;
+        }
+    };
+    let pins = node.storage.pins();
+    // A look is over when the lease is held: nothing may have gone by then.
+    assert_eq!(days(&node, "spans").len(), 11);
+    assert!(pins.holds(&Tenant::default(), "logs", 0));
+    pins.tell(kept(&[20_001, 20_004]));
+    left(&[20_001, 20_004]).await;
+    pins.tell(kept(&[20_004]));
+    left(&[20_004]).await;
+    assert!(!pins.holds(&Tenant::default(), "logs", 20_004));
+    assert!(!pins.holds(&Tenant::new("acme").unwrap(), "spans", 20_004));
+    pins.forget();
+    assert!(pins.holds(&Tenant::new("acme").unwrap(), "spans", 20_004));
 }
 
 /// Scenario: three nodes write a few rows each into the same days and stop; one
