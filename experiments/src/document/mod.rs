@@ -13,6 +13,7 @@
 //! | [`provider`] | indicators of subjects, queries |
 //! | [`tolerance`], [`path`] | what a probe may answer, in the forms of Chaos Toolkit and Litmus |
 //! | [`probe`] | hypotheses and the effect check |
+//! | [`control`] | stand-ins that the fault leaves alone |
 //! | [`guard`] | what stops a run |
 //! | [`scope`] | fault, target, blast radius, window, expectations, report |
 //! | [`lint`] | what cannot work, said before a run |
@@ -21,6 +22,7 @@
 //! which the command line does; and reading files or the environment, which the
 //! caller does.
 
+mod control;
 pub mod guard;
 pub mod indicator;
 pub mod lint;
