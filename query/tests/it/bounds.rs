@@ -171,7 +171,8 @@ async fn sec_s22_answers_come_in_pieces() {
             batches += 1;
         }
         assert_eq!(next, rows + 1);
-        assert!(batches >= rows as usize * width / (64 << 10), "{batches}");
+        let least = (rows as usize * width / (64 << 10)).min(rows as usize);
+        assert!(batches >= least, "{batches}");
     }
 }
 

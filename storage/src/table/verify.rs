@@ -36,7 +36,7 @@ pub async fn verify(
 ) -> Result<Vec<Finding>, Error> {
     let place = Place::of(store, tenant, table.clone())?;
     let mut findings = audit::log(&place).await?;
-    let opened = match DeltaTable::open(store, tenant, table.clone(), None).await {
+    let mut opened = match DeltaTable::open(store, tenant, table.clone(), None).await {
         Ok(opened) => opened,
         // What is wrong with the log says more than that it cannot be loaded.
         Err(Error::Table { .. }) if !findings.is_empty() => return Ok(findings),
@@ -48,14 +48,22 @@ pub async fn verify(
     };
     let Some(committed) = opened.current() else { return Ok(findings) };
     findings.extend(audit::positions(&committed));
+    let mut damaged = Vec::new();
     for file in committed.files.iter() {
         let problems = check(store.objects(), table, file).await?;
-        let finding = |problem| Finding {
-            path: file.path.clone(),
-            problem,
-            remedy: "restore it from a copy, or remove it from the table and lose its rows".into(),
-        };
-        findings.extend(problems.into_iter().map(finding));
+        damaged.extend(problems.into_iter().map(|problem| (file, problem)));
+    }
+    // Joins and retention go on meanwhile, and remove what they replaced.
+    let named = match damaged.is_empty() {
+        true => None,
+        false => opened.refresh().await?,
+    };
+    for (file, problem) in damaged {
+        let by_path = |other: &Arc<DataFile>| other.path.cmp(&file.path);
+        if named.as_ref().is_none_or(|now| now.files.binary_search_by(by_path).is_ok()) {
+            let remedy = "restore it from a copy, or remove it from the table and lose its rows";
+            findings.push(Finding { path: file.path.clone(), problem, remedy: remedy.into() });
+        }
     }
     Ok(findings)
 }
