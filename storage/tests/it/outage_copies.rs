@@ -1,8 +1,9 @@
 //! Data folders that are not what their node left: an older copy, a part.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -27,20 +28,48 @@ pub async fn killed(node: Node, dir: &Path) {
     until("the log is closed", || Disk::open(dir.join("wal")).is_ok()).await;
 }
 
-/// Of a folder that may be in use: a file that goes meanwhile is not in the copy.
+/// Of a folder that may be in use, as it was at one moment: a log that lets go of a
+/// segment while it is copied would be one that no crash leaves.
 pub fn copy(from: &Path, to: &Path) {
+    for _ in 0..100 {
+        let before = written(from);
+        files(from, to);
+        if written(from) == before {
+            return;
+        }
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    panic!("{} does not come to rest", from.display());
+}
+
+fn files(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let to = to.join(entry.file_name());
         match entry.path().is_dir() {
-            true => copy(&entry.path(), &to),
+            true => files(&entry.path(), &to),
+            // It went: all is copied again.
             false => match std::fs::copy(entry.path(), to) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 copied => drop(copied.unwrap()),
             },
         }
     }
+}
+
+/// What was written when, of a folder and those in it.
+fn written(folder: &Path) -> BTreeMap<PathBuf, (u64, SystemTime)> {
+    let mut all = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(metadata) = std::fs::metadata(&path) else { continue };
+        if metadata.is_dir() {
+            all.extend(written(&path));
+        }
+        all.insert(path, (metadata.len(), metadata.modified().unwrap()));
+    }
+    all
 }
 
 /// Every id in committed spans, sorted.
