@@ -22,7 +22,13 @@ otlpload=$target/otlpload/release/otlpload
 
 dir=$(mktemp -d)
 daemon="" s3="" load=""
-trap 'kill -9 $daemon $s3 $load 2>/dev/null || true; rm -rf "$dir"' EXIT
+cleanup() {
+  # shellcheck disable=SC2086
+  kill -9 $daemon $s3 $load 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$dir"
+}
+trap cleanup EXIT
 cd "$dir"
 export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_REGION=us-east-1
 
@@ -57,7 +63,7 @@ done
 port() { python3 -c 'import json, sys; print(json.load(open("ports.json"))[sys.argv[1]])' "$1"; }
 http=http://$(port http)
 # Runs of the last process are read from the tables first.
-until curl --silent --fail --output /dev/null "$http/api/v1/experiments"; do sleep 0.5; done
+until curl --silent --fail --output /dev/null "$http/api/v1/experiments/runs"; do sleep 0.5; done
 
 if [ "$store" != healthy ]; then
   kill -9 $s3
