@@ -67,6 +67,14 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
     if limits.max_request_bytes.0 == 0 {
         found.problem("limits.max_request_bytes", "limits.max_request_bytes must be above zero");
     }
+    for (key, most) in [
+        ("limits.max_connections", limits.max_connections),
+        ("limits.max_connections_per_peer", limits.max_connections_per_peer),
+    ] {
+        if most.0 == 0 {
+            found.problem(key, &format!("{key} must be above zero: nobody could send anything"));
+        }
+    }
     if config.query.memory.0 >= limits.memory.0 {
         found.problem("query.memory", &format!(
             "query.memory ({}) leaves nothing of limits.memory ({}) for ingest; lower the one or raise the other",

@@ -259,6 +259,10 @@ pub struct Limits {
     /// limits.memory and as much again, at least 1GiB more, within what the
     /// machine or the container has.
     pub resident: Bytes,
+    /// Connections that are open at once, for OTLP over gRPC and over HTTP each.
+    pub max_connections: Count,
+    /// Of these, from one address.
+    pub max_connections_per_peer: Count,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -459,7 +463,13 @@ impl Default for Flush {
 /// depend on it are filled in.
 impl Default for Limits {
     fn default() -> Self {
-        Limits { max_request_bytes: Bytes(64 << 20), memory: Bytes(0), resident: Bytes(0) }
+        Limits {
+            max_request_bytes: Bytes(64 << 20),
+            memory: Bytes(0),
+            resident: Bytes(0),
+            max_connections: Count(4096),
+            max_connections_per_peer: Count(1024),
+        }
     }
 }
 

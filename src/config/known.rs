@@ -141,7 +141,7 @@ mod tests {
              retention.logs retention.metrics retention.usage_parts \
              retention.experiments retention.experiment_windows retention.experiment_events \
              retention.experiment_samples retention.experiment_verdicts retention.alert_events \
-             limits.max_request_bytes limits.memory query.memory \
+             limits.max_request_bytes limits.memory limits.max_connections query.memory \
              query.timeout query.max_rows query.concurrency auth.x tls.cert node.id \
              self_telemetry.enabled"
             .split_whitespace()

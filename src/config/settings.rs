@@ -131,6 +131,8 @@ impl Config {
     pub fn collector(&self) -> collector::Settings {
         collector::Settings {
             max_request_bytes: self.limits.max_request_bytes.0,
+            max_connections: whole(self.limits.max_connections.0),
+            max_connections_per_peer: whole(self.limits.max_connections_per_peer.0),
             // Within ingest's stage of the shutdown, so that the collector itself
             // closes what is late.
             drain_timeout: shutdown::INGEST - Duration::from_secs(1),
@@ -139,18 +141,17 @@ impl Config {
     }
 
     pub fn query(&self) -> query::Settings {
-        let bytes = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         query::Settings {
-            memory: bytes(self.query.memory.0),
+            memory: whole(self.query.memory.0),
             timeout: self.query.timeout.0,
-            max_rows: bytes(self.query.max_rows.0),
+            max_rows: whole(self.query.max_rows.0),
             max_result_bytes: self.query.max_result_bytes.0,
             max_scan_bytes: self.query.max_scan_bytes.0,
-            concurrency: bytes(self.query.concurrency.0),
-            user_concurrency: bytes(self.query.user_concurrency.0),
+            concurrency: whole(self.query.concurrency.0),
+            user_concurrency: whole(self.query.user_concurrency.0),
             resident: self.limits.resident.0,
             // One statement may hold back half of what ingest has.
-            pinned: bytes(self.ingest_memory() / 2),
+            pinned: whole(self.ingest_memory() / 2),
             spill_bytes: self.query.spill_max_bytes.0,
             ..query::Settings::under(&self.query.spill_dir)
         }
@@ -178,4 +179,8 @@ impl Config {
             .collect();
         Catalog::new(&promotions)
     }
+}
+
+fn whole(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -72,6 +72,10 @@ fn memory_is_shared_between_ingest_and_queries() {
     assert_eq!((config.ingest_memory(), config.query.memory.0), (50 << 20, 50 << 20));
     let message = Given::new().set("limits.memory=100MiB").set("query.memory=100MiB").error();
     assert!(message.contains("leaves nothing of limits.memory"), "{message}");
+    let config = Given::new().set("limits.max_connections=9000").load().unwrap().config;
+    assert_eq!(config.collector().max_connections, 9000);
+    let message = Given::new().set("limits.max_connections_per_peer=0").error();
+    assert!(message.contains("limits.max_connections_per_peer must be above zero"), "{message}");
     let message = Given::new().set("limits.resident=100MiB").error();
     assert!(message.contains("limits.resident (100MiB) is below query.memory"), "{message}");
 }

@@ -172,7 +172,7 @@ where
 }
 
 const TOO_MANY: &str = "closed a connection: too many are open, \
-     let clients share connections or raise limits.max_connections";
+     let clients share connections, or raise limits.max_connections_per_peer or limits.max_connections";
 const EXPECTED_HTTP2: &str = "closed a connection that speaks HTTP/1.1 to the OTLP/gRPC port: \
      did you mean the OTLP/HTTP port (4318)? With protocol grpc, write the endpoint as http://host:4317";
 const UNEXPECTED_TLS: &str = "closed a connection that speaks TLS to a plaintext port: \
