@@ -82,8 +82,8 @@ pub struct TextChunk {
     levels: u64,
     index: ColumnIndexBuilder,
     offsets: OffsetIndexBuilder,
-    /// Of the last page that has some.
-    last: Bounds,
+    /// The bounds of the last page that has some.
+    last: Option<(Vec<u8>, Vec<u8>)>,
     ascends: bool,
     coded_pages: i32,
     plain_pages: i32,
@@ -137,7 +137,7 @@ impl TextChunk {
             levels: 0,
             index: ColumnIndexBuilder::new(Type::BYTE_ARRAY),
             offsets: OffsetIndexBuilder::new(),
-            last: Bounds::default(),
+            last: None,
             ascends: true,
             coded_pages: 0,
             plain_pages: 0,
@@ -385,11 +385,13 @@ impl TextChunk {
             _ if !self.is_paged => {}
             None => self.index.append(true, Vec::new(), Vec::new(), nulls),
             Some((low, high)) => {
-                if let Some((below, above)) = self.last.get() {
-                    self.ascends &= below <= low && above <= high;
+                // As they are written: a raised bound may pass that of a later page.
+                let (low, high) = (floor(low).0, ceiling(high).0);
+                if let Some((below, above)) = &self.last {
+                    self.ascends &= *below <= low && *above <= high;
                 }
-                self.last = page.bounds.clone();
-                self.index.append(false, floor(low).0, ceiling(high).0, nulls);
+                self.last = Some((low.clone(), high.clone()));
+                self.index.append(false, low, high, nulls);
             }
         }
     }

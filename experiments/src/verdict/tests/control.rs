@@ -1,11 +1,11 @@
-use super::shop::{DOCUMENT, Harm, Run, Shop, asked, quiet, run};
+use super::shop::{DOCUMENT, Harm, Run, Shop, asked, found, quiet, run};
 use crate::document::provider::Provider;
 use crate::document::scope::Baseline;
 use crate::document::units::Period;
 use crate::indicator::series::Bucket;
 use crate::statistics::random::Random;
 use crate::verdict::evidence::{Control, Gap, Measured, Observed};
-use crate::verdict::{Reason, Verdict, judge};
+use crate::verdict::{Reason, Verdict};
 use crate::window::Phase;
 
 fn measured(run: &mut Run) -> &mut Measured {
@@ -31,13 +31,6 @@ fn beside(own: f64, other: f64) -> Run {
     measured.control = Some(Box::new(Control { measure: measure.clone(), phases: control.phases }));
     measured.beside = Some(asked(quiet(&measure, 6)));
     run
-}
-
-/// The latency's hypothesis in the injection.
-fn found(run: &Run) -> (Verdict, Option<Reason>, String) {
-    let judgement = judge(&run.experiment, &run.window, &run.evidence);
-    let ruling = judgement.findings[2].ruling.clone();
-    (ruling.verdict, ruling.reason, ruling.detail)
 }
 
 /// Scenario: beside a control that is as it was, checkout is as it was, and slow;

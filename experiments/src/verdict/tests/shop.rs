@@ -13,6 +13,7 @@ use crate::statistics::random::Random;
 use crate::verdict::evidence::{
     Answered, Asked, Evidence, Flow, Heard, Load, Measured, Observed, Source,
 };
+use crate::verdict::{Reason, Verdict, judge};
 use crate::window::{Phase, Phases, Window};
 
 pub const SECOND: i64 = 1_000_000_000;
@@ -201,4 +202,11 @@ impl Shop {
         // Near enough at this size, and never negative.
         (mean + mean.sqrt() * self.gauss()).round().max(0.0) as u64
     }
+}
+
+/// The latency's hypothesis in the injection.
+pub fn found(run: &Run) -> (Verdict, Option<Reason>, String) {
+    let judgement = judge(&run.experiment, &run.window, &run.evidence);
+    let ruling = judgement.findings[2].ruling.clone();
+    (ruling.verdict, ruling.reason, ruling.detail)
 }

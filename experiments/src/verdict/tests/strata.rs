@@ -1,4 +1,4 @@
-use super::shop::{DOCUMENT, Harm, Run, Shop, asked, run};
+use super::shop::{DOCUMENT, Harm, Run, Shop, asked, found, run};
 use crate::document::provider::{Measure, Provider};
 use crate::indicator::series::{Bucket, Series};
 use crate::indicator::stratum::Stratum;
@@ -64,13 +64,6 @@ fn mixed(harm: f64) -> Run {
     let layers = vec![layer("GET /fast", fast), layer("POST /slow", slow)];
     measured.strata.insert(Phase::Injection, layers);
     run
-}
-
-/// The latency's hypothesis in the injection.
-fn found(run: &Run) -> (Verdict, Option<Reason>, String) {
-    let judgement = judge(&run.experiment, &run.window, &run.evidence);
-    let ruling = judgement.findings[2].ruling.clone();
-    (ruling.verdict, ruling.reason, ruling.detail)
 }
 
 /// Scenario: most of the load goes to a slow endpoint with the fault, which slows
