@@ -80,7 +80,10 @@ def rows(table, keys):
             # An empty map and an empty list look alike in Python.
             if value == {}:
                 row[column] = []
-    return sorted(found, key=lambda row: [str(row[key]) for key in keys])
+    # What a client sent again has the same keys: the rest of the row tells them apart.
+    rest = lambda row: {column: row[column] for column in row if column not in COMPUTED}
+    whole = lambda row: json.dumps(rest(row), sort_keys=True, default=str)
+    return sorted(found, key=lambda row: ([str(row[key]) for key in keys], whole(row)))
 
 
 def differences(name, want, have):
