@@ -128,7 +128,7 @@ impl Daemon {
             feed,
             webhooks: config.experiments.webhooks(&cli::environment()),
             shortages: Box::new(move || refusing.shortages()),
-            pins: storage.pins().clone(),
+            storage: storage.clone(),
             pinned_days: config.experiments.pinned_days,
         };
         let chaos = Chaos::new(components, &mut registry);

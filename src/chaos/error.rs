@@ -34,6 +34,23 @@ impl Error {
         Error::new(ErrorKind::NotFound, message, "GET /api/v1/experiments/runs lists them")
     }
 
+    /// Another node keeps it.
+    pub fn elsewhere(id: &str, node: &str) -> Error {
+        let hint = format!(
+            "ask that node; if it is gone for good, POST /api/v1/experiments/runs/{id}/take has this one keep it"
+        );
+        Error::conflict(format!("run {id} is kept by node {node}"), hint)
+    }
+
+    /// The store is away, and the local log does not have it.
+    pub fn unchecked(id: &str) -> Error {
+        let message = format!(
+            "the object store is away, and whether there is a run {id} cannot be told without it"
+        );
+        let hint = "try again when the store is back; a new run needs none if it is opened without a run id";
+        Error::new(ErrorKind::Unavailable, message, hint)
+    }
+
     pub fn stopping() -> Error {
         let message = "the daemon is stopping";
         Error::new(ErrorKind::Unavailable, message, "try again when /readyz answers 200")

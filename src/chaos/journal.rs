@@ -55,12 +55,28 @@ struct Dated<'a, T> {
     date: i64,
 }
 
-/// What a start finds.
-#[derive(Debug, Default)]
+/// A document of each version that was read once.
+pub type Versions = HashMap<String, Arc<Experiment>>;
+
+/// A version of a document, found.
+#[derive(Debug)]
+pub struct Document {
+    pub name: String,
+    pub version: String,
+    pub revision: i64,
+    pub experiment: Arc<Experiment>,
+}
+
+/// What is found of one tenant's.
+#[derive(Debug)]
 pub struct Found {
-    pub runs: Vec<Run>,
-    /// The latest version of each document.
-    pub documents: Vec<(String, Arc<Experiment>)>,
+    pub tenant: Tenant,
+    /// Each with the node that keeps it.
+    pub runs: Vec<(Run, Option<String>)>,
+    /// Every version of each document, the latest last.
+    pub documents: Vec<Document>,
+    /// Not while the store is away: then it is what the local log has.
+    pub whole: bool,
 }
 
 impl Journal {
@@ -105,31 +121,47 @@ impl Journal {
         })
     }
 
-    /// The runs and documents of a tenant that the last process left.
-    pub async fn found(&self, engine: &Arc<Engine>, tenant: &Tenant) -> Result<Found> {
+    /// The runs and documents of a tenant, as far as they can be seen.
+    pub async fn found(
+        &self,
+        engine: &Arc<Engine>,
+        tenant: &Tenant,
+        known: &mut Versions,
+    ) -> Result<Found> {
         let local = Local { engine: engine.clone(), tenant: tenant.clone() };
         let documents =
             format!("SELECT name, version, revision, yaml FROM {EXPERIMENTS} ORDER BY revision");
-        let documents = objects(local.ask(&documents).await?)?;
+        let (documents, all) = seen(local.ask(&documents).await?)?;
         let since = self.clock.now_unix_nano() / 1_000 - AT_HAND;
         let windows = format!(
             "SELECT {} FROM {WINDOWS} WHERE state NOT IN ('ended', 'aborted') OR (verdict IS NULL AND version IS NOT NULL) OR time >= to_timestamp_micros({since}) ORDER BY time DESC LIMIT {MOST_READ}",
             self.selected()?
         );
-        let windows = objects(local.ask(&windows).await?)?;
-        let mut known: HashMap<String, Arc<Experiment>> = HashMap::new();
-        let mut found = Found::default();
+        let (windows, whole) = seen(local.ask(&windows).await?)?;
+        let whole = whole && all;
+        let mut found =
+            Found { tenant: tenant.clone(), runs: Vec::new(), documents: Vec::new(), whole };
         for document in documents {
             let text = |key: &str| document.get(key).and_then(Value::as_str).unwrap_or_default();
-            match Experiment::parse(text("yaml"), &Allowed::new()) {
-                Ok(experiment) => {
-                    let experiment = Arc::new(experiment);
-                    known.insert(text("version").to_owned(), experiment.clone());
-                    found.documents.push((text("name").to_owned(), experiment));
+            let version = text("version");
+            if !known.contains_key(version) {
+                match Experiment::parse(text("yaml"), &Allowed::new()) {
+                    Ok(experiment) => {
+                        drop(known.insert(version.to_owned(), Arc::new(experiment)));
+                    }
+                    Err(error) => {
+                        tracing::error!(name = text("name"), version, %error, "a stored experiment cannot be read any more; its runs are not taken up");
+                        continue;
+                    }
                 }
-                Err(error) => {
-                    tracing::error!(name = text("name"), version = text("version"), %error, "a stored experiment cannot be read any more; its runs are not taken up")
-                }
+            }
+            if let Some(experiment) = known.get(version) {
+                found.documents.push(Document {
+                    name: text("name").to_owned(),
+                    version: version.to_owned(),
+                    revision: document.get("revision").and_then(Value::as_i64).unwrap_or_default(),
+                    experiment: experiment.clone(),
+                });
             }
         }
         for window in windows {
@@ -142,9 +174,11 @@ impl Journal {
                 }
             };
             let document = row.version.as_ref().and_then(|version| known.get(version));
+            let node = row.node_id.clone();
             match row.run(tenant.clone(), document.cloned()) {
-                Ok(run) => found.runs.push(run),
-                Err(error) => tracing::error!(%error, "a run is not taken up"),
+                Ok(run) => found.runs.push((run, node)),
+                Err(error) if whole => tracing::error!(%error, "a run is not taken up"),
+                Err(error) => tracing::debug!(%error, "a run's document cannot be seen yet"),
             }
         }
         Ok(found)
@@ -174,10 +208,18 @@ fn batch<T: Serialize>(table: &TableDef, rows: &[T]) -> Result<RecordBatch> {
 
 /// Rows by the names of their columns; all of them, or an error.
 pub fn objects(table: Table) -> Result<Vec<Map<String, Value>>> {
-    if table.truncated || !table.incomplete.is_empty() {
+    if !table.incomplete.is_empty() {
         bail!("not every row of experiments can be seen yet: {}", table.incomplete.join("; "));
     }
-    let columns = table.columns;
+    seen(table).map(|(rows, _)| rows)
+}
+
+/// Rows that can be seen, and whether that is all of them.
+pub fn seen(table: Table) -> Result<(Vec<Map<String, Value>>, bool)> {
+    if table.truncated {
+        bail!("there are more rows of experiments than one answer may have");
+    }
+    let (columns, whole) = (table.columns, table.incomplete.is_empty());
     let object = |row: Vec<Value>| columns.iter().cloned().zip(row).collect();
-    Ok(table.rows.into_iter().map(object).collect())
+    Ok((table.rows.into_iter().map(object).collect(), whole))
 }

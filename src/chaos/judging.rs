@@ -113,6 +113,11 @@ impl Judge {
         Ok(())
     }
 
+    /// The store is back: what waited for it is due.
+    pub fn again(&mut self) {
+        self.failed.clear();
+    }
+
     /// Starts the next one if none is running.
     pub fn begin(&mut self) {
         if !self.running.is_empty() {
@@ -198,8 +203,11 @@ async fn others(run: &Run, judged: i64, ask: &Local) -> Result<Vec<Span>, experi
         "SELECT CAST(t_inject AS BIGINT) AS since, CAST(coalesce(t_end, t_recover, t_abort, to_timestamp_micros({open})) AS BIGINT) AS until FROM {WINDOWS} WHERE run_id <> '{}' AND t_inject < to_timestamp_micros({to}) AND coalesce(t_end, t_recover, t_abort, to_timestamp_micros({open})) > to_timestamp_micros({from})",
         run.id
     );
-    let rows = objects(ask.ask(&statement).await?)
-        .map_err(|error| experiments::Error::internal(format!("{error:#}")))?;
+    // Without them it cannot be told whether the run stood alone: it waits.
+    let rows = objects(ask.ask(&statement).await?).map_err(|error| experiments::Error::Engine {
+        kind: ErrorKind::Unavailable,
+        message: format!("{error:#}"),
+    })?;
     let whole = |value: Option<&Value>| Some(value?.as_i64()?.saturating_mul(MICRO));
     let span = |row: &serde_json::Map<String, Value>| {
         Some(Span::between(whole(row.get("since"))?, whole(row.get("until"))?))

@@ -44,6 +44,7 @@ use experiments::tap::{Ear, Feed};
 use prometheus_client::registry::Registry;
 use query::Engine;
 use schema::{Budget, Catalog, Clock, Sink};
+use storage::Storage;
 use tokio_util::sync::CancellationToken;
 
 use alerts::Alerts;
@@ -71,8 +72,8 @@ pub struct Components {
     pub webhooks: Webhooks,
     /// Requests that were turned away for want of memory, since the start.
     pub shortages: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// Told which days judged runs keep, so many of them at most.
-    pub pins: Arc<storage::Pins>,
+    /// It is told which days judged runs keep, so many of them at most.
+    pub storage: Arc<Storage>,
     pub pinned_days: u32,
 }
 
@@ -89,7 +90,7 @@ pub struct Chaos {
 impl Chaos {
     pub fn new(components: Components, registry: &mut Registry) -> Chaos {
         let Components { engine, sink, catalog, budget, clock, node_id, .. } = components;
-        let Components { ear, feed, webhooks, shortages, alerts, pins, pinned_days, .. } =
+        let Components { ear, feed, webhooks, shortages, alerts, storage, pinned_days, .. } =
             components;
         let (runs, orders) = Runs::new(clock.clone());
         let (name, node_id) = (node_id.clone(), node_id);
@@ -106,8 +107,8 @@ impl Chaos {
         };
         let hub = Hub::new(guards, registry);
         let most = usize::try_from(pinned_days).unwrap_or(usize::MAX);
-        let pinning = Pinning::new(pins, engine.clone(), clock.clone(), most, registry);
-        let keeper = Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), clock);
+        let pinning = Pinning::new(storage.clone(), engine.clone(), clock, most, registry);
+        let keeper = Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), storage);
         Chaos { runs, engine, alerts, keeper, hub, pinning }
     }
 

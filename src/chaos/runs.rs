@@ -20,13 +20,23 @@ const BEHIND: usize = 1_024;
 /// How long a caller waits for the last process' runs to be read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How much is known of what earlier processes and other nodes left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// The tables take a moment to load.
+    Begun,
+    /// The store is away: what the local log has is known, and nothing else.
+    Local,
+    Whole,
+}
+
 /// The runs of this node. Cheap to read; a change goes through its keeper.
 pub struct Runs {
     known: RwLock<Known>,
     orders: mpsc::Sender<Order>,
     changes: broadcast::Sender<Arc<Run>>,
-    /// Those of the last process were read back.
-    loaded: watch::Sender<bool>,
+    /// Moves with everything that is read.
+    reading: watch::Sender<Reading>,
     clock: Arc<dyn Clock>,
 }
 
@@ -35,6 +45,8 @@ pub(super) struct Known {
     pub runs: BTreeMap<(Tenant, RunId), Arc<Run>>,
     /// The latest version of each document, by name.
     pub documents: BTreeMap<(Tenant, String), Arc<Experiment>>,
+    /// Runs that another node keeps, and which.
+    pub elsewhere: BTreeMap<(Tenant, RunId), (Arc<Run>, String)>,
 }
 
 impl Known {
@@ -91,6 +103,12 @@ pub(super) enum Order {
         moment: Moment,
         reply: Reply<Arc<Run>>,
     },
+    /// Takes a run over from the node that kept it.
+    Take {
+        tenant: Tenant,
+        id: RunId,
+        reply: Reply<Arc<Run>>,
+    },
     /// Judges a run again.
     Judge {
         tenant: Tenant,
@@ -108,25 +126,44 @@ impl Runs {
     pub(super) fn new(clock: Arc<dyn Clock>) -> (Arc<Runs>, mpsc::Receiver<Order>) {
         let (orders, incoming) = mpsc::channel(QUEUE);
         let (changes, _) = broadcast::channel(BEHIND);
-        let (known, loaded) = (RwLock::default(), watch::Sender::new(false));
-        (Arc::new(Runs { known, orders, changes, loaded, clock }), incoming)
+        let (known, reading) = (RwLock::default(), watch::Sender::new(Reading::Begun));
+        (Arc::new(Runs { known, orders, changes, reading, clock }), incoming)
     }
 
-    /// Whether the runs of an earlier process are known; until then one that is
-    /// not found may still exist.
-    pub fn is_loaded(&self) -> bool {
-        *self.loaded.borrow()
+    /// How much is known; until it is all, a run that is not found may exist.
+    pub fn reading(&self) -> Reading {
+        *self.reading.borrow()
     }
 
-    /// Waits for them, as long as a caller may be kept waiting.
+    /// Told of everything that is read.
+    pub fn readings(&self) -> watch::Receiver<Reading> {
+        self.reading.subscribe()
+    }
+
+    /// Waits until something is known, as long as a caller may be kept waiting.
     pub async fn ready(&self) -> Result<(), Error> {
-        let mut loaded = self.loaded.subscribe();
-        let known = tokio::time::timeout(PATIENCE, loaded.wait_for(|loaded| *loaded)).await;
-        if matches!(known, Ok(Ok(_))) {
+        let mut reading = self.reading.subscribe();
+        let begun = reading.wait_for(|reading| *reading != Reading::Begun);
+        if matches!(tokio::time::timeout(PATIENCE, begun).await, Ok(Ok(_))) {
             return Ok(());
         }
         let message = "the runs of the last process are still being read";
         Err(Error::new(ErrorKind::Unavailable, message, "try again in a moment"))
+    }
+
+    /// What is said of a run that this node does not keep.
+    pub fn unknown(&self, tenant: &Tenant, id: &RunId) -> Error {
+        let known = self.known.read();
+        match known.elsewhere.get(&(tenant.clone(), id.clone())) {
+            Some((_, node)) => Error::elsewhere(id.as_str(), node),
+            None if self.reading() != Reading::Whole => Error::unchecked(id.as_str()),
+            None => Error::unknown_run(id.as_str()),
+        }
+    }
+
+    /// A run that another node keeps, and which.
+    pub fn elsewhere(&self, tenant: &Tenant, id: &RunId) -> Option<(Arc<Run>, String)> {
+        self.known.read().elsewhere.get(&(tenant.clone(), id.clone())).cloned()
     }
 
     /// A run that is live or was lately.
@@ -190,6 +227,12 @@ impl Runs {
         self.order(|reply| Order::Mark { tenant, id, mark, moment, reply }).await
     }
 
+    /// Has this node keep a run whose own node is gone.
+    pub async fn take(&self, tenant: &Tenant, id: &RunId) -> Result<Arc<Run>, Error> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.order(|reply| Order::Take { tenant, id, reply }).await
+    }
+
     /// Has a run that is over judged again, as a new revision.
     pub async fn judge(&self, tenant: &Tenant, id: &RunId) -> Result<(), Error> {
         let (tenant, id) = (tenant.clone(), id.clone());
@@ -207,9 +250,13 @@ impl Runs {
         self.known.read().runs.values().cloned().collect()
     }
 
-    pub(super) fn loaded(&self, change: impl FnOnce(&mut Known)) {
-        change(&mut self.known.write());
-        self.loaded.send_replace(true);
+    /// Those of other nodes.
+    pub(super) fn theirs(&self) -> Vec<Arc<Run>> {
+        self.known.read().elsewhere.values().map(|(run, _)| run.clone()).collect()
+    }
+
+    pub(super) fn read(&self, reading: Reading) {
+        self.reading.send_replace(reading);
     }
 
     pub(super) fn change(&self, change: impl FnOnce(&mut Known)) {

@@ -1,6 +1,7 @@
 //! The running storage of a node: everything wired, opened from local disk
 //! alone, ended in order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -413,6 +414,17 @@ impl Storage {
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Everybody whose rows are or were here.
+    pub fn tenants(&self) -> BTreeSet<Tenant> {
+        self.live.tenants()
+    }
+
+    /// Whether other nodes write to a table too, as far as it was read.
+    pub fn is_shared(&self, tenant: &Tenant, table: &'static str) -> bool {
+        let committed = self.live.get(tenant, table).and_then(|live| live.committed(0));
+        committed.is_some_and(|known| known.watermarks.keys().any(|log| *log != self.wal_id))
     }
 }
 

@@ -23,26 +23,26 @@ use crate::vertical::now;
 /// Longer than any guard here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-const HEALTHY: u8 = 0;
-const FAILING: u8 = 1;
+pub const HEALTHY: u8 = 0;
+pub const FAILING: u8 = 1;
 const STOPPED: u8 = 2;
 
 /// A shop that serves requests of two services, ten a second each, until it is
 /// dropped; those of `frontend` fail when it is told.
-struct Shop {
+pub struct Shop {
     mood: Arc<AtomicU8>,
     _sending: JoinSet<()>,
 }
 
 impl Shop {
-    fn open(daemon: &Daemon) -> Shop {
+    pub fn open(daemon: &Daemon) -> Shop {
         let mood = Arc::new(AtomicU8::new(HEALTHY));
         let mut sending = JoinSet::new();
         sending.spawn(serve(daemon.ports.clone(), mood.clone()));
         Shop { mood, _sending: sending }
     }
 
-    fn turn(&self, mood: u8) {
+    pub fn turn(&self, mood: u8) {
         self.mood.store(mood, Ordering::Relaxed);
     }
 }
@@ -131,7 +131,7 @@ fn header(head: &str, name: &str) -> Option<String> {
 }
 
 /// An experiment with these guards and whatever else.
-fn document(guards: &str, more: &str) -> String {
+pub fn document(guards: &str, more: &str) -> String {
     format!(
         "apiVersion: chaos/v1\nkind: Experiment\ntitle: guarded\ntarget: {{services: [payment]}}\n\
          window: {{baseline: 10s, settle: 1s, recovery: 5s, late: 1s, overlap: mark}}\neffect-check: none\n\
@@ -140,7 +140,7 @@ fn document(guards: &str, more: &str) -> String {
     )
 }
 
-const ERRORS: &str = "{name: user-errors, service: frontend, indicator: error_ratio, when: \"> 0.05\", for: 1s, min-samples: 5, action: [deny, \"webhook:stop-pay\"]}";
+pub const ERRORS: &str = "{name: user-errors, service: frontend, indicator: error_ratio, when: \"> 0.05\", for: 1s, min-samples: 5, action: [deny, \"webhook:stop-pay\"]}";
 
 async fn open(daemon: &Daemon, run: &str, document: &str) {
     let body = json!({"document": document, "run_id": run}).to_string();
@@ -158,12 +158,12 @@ async fn open(daemon: &Daemon, run: &str, document: &str) {
     }
 }
 
-async fn guard(daemon: &Daemon, run: &str, query: &str) -> Answer {
+pub async fn guard(daemon: &Daemon, run: &str, query: &str) -> Answer {
     daemon.client.get(&daemon.url(&format!("/api/v1/guards/{run}{query}"))).await.unwrap()
 }
 
 /// Asks until the guards answer this status.
-async fn until(daemon: &Daemon, run: &str, status: u16) -> Value {
+pub async fn until(daemon: &Daemon, run: &str, status: u16) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = guard(daemon, run, "?wait=2s").await;

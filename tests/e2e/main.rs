@@ -28,6 +28,7 @@
 //! | [`experiment`] | experiments: lint, judge, verify |
 //! | [`alerts`] | alerts of others, and runs that expect them |
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
+//! | [`away`] | runs while the store is away from the start, and of several nodes |
 //! | [`guards`] | guards, leases, webhooks, supervised injectors |
 //! | [`chaos_toolkit`] | Chaos Toolkit under a guard |
 //! | [`recipes`] | the recipes that we ship, and what they ask for |
@@ -45,6 +46,7 @@ mod programs;
 
 mod alerts;
 mod attacks;
+mod away;
 mod chaos_toolkit;
 mod cli;
 mod crash;

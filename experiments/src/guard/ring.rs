@@ -103,9 +103,9 @@ impl Ring {
         self.restored = true;
     }
 
-    /// Whether all that arrived is counted.
-    pub fn is_whole(&self) -> bool {
-        self.restored
+    /// Whether all that arrived since this second is counted.
+    pub fn knows(&self, from: i64) -> bool {
+        self.restored || from >= self.whole
     }
 
     /// Rows that arrived in one second.

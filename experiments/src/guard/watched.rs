@@ -183,7 +183,11 @@ impl Watched {
         }
         let frozen = frozen_tally(measure, &tally);
         let reading = Reading { value: tally.value(measure, seconds), n: tally.n, frozen };
-        if !ring.is_whole() {
+        let first = match self.seconds() {
+            Some(seconds) => scene.now.div_euclid(SECOND) + 1 - seconds.max(self.silence()),
+            None => scene.injected.map_or(i64::MIN, |at| at.div_euclid(SECOND)),
+        };
+        if !ring.knows(first) {
             // What is missing cannot undo what stops a run.
             return match self.judge(reading, true) {
                 stop @ Sight::Seen { holds: true, .. } => stop,

@@ -14,6 +14,7 @@ use super::subject::Subject;
 use super::watched::{How, Scene, Usual, Watched};
 use crate::Error;
 use crate::document::Experiment;
+use crate::document::provider::Provider;
 use crate::document::scope::Baseline;
 use crate::document::units::Period;
 use crate::indicator::{Table, answer, flow as flowed, statement};
@@ -91,6 +92,8 @@ pub struct Watcher {
     /// When a want may be asked (again).
     due: BTreeMap<Want, i64>,
     fired: BTreeSet<usize>,
+    /// What was received since then is seen, whatever answers lack.
+    seen: i64,
 }
 
 impl Watcher {
@@ -124,7 +127,15 @@ impl Watcher {
             asking: BTreeSet::new(),
             due: BTreeMap::new(),
             fired: BTreeSet::new(),
+            seen: i64::MAX,
         }
+    }
+
+    /// On a node that has all that it received since then itself: while the store
+    /// is away its answers lack only what is older, or another node's.
+    pub fn seeing(mut self, since: i64) -> Watcher {
+        self.seen = since;
+        self
     }
 
     /// What it listens to.
@@ -274,7 +285,12 @@ impl Watcher {
                     guard.looked(now, found.map_err(|error| error.to_string()));
                 }
             }
-            (want, Answer::Table(Ok(table))) => self.told(want, &table, asked, now),
+            (want, Answer::Table(Ok(mut table))) => {
+                if self.begins(&want, asked).is_some_and(|from| from >= self.seen) {
+                    table.incomplete.clear();
+                }
+                self.told(want, &table, asked, now);
+            }
             // An engine that is away answers nothing; that grows stale by itself.
             (Want::Value(at), Answer::Table(Err(error)))
                 if error.kind() != schema::ErrorKind::Unavailable =>
@@ -283,6 +299,25 @@ impl Watcher {
             }
             // Asked again when it is due.
             _ => {}
+        }
+    }
+
+    /// Since when the rows are that an answer is made of, where it says so.
+    fn begins(&self, want: &Want, asked: i64) -> Option<i64> {
+        match want {
+            Want::Cells(subject, whole) => Some(whole - self.rings.get(subject)?.span() * SECOND),
+            Want::Total(subject, _) => self.rings.get(subject)?.counts_since(),
+            Want::Value(at) => {
+                let guard = self.guards.get(*at)?;
+                match &guard.how {
+                    How::Asked { provider: Provider::Measure(_), .. } => {
+                        Some(self.stretch(guard, asked)?.from)
+                    }
+                    // A query may look wherever it likes.
+                    _ => None,
+                }
+            }
+            Want::Usual(_) | Want::Flowed(_) | Want::Radius(_) => None,
         }
     }
 

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use super::body::{self, Marking};
 use super::{Api, shown, tenant};
 use crate::chaos::Error;
-use crate::chaos::journal::objects;
-use crate::chaos::runs::Start;
+use crate::chaos::journal::{objects, seen};
+use crate::chaos::runs::{Reading, Start};
 
 /// Runs that a list has at most.
 const MOST_LISTED: usize = 1_000;
@@ -145,6 +145,9 @@ pub(super) async fn mark(
     let marked = async {
         let id = body::run_id(&run)?;
         let Marking { at, reason, guard } = body::json(&text)?;
+        if mark == "take" {
+            return api.runs.take(&tenant, &id).await;
+        }
         let stop = || Mark::Abort {
             guard: guard.unwrap_or_else(|| "by hand".to_owned()),
             reason: reason.unwrap_or_else(|| "it was stopped by hand".to_owned()),
@@ -156,7 +159,7 @@ pub(super) async fn mark(
             "abort" => stop(),
             other => {
                 let message = format!("a run cannot be told {other:?}");
-                let hint = "it takes inject, recover, end, abort and judge";
+                let hint = "it takes inject, recover, end, abort, take and judge";
                 return Err(Error::new(ErrorKind::NotFound, message, hint));
             }
         };
@@ -196,6 +199,9 @@ pub(super) async fn show(
         if let Some(run) = api.runs.get(&tenant, &id) {
             return Ok(shown::run(&run));
         }
+        if api.runs.reading() != Reading::Whole {
+            return Err(api.runs.unknown(&tenant, &id));
+        }
         let columns = shown::COLUMNS.join(", ");
         let statement = format!("SELECT {columns} FROM {WINDOWS} WHERE run_id = '{id}'");
         let mut rows = ask(&api, &tenant, &statement).await?;
@@ -227,10 +233,13 @@ pub(super) async fn list(
         predicates.join(" AND "),
         wanted.limit.unwrap_or(100).min(MOST_LISTED)
     );
-    match ask(&api, &tenant, &statement).await {
-        Ok(runs) => Json(json!({ "runs": runs })).into_response(),
-        Err(error) => error.response(),
-    }
+    let listed = async {
+        let table = api.local(&tenant).ask(&statement).await?;
+        let incomplete = table.incomplete.clone();
+        let (runs, complete) = seen(table).map_err(unanswered)?;
+        Ok::<_, Error>(json!({"runs": runs, "complete": complete, "incomplete": incomplete}))
+    };
+    listed.await.map_or_else(|error| error.response(), |runs| Json(runs).into_response())
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -294,7 +303,9 @@ async fn ask(
     statement: &str,
 ) -> Result<Vec<serde_json::Map<String, Value>>, Error> {
     let table = api.local(tenant).ask(statement).await?;
-    objects(table).map_err(|error| {
-        Error::new(ErrorKind::Unavailable, format!("{error:#}"), "try again in a moment")
-    })
+    objects(table).map_err(unanswered)
+}
+
+fn unanswered(error: anyhow::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("{error:#}"), "try again in a moment")
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chaos::Runs;
+use crate::chaos::runs::Reading;
 
 /// A decision older than this is none any more.
 const STALE: Duration = Duration::from_secs(5);
@@ -86,10 +87,20 @@ impl Board {
         let now = self.now();
         let posted = self.posted.read().get(key).map(|sender| sender.borrow().clone());
         let Some(run) = self.runs.get(&key.0, &key.1) else {
-            if self.runs.is_loaded() {
-                return None;
-            }
-            let why = "the runs of the last process are still being read";
+            let why = match (self.runs.elsewhere(&key.0, &key.1), self.runs.reading()) {
+                (Some((run, node)), _) => match latched(&run, now) {
+                    Some(latched) => return Some(fresh(latched)),
+                    None => format!("the run is kept by node {node}, whose guards must be asked"),
+                },
+                (None, Reading::Whole) => return None,
+                (None, Reading::Begun) => {
+                    "the runs of the last process are still being read".into()
+                }
+                (None, Reading::Local) => {
+                    "the object store is away, and whether there is such a run cannot be told"
+                        .into()
+                }
+            };
             return Some(fresh(Decision::cannot_tell("pipeline_gap", why, now)));
         };
         if let Some(latched) = latched(&run, now) {

@@ -21,7 +21,7 @@ use super::lease::Leases;
 use super::metrics::Metrics;
 use super::webhook::{Delivery, Webhooks};
 use crate::chaos::answer::Local;
-use crate::chaos::journal::{Journal, objects};
+use crate::chaos::journal::{Journal, seen};
 use crate::chaos::{Runs, told};
 
 /// Deliveries under way at the same time.
@@ -233,22 +233,15 @@ impl Deeds {
                 "SELECT run_id, kind, reason, message FROM {} WHERE kind IN ('lease', 'lease-over') ORDER BY received_time",
                 told::EVENTS
             );
+            // What the local log has counts at once; the rest when it can be seen.
             let rows = loop {
-                match local.ask(&sql).await {
-                    Ok(table) if table.incomplete.is_empty() => break objects(table),
-                    Ok(_) => {}
-                    Err(error) => tracing::debug!(%error, "leases cannot be read yet"),
+                match local.ask(&sql).await.map_err(anyhow::Error::from).and_then(seen) {
+                    Ok((rows, _)) => break rows,
+                    Err(error) => tracing::debug!("leases cannot be read yet: {error:#}"),
                 }
                 sleep(AGAIN).await;
             };
-            let rows = match rows {
-                Ok(rows) => rows,
-                Err(error) => {
-                    tracing::error!("the leases of the last process are lost: {error:#}");
-                    return;
-                }
-            };
-            for run in runs.live() {
+            for run in runs.live().into_iter().filter(|run| run.tenant == local.tenant) {
                 let mine = |row: &&serde_json::Map<String, Value>| {
                     row.get("run_id").and_then(Value::as_str) == Some(run.id.as_str())
                 };

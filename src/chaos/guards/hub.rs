@@ -2,7 +2,7 @@
 //! and answers of the engine come in; decisions, stops and webhooks go out. It
 //! never waits for any of these but the next to come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,8 @@ pub struct Hub {
     asking: JoinSet<(Key, Want, i64, Answer)>,
     turns: Arc<Semaphore>,
     deeds: Deeds,
+    /// What was received since then this node sees, whatever the store does.
+    since: i64,
 }
 
 impl Hub {
@@ -92,7 +94,9 @@ impl Hub {
             Arc::new(webhooks),
             metrics.clone(),
         );
+        let since = clock.now_unix_nano();
         Hub {
+            since,
             runs,
             feed,
             engine,
@@ -126,7 +130,7 @@ impl Hub {
         let mut changes = self.runs.changes();
         let mut ticks = tokio::time::interval_at(Instant::now(), TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut known = false;
+        let mut readings = self.runs.readings();
         let mut due: Option<Instant> = None;
         let mut last = Instant::now();
         loop {
@@ -150,12 +154,9 @@ impl Hub {
                 },
                 Some(answered) = self.asking.join_next() => self.answered(answered),
                 Some(done) = self.deeds.next() => self.deeds.done(done),
+                // Its sender is that of the runs, which this holds.
+                Ok(()) = readings.changed() => self.taken_up(),
                 _ = ticks.tick() => {
-                    if !known && self.runs.is_loaded() {
-                        known = true;
-                        self.follow_all();
-                        self.deeds.restore_leases(self.local(&Tenant::default()), self.leases.clone());
-                    }
                     self.lapse();
                     self.evaluate();
                     self.ask();
@@ -259,6 +260,16 @@ impl Hub {
         }
     }
 
+    /// Runs of earlier processes were found, and so may their leases be.
+    fn taken_up(&mut self) {
+        self.follow_all();
+        let live = self.runs.live();
+        let tenants: BTreeSet<&Tenant> = live.iter().map(|run| &run.tenant).collect();
+        for tenant in tenants {
+            self.deeds.restore_leases(self.local(tenant), self.leases.clone());
+        }
+    }
+
     fn follow_all(&mut self) {
         let live = self.runs.live();
         let gone: Vec<Key> = self
@@ -292,7 +303,8 @@ impl Hub {
             known.is_some_and(|known| Arc::ptr_eq(known, &experiment) || **known == *experiment)
         };
         if !self.watching.get(&key).is_some_and(same) {
-            let watcher = Watcher::new(run.id.as_str(), experiment, run.opened.at, now);
+            let watcher =
+                Watcher::new(run.id.as_str(), experiment, run.opened.at, now).seeing(self.since);
             let losses = self.lost();
             let flow = || Flow::new(now, losses);
             self.flows.entry(key.0.clone()).or_insert_with(flow);

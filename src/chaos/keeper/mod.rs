@@ -3,8 +3,10 @@
 //!
 //! | file | its part |
 //! | --- | --- |
+//! | [`joined`] | what earlier processes and other nodes left |
 //! | [`observed`] | what telemetry tells, of runs that are known and of others |
 
+mod joined;
 mod observed;
 
 use std::collections::BTreeSet;
@@ -21,14 +23,16 @@ use experiments::{Experiment, Run, RunId};
 use query::Engine;
 use schema::tables::experiments::{EVENTS, EXPERIMENTS, WINDOWS};
 use schema::{Clock, ErrorKind, Refusal, Tenant};
+use storage::Storage;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
 use super::judging::Judge;
-use super::runs::{Order, Runs, Start};
+use super::runs::{Order, Reading, Runs, Start};
 use super::{Error, told};
+use joined::Reader;
 use observed::Heard;
 
 /// How often time alone may change a run.
@@ -37,10 +41,6 @@ const TICK: Duration = Duration::from_secs(1);
 const MOST_LIVE: usize = 1_000;
 const MOST_KNOWN: usize = 5_000;
 const MOST_DOCUMENTS: usize = 2_000;
-/// From one try to read the last process' runs to the next, at first and at most:
-/// tables take a moment to load at every start, and a store may be away for hours.
-const AGAIN: Duration = Duration::from_millis(100);
-const SELDOM: Duration = Duration::from_secs(5);
 
 pub struct Keeper {
     runs: Arc<Runs>,
@@ -53,6 +53,7 @@ pub struct Keeper {
     /// Changes that hold and whose rows could not be written yet.
     unwritten: BTreeSet<(Tenant, RunId)>,
     heard: Heard,
+    reader: Reader,
 }
 
 impl Keeper {
@@ -62,76 +63,45 @@ impl Keeper {
         ear: Ear,
         journal: Journal,
         engine: Arc<Engine>,
-        clock: Arc<dyn Clock>,
+        storage: Arc<Storage>,
     ) -> Keeper {
+        let clock = journal.clock.clone();
         let judge = Judge::new(engine.clone(), clock.clone());
-        let (unwritten, heard) = (BTreeSet::new(), Heard::default());
-        Keeper { runs, orders, ear, journal, engine, clock, judge, unwritten, heard }
+        let (unwritten, heard, reader) = (BTreeSet::new(), Heard::default(), Reader::new(storage));
+        Keeper { runs, orders, ear, journal, engine, clock, judge, unwritten, heard, reader }
     }
 
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
-        let read = tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
-            read = self.read_back() => read,
-        };
-        self.take_up(read);
         let mut ticks = tokio::time::interval_at(Instant::now(), TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // What is told of runs waits a moment for what is known of them.
+            let begun = self.runs.reading() != Reading::Begun;
             tokio::select! {
                 () = cancel.cancelled() => break,
+                read = self.reader.next(&self.journal, &self.engine) => {
+                    self.join(read);
+                    if self.runs.reading() == Reading::Whole {
+                        self.hear_waiting().await;
+                    }
+                }
                 Some(order) = self.orders.recv() => self.carry_out(order).await,
-                Some((tenant, events)) = self.ear.next() => {
+                Some((tenant, events)) = self.ear.next(), if begun => {
                     let received = self.clock.now_unix_nano();
                     for event in events {
-                        self.told(&tenant, &event, received).await;
+                        self.hear(&tenant, event, received).await;
                     }
                 }
                 Some(judged) = self.judge.next() => self.carry_out(judged).await,
-                _ = ticks.tick() => self.pass_time().await,
+                _ = ticks.tick(), if begun => self.pass_time().await,
             }
             self.judge.begin();
         }
         // What somebody ordered while this ends is answered that it stops.
         self.orders.close();
+        self.reader.stop().await;
         self.judge.stop().await;
         Ok(())
-    }
-
-    /// Until it is read, nothing can be said of a run that is not known.
-    async fn read_back(&self) -> super::journal::Found {
-        let (mut pause, mut told) = (AGAIN, false);
-        loop {
-            match self.journal.found(&self.engine, &Tenant::default()).await {
-                Ok(found) => return found,
-                Err(error) if pause >= SELDOM && !told => {
-                    told = true;
-                    tracing::warn!("the runs of the last process cannot be read yet: {error:#}");
-                }
-                Err(error) => tracing::debug!("the runs cannot be read yet: {error:#}"),
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(SELDOM);
-        }
-    }
-
-    fn take_up(&mut self, found: super::journal::Found) {
-        let live = found.runs.iter().filter(|run| !run.state.is_over()).count();
-        if !found.runs.is_empty() {
-            tracing::info!(
-                runs = found.runs.len(),
-                live,
-                "the runs of the last process are taken up"
-            );
-        }
-        self.runs.loaded(|known| {
-            for (name, experiment) in found.documents {
-                known.documents.insert((Tenant::default(), name), experiment);
-            }
-            for run in found.runs {
-                known.runs.insert((run.tenant.clone(), run.id.clone()), Arc::new(run));
-            }
-        });
     }
 
     async fn carry_out(&mut self, order: Order) {
@@ -144,10 +114,13 @@ impl Keeper {
             Order::Mark { tenant, id, mark, moment, reply } => {
                 drop(reply.send(self.mark(&tenant, &id, &mark, moment).await));
             }
+            Order::Take { tenant, id, reply } => {
+                drop(reply.send(self.take(&tenant, &id).await));
+            }
             Order::Judge { tenant, id, reply } => {
                 let ordered = match self.runs.get(&tenant, &id) {
                     Some(run) => self.judge.order(&run),
-                    None => Err(Error::unknown_run(id.as_str())),
+                    None => Err(self.runs.unknown(&tenant, &id)),
                 };
                 drop(reply.send(ordered));
             }
@@ -156,7 +129,7 @@ impl Keeper {
     }
 
     async fn declare(
-        &self,
+        &mut self,
         tenant: &Tenant,
         name: &str,
         experiment: &Arc<Experiment>,
@@ -175,8 +148,10 @@ impl Keeper {
         let row = row.map_err(|error| {
             Error::new(ErrorKind::Internal, format!("{error:#}"), "please report it")
         })?;
-        self.journal.write(tenant, EXPERIMENTS, &[row]).await?;
+        self.journal.write(tenant, EXPERIMENTS, std::slice::from_ref(&row)).await?;
         let key = (tenant.clone(), name.to_owned());
+        self.reader.revisions.insert((key.0.clone(), row.name, row.version), row.revision);
+        self.reader.declared.insert(key.clone());
         self.runs.change(|known| drop(known.documents.insert(key, experiment.clone())));
         Ok(())
     }
@@ -186,14 +161,10 @@ impl Keeper {
         let tenant = start.tenant.clone();
         let experiment = match &start.experiment {
             Some(experiment) => experiment.clone(),
-            None => self.runs.document(&tenant, &start.name).ok_or_else(|| {
-                let message = format!("there is no experiment {:?}", start.name);
-                Error::new(
-                    ErrorKind::NotFound,
-                    message,
-                    "declare it by POST /api/v1/experiments, or send the document along",
-                )
-            })?,
+            None => {
+                let known = self.runs.document(&tenant, &start.name);
+                known.ok_or_else(|| self.undeclared(&start.name))?
+            }
         };
         let id = start.id.clone().unwrap_or_else(|| self.unused(&tenant, &start.name, now));
         if let Some(known) = self.runs.get(&tenant, &id) {
@@ -203,6 +174,12 @@ impl Keeper {
             }
             let message = format!("run {id} is one of {} already", known.name);
             return Err(Error::conflict(message, "give another run id"));
+        }
+        // A name that somebody chose may be that of a run that cannot be seen.
+        if let Some(id) = &start.id
+            && (self.runs.reading() != Reading::Whole || self.runs.elsewhere(&tenant, id).is_some())
+        {
+            return Err(self.runs.unknown(&tenant, id));
         }
         let moment = Moment::new(start.at.unwrap_or(now), now, start.source);
         let mut run = Run::open(Opening {
@@ -235,12 +212,44 @@ impl Keeper {
         self.durably(run, &events).await.map(|run| (run, true))
     }
 
+    fn undeclared(&self, name: &str) -> Error {
+        let hint = "declare it by POST /api/v1/experiments, or send the document along";
+        match self.runs.reading() {
+            Reading::Whole => {
+                Error::new(ErrorKind::NotFound, format!("there is no experiment {name:?}"), hint)
+            }
+            _ => {
+                let message = format!(
+                    "the object store is away, and whether there is an experiment {name:?} cannot be told without it"
+                );
+                Error::new(ErrorKind::Unavailable, message, "send the document along")
+            }
+        }
+    }
+
+    /// Has this node keep what another one kept.
+    async fn take(&mut self, tenant: &Tenant, id: &RunId) -> Result<Arc<Run>, Error> {
+        if let Some(known) = self.runs.get(tenant, id) {
+            return Ok(known);
+        }
+        let Some((run, node)) = self.runs.elsewhere(tenant, id) else {
+            return Err(self.runs.unknown(tenant, id));
+        };
+        self.room(run.state.is_over())?;
+        let revision = run.revision.saturating_add(1);
+        let taken = self.durably(Run { revision, ..(*run).clone() }, &[]).await?;
+        self.runs.change(|all| drop(all.elsewhere.remove(&(tenant.clone(), id.clone()))));
+        tracing::warn!(run = %id, node, "a run is taken over from another node");
+        Ok(taken)
+    }
+
     /// Whether there is room for a run, and whether it may overlap with those it does.
     fn admit(&self, run: &mut Run, overlap: Overlap) -> Result<(), Error> {
         self.room(run.state.is_over())?;
         let (from, to) = run.touched();
         let mine = |other: &&Arc<Run>| other.tenant == run.tenant && other.id != run.id;
-        let all = self.runs.all();
+        let mut all = self.runs.all();
+        all.extend(self.runs.theirs());
         let meets = |other: &&Arc<Run>| {
             let (since, until) = other.touched();
             since < to && from < until
@@ -271,9 +280,16 @@ impl Keeper {
     fn unused(&self, tenant: &Tenant, name: &str, now: i64) -> RunId {
         let mut millis = now / 1_000_000;
         let short: String = name.chars().take(60).collect();
+        // Where not every other run is known, no other node makes up the same.
+        let alone = self.runs.reading() == Reading::Whole && !self.reader.is_shared();
+        let node = self.journal.node_id.chars().filter(|_| !alone).take(40).collect::<String>();
+        let tail = |millis: i64| match node.as_str() {
+            "" => millis.to_string(),
+            node => format!("{millis}-{node}"),
+        };
         loop {
-            let id = RunId::near(&format!("{short}-{millis}"));
-            let id = id.or_else(|_| RunId::near(&format!("run-{millis}")));
+            let id = RunId::near(&format!("{short}-{}", tail(millis)));
+            let id = id.or_else(|_| RunId::near(&format!("run-{}", tail(millis))));
             if let Ok(id) = id
                 && self.runs.get(tenant, &id).is_none()
             {
@@ -291,7 +307,7 @@ impl Keeper {
         moment: Moment,
     ) -> Result<Arc<Run>, Error> {
         let Some(run) = self.runs.get(tenant, id) else {
-            return Err(Error::unknown_run(id.as_str()));
+            return Err(self.runs.unknown(tenant, id));
         };
         if moment.at > moment.received {
             return Err(told::in_the_future(mark));
@@ -314,6 +330,8 @@ impl Keeper {
         let row = [WindowRow::of(run, &self.journal.node_id, now, None)];
         // The run's row last: refused after it was stored, the same revision would
         // be written again, and the run be seen twice.
+        let document: Vec<_> = self.beside(run).into_iter().collect();
+        self.journal.write(&run.tenant, EXPERIMENTS, &document).await?;
         self.journal.write(&run.tenant, EVENTS, events).await?;
         self.journal.write(&run.tenant, WINDOWS, &row).await
     }

@@ -11,36 +11,66 @@ use schema::Tenant;
 use schema::tables::experiments::EVENTS;
 
 use super::{Keeper, told};
+use crate::chaos::runs::Reading;
 
 /// Events that are remembered so that one told again is not taken twice.
 const REMEMBERED: usize = 8_192;
 
-/// The ids of the last events.
+/// Events that wait until it is known what runs there are.
+const WAITING: usize = 1_024;
+
+/// The ids of the last events, and what waits.
 #[derive(Default)]
-pub(super) struct Heard(HashSet<String>, VecDeque<String>);
+pub(super) struct Heard {
+    known: HashSet<String>,
+    order: VecDeque<String>,
+    waiting: VecDeque<(Tenant, Event, i64)>,
+}
 
 impl Heard {
     /// True the first time.
     fn first(&mut self, id: &str) -> bool {
-        if !self.0.insert(id.to_owned()) {
+        if !self.known.insert(id.to_owned()) {
             return false;
         }
-        self.1.push_back(id.to_owned());
-        if self.1.len() > REMEMBERED
-            && let Some(oldest) = self.1.pop_front()
+        self.order.push_back(id.to_owned());
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
         {
-            self.0.remove(&oldest);
+            self.known.remove(&oldest);
         }
         true
     }
 }
 
 impl Keeper {
-    /// What telemetry told of a run, or of one that nobody knew of.
-    pub(super) async fn told(&mut self, tenant: &Tenant, event: &Event, received: i64) {
+    /// What telemetry told, once. What is not about a run that is known waits
+    /// while the store is away: it may be about one that is not seen.
+    pub(super) async fn hear(&mut self, tenant: &Tenant, event: Event, received: i64) {
         if !self.heard.first(&event.id) {
             return;
         }
+        let all = self.runs.all();
+        let mine = all.iter().filter(|run| run.tenant == *tenant);
+        if self.runs.reading() == Reading::Whole || matching::about(&event, mine).is_some() {
+            return self.told(tenant, &event, received).await;
+        }
+        if self.heard.waiting.len() < WAITING {
+            self.heard.waiting.push_back((tenant.clone(), event, received));
+        } else {
+            self.note(tenant, told::row(&event, None, received, false)).await;
+        }
+    }
+
+    /// What waited, now that it is known what runs there are.
+    pub(super) async fn hear_waiting(&mut self) {
+        while let Some((tenant, event, received)) = self.heard.waiting.pop_front() {
+            self.told(&tenant, &event, received).await;
+        }
+    }
+
+    /// What telemetry told of a run, or of one that nobody knew of.
+    async fn told(&mut self, tenant: &Tenant, event: &Event, received: i64) {
         let moment = event.moment(received);
         let moment = Moment::new(moment.at.min(moment.received), moment.received, moment.source);
         let all = self.runs.all();
@@ -63,7 +93,13 @@ impl Keeper {
                 self.note(tenant, told::row(event, Some(run), received, false)).await;
                 None
             }
-            _ if opens => self.observed(tenant, event, moment),
+            _ if opens => {
+                let observed = self.observed(tenant, event, moment);
+                if observed.is_none() {
+                    self.note(tenant, told::row(event, None, received, false)).await;
+                }
+                observed
+            }
             _ => {
                 self.note(tenant, told::row(event, None, received, false)).await;
                 None
@@ -89,6 +125,10 @@ impl Keeper {
         let seconds = event.at.div_euclid(1_000_000_000);
         let made = || RunId::near(&format!("{name}-{seconds}")).ok();
         let id = event.run.clone().or_else(made)?;
+        if let Some((_, node)) = self.runs.elsewhere(tenant, &id) {
+            tracing::warn!(run = %id, node, "telemetry tells of a run that another node keeps; send it there");
+            return None;
+        }
         let confidence = match &event.run {
             Some(_) => Confidence::Observed,
             None => Confidence::Inferred,

@@ -83,6 +83,8 @@ pub enum What {
     Recover,
     End,
     Abort,
+    /// Its node is gone for good: this one keeps it from now on.
+    Take,
 }
 
 impl What {
@@ -92,6 +94,7 @@ impl What {
             What::Recover => "recover",
             What::End => "end",
             What::Abort => "abort",
+            What::Take => "take",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every live table of the node.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -18,12 +18,15 @@ pub struct LiveSet {
 }
 
 impl LiveSet {
-    /// The tables of the default tenant, and of every tenant that `staged`
-    /// names, with their staged ranges in position order.
+    /// The tables of the default tenant, of every tenant that has committed from
+    /// here, and of those that `staged` names, with their staged ranges in
+    /// position order.
     pub fn new(catalog: Arc<Catalog>, staged: Vec<Staged>, progress: &Progress) -> LiveSet {
         let mut ranges: HashMap<(Tenant, &'static str), Vec<Arc<Staged>>> = HashMap::new();
+        let known = progress.persisted().into_iter().map(|(tenant, ..)| tenant);
+        let tenants: BTreeSet<Tenant> = known.chain([Tenant::default()]).collect();
         for table in catalog.appended() {
-            ranges.insert((Tenant::default(), table.name), Vec::new());
+            ranges.extend(tenants.iter().map(|t| ((t.clone(), table.name), Vec::new())));
         }
         for one in staged {
             match catalog.get(&one.table) {
@@ -73,6 +76,11 @@ impl LiveSet {
         let mut all: Vec<Arc<Live>> = self.tables.read().values().cloned().collect();
         all.sort_by(|a, b| (&a.tenant, a.table.name).cmp(&(&b.tenant, b.table.name)));
         all
+    }
+
+    /// Everybody who has a table here.
+    pub fn tenants(&self) -> BTreeSet<Tenant> {
+        self.tables.read().keys().map(|(tenant, _)| tenant.clone()).collect()
     }
 
     /// A snapshot of a table, derived ones included.
