@@ -145,6 +145,10 @@ impl<'a> Rows<'a> {
         Ok(Rows { table })
     }
 
+    pub(crate) fn table(&self) -> &'a Table {
+        self.table
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = Row<'a>> {
         let columns = &self.table.columns;
         self.table.rows.iter().map(move |values| Row { columns, values })

@@ -2,7 +2,7 @@
 //! what the load was.
 
 use super::sampling::THRESHOLD;
-use super::text::{Stretch, instant};
+use super::text::{Stretch, instant, literal};
 use crate::verdict::evidence::Source;
 use crate::window::Span;
 
@@ -14,6 +14,18 @@ pub fn rows(source: Source, span: Span, judged: i64) -> String {
         bucket = stretch.bucket("time_unix_nano"),
         table = source.table(),
         window = stretch.window(),
+    )
+}
+
+/// Rows of one service by bucket: where anything was recorded of it.
+pub fn recorded(source: Source, service: &str, span: Span, judged: i64) -> String {
+    let stretch = Stretch::new(span, judged);
+    format!(
+        "SELECT {bucket}, count(*) AS n FROM {table} WHERE {window}\nAND service_name = {service} GROUP BY 1 ORDER BY 1",
+        bucket = stretch.bucket("time_unix_nano"),
+        table = source.table(),
+        window = stretch.window(),
+        service = literal(service),
     )
 }
 

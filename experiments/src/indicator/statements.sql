@@ -268,10 +268,9 @@ steps AS (SELECT DISTINCT c.trace_id, concat_ws(' > ', p.operation, c.operation)
 FROM operations c JOIN operations p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id),
 shapes AS (SELECT r.trace_id, r.begun, r.th, md5(coalesce(string_agg(s.step, ', ' ORDER BY s.step), '')) AS shape
 FROM roots r LEFT JOIN steps s ON s.trace_id = r.trace_id GROUP BY 1, 2, 3),
-usual AS (SELECT shape AS known FROM shapes WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1
-HAVING count(*) >= 0.01 * (SELECT count(*) FROM shapes WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000))
-SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known IS NULL THEN 1 ELSE 0 END) AS hits
-FROM shapes LEFT JOIN usual ON known = shape WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
+told AS (SELECT begun, th, sum(CASE WHEN begun >= 1661140434000000000 AND begun < 1661140449000000000 THEN 1 ELSE 0 END) OVER (PARTITION BY shape) AS known, sum(CASE WHEN begun >= 1661140434000000000 AND begun < 1661140449000000000 THEN 1 ELSE 0 END) OVER () AS usual FROM shapes)
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known = 0 OR known < 0.01 * usual THEN 1 ELSE 0 END) AS hits
+FROM told WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- slo.budget_burned of pay
 WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
@@ -324,10 +323,9 @@ steps AS (SELECT DISTINCT c.trace_id, concat_ws(' > ', p.operation, c.operation)
 FROM operations c JOIN operations p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id),
 shapes AS (SELECT r.trace_id, r.begun, r.th, md5(coalesce(string_agg(s.step, ', ' ORDER BY s.step), '')) AS shape
 FROM roots r LEFT JOIN steps s ON s.trace_id = r.trace_id GROUP BY 1, 2, 3),
-usual AS (SELECT shape AS known FROM shapes WHERE begun >= 1661140374000000000 AND begun < 1661140419000000000 GROUP BY 1
-HAVING count(*) >= 0.01 * (SELECT count(*) FROM shapes WHERE begun >= 1661140374000000000 AND begun < 1661140419000000000))
-SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known IS NULL THEN 1 ELSE 0 END) AS hits
-FROM shapes LEFT JOIN usual ON known = shape WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
+told AS (SELECT begun, th, sum(CASE WHEN begun >= 1661140374000000000 AND begun < 1661140419000000000 THEN 1 ELSE 0 END) OVER (PARTITION BY shape) AS known, sum(CASE WHEN begun >= 1661140374000000000 AND begun < 1661140419000000000 THEN 1 ELSE 0 END) OVER () AS usual FROM shapes)
+SELECT CAST((begun - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN known = 0 OR known < 0.01 * usual THEN 1 ELSE 0 END) AS hits
+FROM told WHERE begun >= 1661140434000000000 AND begun < 1661140449000000000 GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- pods by the workload
 SELECT what, CAST(series_id AS VARCHAR) AS series, time_unix_nano, value FROM (SELECT DISTINCT series_id, time_unix_nano, value,

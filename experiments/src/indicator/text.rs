@@ -10,6 +10,10 @@ use crate::window::{BUCKET, Span};
 /// that end late, clocks that differ.
 const MARGIN: Period = Period::secs(600);
 
+/// The same around pieces of history, which only tell how much an indicator varies:
+/// more would be most of what lies between them.
+const NEAR_PIECES: Period = Period::secs(60);
+
 /// Cells of durations are a hundredth of an e-fold wide, about 1 %: fine enough
 /// for every tolerance, and few enough to send.
 pub const CELLS: f64 = 100.0;
@@ -39,16 +43,18 @@ pub struct Stretch<'a> {
     pub stratum: Option<&'a Stratum>,
     /// What is usual, for what is measured by its difference from that.
     pub usual: Option<Span>,
+    /// The parts of the span that are looked at, in order, where these are not all.
+    pub pieces: Option<&'a [Span]>,
 }
 
 impl<'a> Stretch<'a> {
     pub fn new(span: Span, judged: i64) -> Stretch<'a> {
-        Stretch { span, judged, stratum: None, usual: None }
+        Stretch { span, judged, stratum: None, usual: None, pieces: None }
     }
 
     /// `{window}`: rows of the stretch that were known when it was judged.
     pub fn window(&self) -> String {
-        let window = self.between(self.span.from, self.span.to());
+        let window = self.around(Period::default());
         match self.stratum {
             Some(stratum) => format!("{window}\nAND {}", stratum.predicate(&self.near())),
             None => window,
@@ -57,17 +63,33 @@ impl<'a> Stretch<'a> {
 
     /// The same with room for the other ends of calls.
     pub fn near(&self) -> String {
-        let margin = MARGIN.nanos();
-        self.between(self.span.from.saturating_sub(margin), self.span.to().saturating_add(margin))
+        self.around(if self.pieces.is_some() { NEAR_PIECES } else { MARGIN })
     }
 
-    fn between(&self, from: i64, to: i64) -> String {
-        format!(
-            "time >= {} AND time < {} AND ingest_time <= {}",
-            instant(from),
-            instant(to),
-            instant(self.judged)
-        )
+    /// Rows of the stretch and so far around it.
+    fn around(&self, margin: Period) -> String {
+        let margin = margin.nanos();
+        let whole = [self.span];
+        let mut wide: Vec<(i64, i64)> = Vec::new();
+        for piece in self.pieces.unwrap_or(&whole) {
+            let (from, to) = (piece.from.saturating_sub(margin), piece.to().saturating_add(margin));
+            match wide.last_mut() {
+                Some(last) if last.1 >= from => last.1 = to,
+                _ => wide.push((from, to)),
+            }
+        }
+        let known = format!("ingest_time <= {}", instant(self.judged));
+        let of = |(from, to): &(i64, i64)| {
+            format!("time >= {} AND time < {}", instant(*from), instant(*to))
+        };
+        match wide.as_slice() {
+            [] => "false".to_owned(),
+            [one] => format!("{} AND {known}", of(one)),
+            all => {
+                let each: Vec<String> = all.iter().map(|one| format!("({})", of(one))).collect();
+                format!("({}) AND {known}", each.join("\n OR "))
+            }
+        }
     }
 
     /// The number of the bucket that a time in nanoseconds lies in.

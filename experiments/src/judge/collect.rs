@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::ErrorKind;
 use serde_json::Value;
 
-use super::stretch::stretches;
 use crate::Error;
 use crate::alert::statement::{self, Transition};
 use crate::completeness::{self, Grade};
@@ -20,7 +19,6 @@ use crate::document::units::Period;
 use crate::indicator::scale::{self, Point};
 use crate::indicator::{self, Ask, Series, Stratum, Stretch, Table, answer, flow, query};
 use crate::radius;
-use crate::radius::history::{self, History};
 use crate::radius::seen::{self, Answers, Past};
 use crate::radius::site::{Names, Sites};
 use crate::verdict::alerts;
@@ -132,20 +130,20 @@ pub async fn collect(
     })
 }
 
-struct Collector<'a> {
+pub(super) struct Collector<'a> {
     experiment: &'a Experiment,
-    window: &'a Window,
-    phases: Phases,
-    judged: i64,
+    pub(super) window: &'a Window,
+    pub(super) phases: Phases,
+    pub(super) judged: i64,
     ask: &'a dyn Ask,
     /// Answers by statement: several hypotheses ask for the same.
-    known: BTreeMap<String, Result<Table, Gap>>,
+    pub(super) known: BTreeMap<String, Result<Table, Gap>>,
 }
 
 impl Collector<'_> {
     /// Asks, unless it was asked before, and reads the answer. An engine that is
     /// away fails the judging; one that refuses is a gap.
-    async fn read<T>(
+    pub(super) async fn read<T>(
         &mut self,
         sql: &str,
         read: impl FnOnce(&Table) -> Result<T, Gap>,
@@ -164,7 +162,7 @@ impl Collector<'_> {
         })
     }
 
-    fn stretch(&self, span: Span) -> Stretch<'static> {
+    pub(super) fn stretch(&self, span: Span) -> Stretch<'static> {
         Stretch { usual: Some(self.phases.baseline), ..Stretch::new(span, self.judged) }
     }
 
@@ -232,56 +230,6 @@ impl Collector<'_> {
         let sql = indicator::of(measure, &stretch);
         let answer = self.read(&sql, |table| answer::series(measure, span, table)).await?;
         Ok(Asked { sql, answer })
-    }
-
-    /// Fault-free time around the run, in pieces.
-    async fn quiet(&mut self) -> Result<Asked<History>, Error> {
-        let (phases, window) = (self.phases, self.window);
-        let reach = history::reach(&phases, self.judged);
-        let sql = radius::statement::recorded(reach, self.judged);
-        let read = |table: &Table| Ok(History::of(table, reach, &phases, window));
-        let answer = self.read(&sql, read).await?;
-        Ok(Asked { sql, answer })
-    }
-
-    /// What is fault-free, in unbroken stretches.
-    async fn history(
-        &mut self,
-        measure: &Measure,
-        control: Option<&Measure>,
-    ) -> Result<(Asked<Vec<Series>>, Option<Asked<Vec<Series>>>), Error> {
-        let span = history::reach(&self.phases, self.judged);
-        let margin = match self.quiet().await? {
-            Asked { answer: Ok(quiet), .. } => quiet.margin,
-            Asked { sql, answer: Err(gap) } => return Ok((Asked { sql, answer: Err(gap) }, None)),
-        };
-        let mut taken = history::taken(&self.phases, self.window, margin);
-        let own = self.day(measure, span).await?;
-        let beside = match (control, self.phases.season()) {
-            (Some(control), _) => Some(self.day(control, span).await?),
-            (None, Some(ago)) => {
-                // What was taken then is no history of now either.
-                let then: Vec<Span> = taken.iter().map(|span| span.later(ago)).collect();
-                taken.extend(then);
-                Some(self.day(measure, span.earlier(ago)).await?)
-            }
-            (None, None) => None,
-        };
-        let both = [Some(&own), beside.as_ref()].into_iter().flatten();
-        let all: Vec<&Series> = both.filter_map(|asked| asked.answer.as_ref().ok()).collect();
-        let ranges = stretches(&all, span, &taken);
-        let cut = |Asked { sql, answer }: Asked<Series>| {
-            let parts = |series: Series| ranges.iter().map(|r| series.part(r.clone())).collect();
-            Asked { sql, answer: answer.map(parts) }
-        };
-        Ok((cut(own), beside.map(cut)))
-    }
-
-    /// A day of rows is not kept for the sake of a second question.
-    async fn day(&mut self, measure: &Measure, span: Span) -> Result<Asked<Series>, Error> {
-        let asked = self.series(measure, span).await?;
-        self.known.remove(&asked.sql);
-        Ok(asked)
     }
 
     /// What all services said in the injection, and in fault-free time.

@@ -5,7 +5,8 @@
 //! | --- | --- |
 //! | [`collect`] | the statements of a run, asked one after the other, each once |
 //! | [`once`] | the engine, asked for the same only once |
-//! | [`stretch`] | history, cut where it is not fault-free |
+//! | [`quiet`] | fault-free time, and no more of it than calibration needs |
+//! | [`stretch`] | history, cut where nothing was recorded |
 //! | [`samples`] | what was measured, bucket by bucket |
 //!
 //! Deliberately not here: what the rows mean (`verdict`), and how a report
@@ -13,6 +14,7 @@
 
 mod collect;
 mod once;
+mod quiet;
 mod samples;
 mod stretch;
 #[cfg(test)]

@@ -36,13 +36,23 @@ impl Engine {
     }
 }
 
-fn times(sql: &str) -> Vec<i64> {
-    let quoted = Regex::new("'([0-9-]{10}T[^']*Z)'").unwrap();
+/// The stretches that a statement names, those of its last part left out where
+/// that looks around them.
+fn stretches(sql: &str) -> Vec<(i64, i64)> {
+    let named = Regex::new("time >= '([0-9-]{10}T[^']*Z)' AND time < '([^']*Z)'").unwrap();
     let nanos = |text: &str| {
         let since = humantime::parse_rfc3339(text).unwrap().duration_since(UNIX_EPOCH).unwrap();
         since.as_nanos() as i64
     };
-    quoted.captures_iter(sql).map(|found| nanos(&found[1])).collect()
+    let all = named.captures_iter(sql).map(|found| (nanos(&found[1]), nanos(&found[2])));
+    let mut inside: Vec<(i64, i64)> = Vec::new();
+    for (from, to) in all {
+        if inside.last().is_some_and(|(_, last)| from < *last) {
+            break;
+        }
+        inside.push((from, to));
+    }
+    inside
 }
 
 #[async_trait]
@@ -52,8 +62,14 @@ impl Ask for Engine {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        let times = times(sql);
-        let (from, buckets) = (times[0], (times[1] - times[0]) / BUCKET.nanos());
+        // What is asked for without an end is asked of everything.
+        let inside = stretches(sql);
+        let (from, to) = inside.first().map_or((0, 0), |f| (f.0, inside[inside.len() - 1].1));
+        let buckets = (to - from) / BUCKET.nanos();
+        let is_inside = |bucket: &i64| {
+            let at = from + bucket * BUCKET.nanos();
+            inside.iter().any(|(from, to)| (*from..*to).contains(&at))
+        };
         let mut random = Random::new(from as u64);
         let bitten = (INJECT..INJECT + 300 * SECOND).contains(&from);
         let table = |columns: &[&str], rows: Vec<Vec<Value>>| Table {
@@ -91,7 +107,7 @@ impl Ask for Engine {
         }
         if sql.contains("AS cell") {
             let gap = if sql.contains("pairs") && bitten { 300 } else { 0 };
-            let rows = (0..buckets).flat_map(|b| {
+            let rows = (0..buckets).filter(is_inside).flat_map(|b| {
                 let mut cells = [0u64; 9];
                 (0..40).for_each(|_| cells[random.below(5) + random.below(5)] += 1);
                 let cell = |(at, n): (usize, u64)| {
@@ -101,7 +117,7 @@ impl Ask for Engine {
             });
             return Ok(table(&["bucket", "cell", "th", "n"], rows.collect()));
         }
-        let rows = (0..buckets).map(|b| {
+        let rows = (0..buckets).filter(is_inside).map(|b| {
             let n = 90 + random.below(20) as u64;
             let hits = if bitten { self.errors } else { 0 };
             vec![json!(b), Value::Null, json!(n), json!(hits)]
@@ -209,6 +225,30 @@ fn another_week_and_a_control_are_asked_for() {
         assert!(asked >= 2, "{line}: {:#?}", latency.evidence_sql);
         assert_eq!(block_on(verify(&report, &engine)).unwrap(), Verified::Same);
     }
+}
+
+/// Scenario: a hypothesis relative to its baseline over two days of history.
+/// Guarantees: it asks for no more of them than forty runs take, away from the run,
+/// and tells the statement; one that is absolute asks for none.
+#[test]
+fn history_costs_no_more_than_forty_runs() {
+    let engine = Engine::new(0);
+    let at = INJECT + 2 * 86_400 * SECOND;
+    let report = block_on(judge(&experiment(), &window(), at, &engine)).unwrap();
+    let latency = report.findings.iter().find(|f| f.hypothesis == "checkout-p95").unwrap();
+    assert_eq!(latency.verdict, Verdict::Held, "{}", latency.detail);
+    let of = |sql: &String| stretches(sql);
+    let history = latency.evidence_sql.iter().map(of).max_by_key(Vec::len).unwrap();
+    let run = (600 + 15 + 285) * SECOND;
+    assert_eq!(history.len(), 40);
+    assert!(history.iter().all(|(from, to)| to - from == run), "{history:?}");
+    // From the beginning of its baseline to a minute after its recovery.
+    let near = (INJECT - 600 * SECOND, INJECT + 660 * SECOND);
+    let apart = |(from, to): &(i64, i64)| *to <= near.0 || *from >= near.1;
+    assert!(history.iter().all(apart), "{near:?}: {history:?}");
+    assert!(history[0].0 < INJECT - 80_000 * SECOND && history[39].1 > INJECT + 80_000 * SECOND);
+    let ratio = report.findings.iter().find(|f| f.hypothesis == "checkout-error_ratio").unwrap();
+    assert!(ratio.evidence_sql.iter().all(|sql| stretches(sql).len() <= 2));
 }
 
 /// Scenario: a report is verified over the same rows, and over others.

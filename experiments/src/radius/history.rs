@@ -15,6 +15,8 @@ const LEAST: u32 = 4;
 const LONGEST: u32 = 12;
 /// Pieces at most, so that a day costs no more than a little of it does.
 const MOST: usize = 40;
+/// Empty buckets that break a stretch of one service's time: nothing was recorded there.
+pub const BREAK: usize = 6;
 /// The same where they overlap, which costs no scan.
 const MOST_OVERLAPPING: usize = 80;
 /// What a piece's length is divided by until there are enough.
@@ -41,12 +43,27 @@ impl History {
         let length = phases.baseline.buckets.min(LONGEST);
         let of = |margin: Period| {
             let taken = taken(phases, window, margin.nanos());
-            let pieces = pieces(&stretches(recorded, reach, &taken), length);
+            let pieces = pieces(&stretches(told(recorded), reach, &taken, 0), length);
             History { pieces, margin: margin.nanos() }
         };
         let mut all = MARGINS.into_iter().map(of);
         let enough = |history: &History| history.pieces.len() >= calibrate::LEAST;
         all.clone().find(enough).or_else(|| all.next_back()).unwrap_or_default()
+    }
+
+    /// What one indicator of one service is calibrated on, for runs of `needed`
+    /// buckets: all of a short history, and of a long one no more than so many runs
+    /// of it take.
+    pub fn of_runs(recorded: &Table, reach: Span, taken: &[Span], needed: u32) -> Vec<Span> {
+        let whole = stretches(told(recorded), reach, taken, BREAK as u32 - 1);
+        let runs: Vec<Span> =
+            whole.iter().flat_map(|span| parts(*span, needed.max(1), needed.max(1))).collect();
+        if runs.len() <= MOST { whole } else { evenly(runs, MOST) }
+    }
+
+    /// All that is not taken, for what is told by few points.
+    pub fn all(reach: Span, taken: &[Span]) -> Vec<Span> {
+        stretches(0..i64::from(reach.buckets), reach, taken, 0)
     }
 
     /// The pieces without their overlaps: what is asked of the engine.
@@ -85,19 +102,36 @@ pub fn taken(phases: &Phases, window: &Window, margin: i64) -> Vec<Span> {
     taken
 }
 
-/// Stretches in which anything was recorded and nothing is taken, oldest first.
-fn stretches(recorded: &Table, reach: Span, taken: &[Span]) -> Vec<Span> {
+/// The buckets in which anything was recorded.
+fn told(recorded: &Table) -> impl Iterator<Item = i64> {
+    recorded.rows.iter().filter_map(|row| row.first().and_then(Value::as_i64))
+}
+
+/// Stretches of buckets that were told and are not taken, oldest first. Up to
+/// `pause` empty buckets do not break one.
+fn stretches(
+    told: impl Iterator<Item = i64>,
+    reach: Span,
+    taken: &[Span],
+    pause: u32,
+) -> Vec<Span> {
     let mut quiet: Vec<Span> = Vec::new();
-    for row in &recorded.rows {
-        let Some(at) = row.first().and_then(Value::as_i64) else { continue };
+    let is_taken = |span: Span| taken.iter().any(|taken| taken.overlaps(span));
+    for at in told {
         let bucket =
             Span { from: reach.from.saturating_add(at.saturating_mul(BUCKET.nanos())), buckets: 1 };
-        if taken.iter().any(|taken| taken.overlaps(bucket)) {
+        if is_taken(bucket) {
             continue;
         }
         match quiet.last_mut() {
-            Some(last) if last.to() == bucket.from => last.buckets += 1,
-            _ => quiet.push(bucket),
+            Some(last) => {
+                let between = Span::between(last.to(), bucket.from);
+                match between.buckets <= pause && !is_taken(between) {
+                    true => last.buckets += between.buckets + 1,
+                    false => quiet.push(bucket),
+                }
+            }
+            None => quiet.push(bucket),
         }
     }
     quiet

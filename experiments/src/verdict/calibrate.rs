@@ -102,6 +102,38 @@ impl<'a> Beside<'a> {
     }
 }
 
+/// What a pseudo-window is made of, in buckets.
+struct Lengths {
+    before: usize,
+    /// Where what is compared with that begins.
+    after_from: usize,
+    whole: usize,
+}
+
+impl Lengths {
+    fn of(phases: &Phases, seasonal: bool, shrunk: usize) -> Lengths {
+        let length = |span: Span| match span.buckets as usize {
+            0 => 0,
+            buckets => (buckets / shrunk).max(compare::LEAST_BUCKETS),
+        };
+        let (before, after) = (length(phases.baseline), length(phases.injection));
+        let settle = phases.injection.from.saturating_sub(phases.baseline.to()).max(0)
+            / BUCKET.nanos()
+            / shrunk as i64;
+        let after_from = if seasonal { 0 } else { before + settle as usize };
+        // Of what is empty there is no window.
+        let whole = if before > 0 && after > 0 { after_from + after } else { 0 };
+        Lengths { before, after_from, whole }
+    }
+}
+
+/// Buckets of fault-free time that one pseudo-window takes: no piece of history
+/// needs to be longer.
+pub fn needed(phases: &Phases) -> u32 {
+    let lengths = Lengths::of(phases, phases.season().is_some(), 1);
+    u32::try_from(lengths.whole).unwrap_or(u32::MAX)
+}
+
 fn at_scale(
     measure: &Measure,
     history: &[Series],
@@ -110,19 +142,10 @@ fn at_scale(
     family: usize,
     shrunk: usize,
 ) -> Calibration {
-    let length = |span: Span| match span.buckets as usize {
-        0 => 0,
-        buckets => (buckets / shrunk).max(compare::LEAST_BUCKETS),
-    };
-    let (before, after) = (length(phases.baseline), length(phases.injection));
-    let settle = phases.injection.from.saturating_sub(phases.baseline.to()).max(0)
-        / BUCKET.nanos()
-        / shrunk as i64;
     let seasonal = matches!(beside, Some(Beside::Season(_)));
-    let after_from = if seasonal { 0 } else { before + settle as usize };
-    let whole = after_from + after;
+    let Lengths { before, after_from, whole } = Lengths::of(phases, seasonal, shrunk);
     let mut starts: Vec<(usize, usize)> = Vec::new();
-    if before > 0 && after > 0 {
+    if whole > 0 {
         for (index, stretch) in history.iter().enumerate() {
             let last = (stretch.buckets.len() + 1).saturating_sub(whole);
             starts.extend((0..last).map(|start| (index, start)));

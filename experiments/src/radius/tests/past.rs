@@ -76,3 +76,31 @@ fn little_history_is_used_up() {
     }
     assert!(history(&others, &before(20)).pieces.len() < 30);
 }
+
+/// Scenario: a day of one service, with pauses, and with another window in it; an
+/// hour of it.
+/// Guarantees: of the day as much is taken as forty runs are long, whole runs and
+/// over all of it; of the hour everything. Short pauses break nothing, long ones
+/// do, and nothing that is taken is bridged.
+#[test]
+fn history_of_an_indicator_is_bounded() {
+    let reach = Span { from: 0, buckets: 17_280 };
+    let of = |told: &dyn Fn(i64) -> bool, taken: &[Span], needed| {
+        let rows = (0..17_280).filter(|at| told(*at)).map(|at| vec![json!(at)]).collect();
+        let table = Table { rows, ..Table::default() };
+        History::of_runs(&table, reach, taken, needed)
+    };
+    let day = of(&|_| true, &[], 183);
+    assert_eq!(day.len(), 40);
+    assert!(day.iter().all(|piece| piece.buckets == 183));
+    assert!(day[0].from == 0 && day[39].to() > reach.to() / 10 * 9);
+    let hour = of(&|at| (600..1_320).contains(&at), &[], 183);
+    assert_eq!(hour, [Span { from: 600 * BUCKET.nanos(), buckets: 720 }]);
+    let paused = of(&|at| at < 900 && at % 6 == 0 || (950..1_000).contains(&at), &[], 183);
+    assert_eq!(paused.iter().map(|piece| piece.buckets).collect::<Vec<_>>(), [895, 50]);
+    let other = Span { from: 603 * BUCKET.nanos(), buckets: 1 };
+    let cut = of(&|at| at < 900 && at % 6 == 0, &[other], 183);
+    assert_eq!(cut.iter().map(|piece| piece.buckets).collect::<Vec<_>>(), [601, 289]);
+    assert!(of(&|_| false, &[], 183).is_empty());
+    assert_eq!(History::all(reach, &[other]).len(), 2);
+}
