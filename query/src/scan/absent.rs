@@ -10,6 +10,7 @@ use arrow::datatypes::Schema;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator, TryCast};
+use parquet::file::metadata::FileMetaData;
 use storage::encode::absent::ABSENT;
 
 use crate::attributes;
@@ -18,8 +19,17 @@ use crate::attributes;
 pub(super) type Keys = HashSet<(String, String)>;
 
 pub(super) fn keys(file: &Schema) -> Keys {
-    let said = file.metadata().get(ABSENT);
-    let said = said.and_then(|text| serde_json::from_str::<Vec<serde_json::Value>>(text).ok());
+    said(file.metadata().get(ABSENT).map(String::as_str))
+}
+
+/// As [`keys`], by the footer itself.
+pub(super) fn keys_of(file: &FileMetaData) -> Keys {
+    let mut entries = file.key_value_metadata().into_iter().flatten();
+    said(entries.find(|entry| entry.key == ABSENT).and_then(|entry| entry.value.as_deref()))
+}
+
+fn said(entry: Option<&str>) -> Keys {
+    let said = entry.and_then(|text| serde_json::from_str::<Vec<serde_json::Value>>(text).ok());
     let key = |said: &serde_json::Value| {
         Some((said["column"].as_str()?.to_owned(), said["key"].as_str()?.to_owned()))
     };
@@ -51,6 +61,17 @@ fn is_there(access: &Expr) -> Option<Expr> {
     let [column, in_map] = halves(access)?;
     attributes::accessed(uncast(in_map))?;
     Some(column.clone().is_not_null().or(in_map.clone().is_not_null()))
+}
+
+/// The column of such an access, and the map and the key in whose absence the
+/// column is all there is to it.
+pub(super) fn promoted(access: &Expr) -> Option<(&str, (String, String))> {
+    let [column, in_map] = halves(access)?;
+    let (map, key) = attributes::accessed(uncast(in_map))?;
+    match column {
+        Expr::Column(column) => Some((&column.name, (map.name.clone(), key.to_owned()))),
+        _ => None,
+    }
 }
 
 /// Of `coalesce(a, b)`, which the optimizer writes as a CASE.

@@ -19,10 +19,10 @@ use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use schema::TableDef;
+use schema::{ColumnType, TableDef};
 use storage::{DataFile, Place};
 
-use super::narrow::{Narrow, Wanted};
+use super::narrow::{Narrow, Point, Wanted};
 use super::reader::Readers;
 use super::{absent, decode};
 use crate::catalog::pins::Pins;
@@ -155,15 +155,20 @@ impl Scan<'_> {
         self.filters.iter().flat_map(split_conjunction).any(is_bound)
     }
 
-    /// Texts that are looked for in columns with bloom filters.
-    fn points(&self) -> Vec<(String, String)> {
-        let point = |column: &Expr, text: &Expr| match (column, text) {
-            (Expr::Column(column), Expr::Literal(value, _)) => {
-                let bloomed = self.def.bloom.contains(&column.name.as_str());
-                let text = value.try_as_str().flatten().filter(|_| bloomed)?;
-                Some((column.name.clone(), text.to_owned()))
-            }
-            _ => None,
+    /// Texts that are looked for in columns that may have bloom filters.
+    fn points(&self) -> Vec<Point> {
+        let promoted = |name: &str| {
+            self.def.promotions.iter().any(|p| p.kind == ColumnType::Text && p.column == name)
+        };
+        let bloomed = |name: &str| self.def.bloom.contains(&name) || promoted(name);
+        let point = |of: &Expr, text: &Expr| {
+            let Expr::Literal(text, _) = text else { return None };
+            let (column, unless) = match of {
+                Expr::Column(column) => (column.name.as_str(), None),
+                of => absent::promoted(of).map(|(column, key)| (column, Some(key)))?,
+            };
+            let text = text.try_as_str().flatten().filter(|_| bloomed(column))?;
+            Some(Point { column: column.to_owned(), text: text.to_owned(), unless })
         };
         let points =
             self.filters.iter().flat_map(split_conjunction).filter_map(|expr| match expr {

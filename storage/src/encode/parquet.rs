@@ -22,7 +22,7 @@ use arrow::datatypes::{
 };
 use schema::rows::{Place, stretches, widths};
 use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
-use schema::{Rows, TableDef};
+use schema::{ColumnType, Rows, TableDef};
 
 use super::absent::{ABSENT, Absent};
 use super::codes::{coded, interleaved, typed, uncoded};
@@ -209,6 +209,7 @@ pub struct FileWriter<W: Write + Send> {
     press: Press,
     nans: Nans,
     absent: Absent,
+    looked_up: &'static [&'static str],
     rows: u64,
 }
 
@@ -244,6 +245,7 @@ impl<W: Write + Send> FileWriter<W> {
             writer,
             press: Press::new(form.zstd_level)?,
             absent: Absent::new(table, &schema),
+            looked_up: table.bloom,
             schema,
             group: None,
             nans: Nans::default(),
@@ -314,7 +316,8 @@ impl<W: Write + Send> FileWriter<W> {
         let columns = self.writer.schema_descr().columns();
         let leaf = |((writer, is_text), column): ((_, bool), &ColumnDescPtr)| match is_text {
             true => {
-                let text = TextChunk::new(column.clone(), self.writer.properties())?;
+                let is_looked_up = self.looked_up.contains(&column.name());
+                let text = TextChunk::new(column.clone(), self.writer.properties(), is_looked_up)?;
                 Ok(Leaf::Text(Box::new(text)))
             }
             false => Ok(Leaf::Other(Box::new(writer))),
@@ -415,8 +418,11 @@ fn properties(
     for path in &form.plain {
         builder = builder.set_column_compression(path.clone(), Compression::UNCOMPRESSED);
     }
-    for name in table.bloom {
-        let path = ColumnPath::new(vec![(*name).to_owned()]);
+    // A promoted text is asked for by its value; its bounds say little of ids and paths.
+    let promoted = table.promotions.iter().filter(|p| p.kind == ColumnType::Text);
+    let promoted = promoted.map(|promotion| promotion.column.as_str());
+    for name in table.bloom.iter().copied().chain(promoted) {
+        let path = ColumnPath::new(vec![name.to_owned()]);
         // Sized for a row group of distinct values, then folded to what came.
         builder = builder
             .set_column_bloom_filter_enabled(path.clone(), true)

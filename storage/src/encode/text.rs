@@ -13,7 +13,7 @@ use ::parquet::column::writer::ColumnCloseResult;
 use ::parquet::file::metadata::{
     ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
 };
-use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use ::parquet::file::properties::{BloomFilterProperties, EnabledStatistics, WriterProperties};
 use ::parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use ::parquet::schema::types::ColumnDescPtr;
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
@@ -57,6 +57,15 @@ fn unpacked(source: std::io::Error) -> Error {
     Error::Internal(format!("a page could not be compressed: {source}"))
 }
 
+/// A bloom filter on its way.
+struct Bloom {
+    filter: Sbbf,
+    /// To which false answers it is folded in the end.
+    fpp: f64,
+    /// Nobody needs it while there is a dictionary, whose codes say as much.
+    is_for_plain: bool,
+}
+
 pub struct TextChunk {
     column: ColumnDescPtr,
     is_plain: bool,
@@ -64,7 +73,7 @@ pub struct TextChunk {
     /// Whether there are bounds for each page.
     is_paged: bool,
     page_rows: usize,
-    bloom: Option<(Sbbf, f64)>,
+    bloom: Option<Bloom>,
     dictionary: Dictionary,
     /// From here on texts are written as they are.
     is_over: bool,
@@ -111,12 +120,19 @@ enum Texts<'a> {
 }
 
 impl TextChunk {
-    pub fn new(column: ColumnDescPtr, properties: &WriterProperties) -> Result<TextChunk, Error> {
+    /// `is_looked_up` says that single texts are what the column is asked for: its
+    /// bloom filter is written however few there are.
+    pub fn new(
+        column: ColumnDescPtr,
+        properties: &WriterProperties,
+        is_looked_up: bool,
+    ) -> Result<TextChunk, Error> {
         let path = column.path();
-        let bloom = match properties.bloom_filter_properties(path) {
-            Some(bloom) => Some((Sbbf::new_with_ndv_fpp(bloom.ndv(), bloom.fpp())?, bloom.fpp())),
-            None => None,
+        let bloom = |of: &BloomFilterProperties| -> Result<Bloom, Error> {
+            let filter = Sbbf::new_with_ndv_fpp(of.ndv(), of.fpp())?;
+            Ok(Bloom { filter, fpp: of.fpp(), is_for_plain: !is_looked_up })
         };
+        let bloom = properties.bloom_filter_properties(path).map(bloom).transpose()?;
         let codec = properties.compression(path);
         Ok(TextChunk {
             is_plain: codec == Compression::UNCOMPRESSED,
@@ -304,8 +320,10 @@ impl TextChunk {
             self.met[code as usize] = self.stamp;
         }
         page.bounds.meet(text);
-        if let Some((bloom, _)) = &mut self.bloom {
-            bloom.insert(text);
+        if let Some(bloom) = &mut self.bloom
+            && (self.is_over || !bloom.is_for_plain)
+        {
+            bloom.filter.insert(text);
         }
         Ok(())
     }
@@ -321,7 +339,14 @@ impl TextChunk {
         if self.page.rows >= self.page_rows || self.is_full() {
             self.end_page(press)?;
         }
-        self.is_over |= self.dictionary.bytes() >= MOST_BYTES;
+        if !self.is_over && self.dictionary.bytes() >= MOST_BYTES {
+            self.is_over = true;
+            if let Some(bloom) = self.bloom.as_mut().filter(|bloom| bloom.is_for_plain) {
+                for code in 0..self.dictionary.count() as u32 {
+                    bloom.filter.insert(self.dictionary.text(code));
+                }
+            }
+        }
         Ok(())
     }
 
@@ -447,9 +472,11 @@ impl TextChunk {
             false => BoundaryOrder::UNORDERED,
         });
         let column_index = if self.is_paged { Some(self.index.build()?) } else { None };
-        let bloom_filter = self.bloom.map(|(mut bloom, fpp)| {
-            bloom.fold_to_target_fpp(fpp);
-            bloom
+        let is_over = self.is_over;
+        let bloom_filter = self.bloom.filter(|bloom| is_over || !bloom.is_for_plain).map(|bloom| {
+            let Bloom { mut filter, fpp, .. } = bloom;
+            filter.fold_to_target_fpp(fpp);
+            filter
         });
         let closed = ColumnCloseResult {
             bytes_written: chunk.len() as u64,

@@ -1,6 +1,8 @@
 //! Rows → Parquet → rows.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use bytes::Bytes;
@@ -121,6 +123,42 @@ fn a_file_says_what_it_is() {
     assert!(ids.iter().flatten().all(|id| bloom.check(&id)));
     let strangers = (0..1000).filter(|n| bloom.check(&format!("{:032x}", u128::MAX - n).as_str()));
     assert!(strangers.count() < 50);
+}
+
+/// Scenario: spans with few paths, and with more text in distinct paths than a
+/// dictionary takes.
+/// Guarantees: only where codes end a bloom filter begins: it knows the paths of
+/// before and after, and hardly any other.
+#[test]
+fn promoted_texts_without_codes_have_a_bloom_filter() {
+    let catalog = Catalog::default();
+    let spans = catalog.get("spans").unwrap();
+    let count = 9_000;
+    let at = spans.schema.index_of("url.path").unwrap();
+    let bloom = |path: &dyn Fn(usize) -> String| {
+        let plain = rows(spans, count, 1, 9);
+        let mut columns = plain.columns().to_vec();
+        columns[at] = Arc::new(StringArray::from_iter_values((0..count).map(path)));
+        let plain = RecordBatch::try_new(plain.schema(), columns).unwrap();
+        let batches = shared(spans, &[plain]);
+        let mut file = Vec::new();
+        write(spans, &batches, &days(spans, &batches).unwrap()[0], &mut file).unwrap();
+        let blooms = ReaderProperties::builder().set_read_bloom_filter(true).build();
+        let options = ReadOptionsBuilder::new().with_reader_properties(blooms).build();
+        let reader = SerializedFileReader::new_with_options(Bytes::from(file), options).unwrap();
+        let columns = reader.metadata().row_group(0).columns();
+        let column = columns.iter().position(|c| c.column_path().string() == "url.path").unwrap();
+        reader.get_row_group(0).unwrap().get_column_bloom_filter(column).cloned()
+    };
+    assert!(bloom(&|row| format!("/{:0200}", row % 100)).is_none());
+    // Nearly unique by a sample, so that there never are codes; and with some.
+    for distinct in [count, count - count / 10] {
+        let path = |row: usize| format!("/{row:0400}");
+        let bloom = bloom(&|row| path(row % distinct)).unwrap();
+        assert!((0..distinct).all(|row| bloom.check(&path(row).as_str())));
+        let strangers = (count..2 * count).filter(|row| bloom.check(&path(*row).as_str()));
+        assert!(strangers.count() < count / 20);
+    }
 }
 
 /// Scenario: rows of another table, and rows without a date.

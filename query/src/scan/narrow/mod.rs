@@ -110,14 +110,22 @@ impl Wanted {
     }
 }
 
+/// A text that a column is to have, which a bloom filter may rule out.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Point {
+    pub column: String,
+    pub text: String,
+    /// A map and a key under which the text can be as well, in files that have it.
+    pub unless: Option<(String, String)>,
+}
+
 /// A Parquet source that is asked for less.
 #[derive(Clone)]
 pub(super) struct Narrow {
     pub inner: Arc<dyn FileSource>,
     pub readers: Arc<Readers>,
     pub wanted: Arc<[Wanted]>,
-    /// Texts that columns with bloom filters are to have.
-    pub points: Arc<[(String, String)]>,
+    pub points: Arc<[Point]>,
     pub stop: Option<Stop>,
     /// What files are sorted by.
     pub sorted: &'static [&'static str],

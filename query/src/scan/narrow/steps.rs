@@ -19,8 +19,9 @@ use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::file::metadata::ParquetMetaData;
 
 use super::groups::{self, Part};
-use super::{Wanted, bloom, values};
+use super::{Point, Wanted, bloom, values};
 use crate::engine::stop::Stop;
+use crate::scan::absent;
 use crate::scan::reader::Readers;
 
 type Result<T> = std::result::Result<T, DataFusionError>;
@@ -43,7 +44,7 @@ pub(super) struct Shared {
     pub table: TableSchema,
     pub predicate: Option<Arc<dyn PhysicalExpr>>,
     pub wanted: Arc<[Wanted]>,
-    pub points: Arc<[(String, String)]>,
+    pub points: Arc<[Point]>,
     pub metrics: ExecutionPlanMetricsSet,
     pub partition: usize,
     pub top: Option<String>,
@@ -79,12 +80,16 @@ impl Shared {
         if self.points.is_empty() {
             return Ok(parts);
         }
+        let absent = absent::keys_of(metadata.file_metadata());
+        let is_settled =
+            |point: &&Point| point.unless.as_ref().is_none_or(|key| absent.contains(key));
+        let points: Vec<&Point> = self.points.iter().filter(is_settled).collect();
         let mut kept = Vec::new();
         'parts: for part in parts {
-            for (column, text) in self.points.iter() {
-                let Some(at) = groups::leaf(metadata, column) else { continue };
+            for point in &points {
+                let Some(at) = groups::leaf(metadata, &point.column) else { continue };
                 let chunk = metadata.row_group(part.group).column(at);
-                if bloom::lacks(reader, chunk, text).await? {
+                if bloom::lacks(reader, chunk, &point.text).await? {
                     counted.row_groups_pruned_bloom_filter.add_pruned(1);
                     continue 'parts;
                 }
