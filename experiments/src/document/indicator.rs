@@ -16,6 +16,9 @@ pub enum Family {
     Resource,
     Trace,
     Slo,
+    /// `red` and `slo` by metrics. No document says it: it is what is looked at where
+    /// spans are biased.
+    Meter,
 }
 
 pub(super) const FAMILIES: [(&str, Family); 7] = [
@@ -30,7 +33,8 @@ pub(super) const FAMILIES: [(&str, Family); 7] = [
 
 impl Family {
     pub fn name(self) -> &'static str {
-        FAMILIES.iter().find(|(_, family)| *family == self).map_or("", |(name, _)| name)
+        let of = if self == Family::Meter { Family::Red } else { self };
+        FAMILIES.iter().find(|(_, family)| *family == of).map_or("", |(name, _)| name)
     }
 }
 
@@ -157,6 +161,7 @@ impl Indicator {
                 &["cpu", "memory", "throttling", "restarts", "oom_kills", "replicas"]
             }
             Family::Trace => &["root_success", "complete_ratio", "structure_divergence"],
+            Family::Meter => &[],
             Family::Slo => &["burn_rate", "budget_burned"],
         }
     }

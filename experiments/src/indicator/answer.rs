@@ -15,6 +15,11 @@ use crate::window::{Phase, Span};
 
 /// The answer of [`statement`](super::statement).
 pub fn series(measure: &Measure, span: Span, table: &Table) -> Result<Series, Gap> {
+    series_of("cell", measure, span, table)
+}
+
+/// The same with durations of a column of their own.
+pub fn series_of(cell: &str, measure: &Measure, span: Span, table: &Table) -> Result<Series, Gap> {
     let rows = Rows::of(table)?;
     let mut series = Series::empty(span.buckets as usize);
     for row in rows.iter() {
@@ -37,7 +42,7 @@ pub fn series(measure: &Measure, span: Span, table: &Table) -> Result<Series, Ga
         bucket.add(n, weight);
         match measure.indicator.nature() {
             Nature::Duration => {
-                bucket.cells.push((cell_millis(row.whole("cell")?), n as f64 * weight));
+                bucket.cells.push((cell_millis(row.whole(cell)?), n as f64 * weight));
             }
             Nature::Gauge => {
                 bucket.value = Some(row.number("value")?);

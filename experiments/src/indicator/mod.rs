@@ -11,6 +11,7 @@
 //! | [`growth`] | counters of containers as what they grew by |
 //! | [`scale`] | how many pods are wanted, ready and allowed |
 //! | [`shape`] | traces by the operations in them |
+//! | [`meter`] | rate, errors and duration by metrics, where spans are biased |
 //! | [`flow`] | what flowed at all: sources, watermarks, load |
 //! | [`query`] | a document's own SQL |
 //! | [`stratum`] | traces by the endpoint of their root |
@@ -29,6 +30,7 @@ pub mod exclusive;
 pub mod flow;
 mod growth;
 pub mod log;
+pub mod meter;
 pub mod query;
 pub mod red;
 pub mod resource;
@@ -65,5 +67,6 @@ pub fn of(measure: &Measure, stretch: &Stretch<'_>) -> String {
         Family::Log => log::statement(measure, stretch),
         Family::Resource => resource::statement(measure, stretch),
         Family::Trace => trace::statement(measure, stretch),
+        Family::Meter => meter::statement(measure, &[], stretch),
     }
 }

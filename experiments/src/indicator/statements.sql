@@ -342,6 +342,60 @@ WHEN resource_attributes['k8s.hpa.name'] = 'pay-hpa' AND metric_name IN ('k8s.hp
 FROM metrics WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
 AND metric_name IN ('k8s.deployment.pod.available', 'k8s.deployment.available', 'k8s.statefulset.pod.ready', 'k8s.statefulset.ready_pods', 'k8s.deployment.pod.desired', 'k8s.deployment.desired', 'k8s.statefulset.pod.desired', 'k8s.statefulset.desired_pods', 'k8s.hpa.pod.desired', 'k8s.hpa.desired_replicas', 'k8s.hpa.pod.max', 'k8s.hpa.max_replicas')) WHERE what IS NOT NULL ORDER BY 3, 1;
 
+-- red.error_ratio of pay by metrics
+WITH points AS (SELECT DISTINCT series_id, time_unix_nano AS at, coalesce(start_time_unix_nano, 0) AS began, temporality,
+coalesce(CAST(count AS DOUBLE), value) AS c, CASE WHEN attributes['status.code'] IN ('STATUS_CODE_ERROR', 'ERROR', 'Error')
+OR coalesce(attributes['http.response.status_code'], attributes['http.status_code']) LIKE '5__'
+OR attributes['rpc.grpc.status_code'] IN ('2', '4', '12', '13', '14', '15')
+OR attributes['rpc.response.status_code'] IN ('UNKNOWN', 'DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS')
+OR (attributes['error.type'] IS NOT NULL AND attributes['status.code'] IS NULL AND attributes['rpc.grpc.status_code'] IS NULL
+AND attributes['rpc.response.status_code'] IS NULL AND coalesce(attributes['http.response.status_code'], attributes['http.status_code']) IS NULL)
+THEN 1 ELSE 0 END AS failed
+FROM metrics WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND coalesce(attributes['span.kind'], 'SPAN_KIND_SERVER') IN ('SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER', 'SERVER', 'CONSUMER') AND metric_name IN ('http.server.request.duration')),
+stood AS (SELECT at, began, temporality, failed, c, lag(c) OVER (PARTITION BY series_id ORDER BY at) AS stood,
+lag(at) OVER (PARTITION BY series_id ORDER BY at) AS stood_at, min(at) OVER () AS first FROM points),
+grown AS (SELECT at, failed, CASE WHEN temporality = 'DELTA' THEN c
+WHEN stood IS NULL THEN CASE WHEN at > first THEN c ELSE 0 END
+WHEN c < stood OR began > stood_at THEN c ELSE c - stood END AS n FROM stood)
+SELECT CAST((at - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(round(sum(n)) AS BIGINT) AS n, CAST(round(sum(CASE WHEN failed = 1 THEN n ELSE 0 END)) AS BIGINT) AS hits
+FROM grown WHERE at >= 1661140434000000000 AND at < 1661140449000000000 AND n > 0 GROUP BY 1 ORDER BY 1;
+
+-- red.p95 of pay charge by metrics
+WITH points AS (SELECT DISTINCT series_id, time_unix_nano AS at, coalesce(start_time_unix_nano, 0) AS began, temporality,
+coalesce(bucket_counts, positive_counts) AS counts, explicit_bounds AS bounds, scale, positive_offset AS beyond,
+CASE unit WHEN 's' THEN 1e9 WHEN 'ms' THEN 1e6 WHEN 'us' THEN 1e3 WHEN 'ns' THEN 1.0 END AS unit_ns
+FROM metrics WHERE time >= '2022-08-22T03:43:54.000000Z' AND time < '2022-08-22T04:04:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND coalesce(attributes['span.kind'], 'SPAN_KIND_SERVER') IN ('SPAN_KIND_SERVER', 'SPAN_KIND_CONSUMER', 'SERVER', 'CONSUMER')
+AND 'charge' IN (attributes['span.name'], concat_ws(' ', coalesce(attributes['http.request.method'], attributes['http.method']), attributes['http.route']),
+concat_ws('/', attributes['rpc.service'], attributes['rpc.method']), attributes['rpc.method']) AND metric_name IN ('traces.span.metrics.duration')),
+parts AS (SELECT series_id, at, began, temporality, bounds, scale, beyond, unit_ns, value AS part, counts[value + 1] AS c
+FROM points JOIN generate_series(0, 1023) ON value < CAST(cardinality(counts) AS BIGINT)),
+coarse AS (SELECT series_id AS s, min(scale) AS coarsest FROM points GROUP BY 1),
+placed AS (SELECT series_id, at, began, temporality, c, scale, bounds, unit_ns, part, coarsest,
+floor((beyond + part) / pow(2.0, scale - coarsest)) AS step FROM parts JOIN coarse ON s = series_id),
+keyed AS (SELECT series_id, at, began, temporality, c, CAST(coalesce(step, part) AS BIGINT) AS key,
+CASE WHEN scale IS NULL THEN coalesce(bounds[part], 0) ELSE pow(2.0, step * pow(2.0, -coarsest)) END * unit_ns AS low,
+CASE WHEN scale IS NULL THEN coalesce(bounds[part + 1], 1e15 / unit_ns) ELSE pow(2.0, (step + 1) * pow(2.0, -coarsest)) END * unit_ns AS high
+FROM placed),
+summed AS (SELECT series_id, at, began, temporality, key, low, high, sum(c) AS c FROM keyed GROUP BY 1, 2, 3, 4, 5, 6, 7),
+stood AS (SELECT at, began, temporality, low, high, c, lag(c) OVER (PARTITION BY series_id, key ORDER BY at) AS stood,
+lag(at) OVER (PARTITION BY series_id, key ORDER BY at) AS stood_at, min(at) OVER () AS first FROM summed),
+grown AS (SELECT at, low, high, CASE WHEN temporality = 'DELTA' THEN c
+WHEN stood IS NULL THEN CASE WHEN at > first THEN c ELSE 0 END
+WHEN c < stood OR began > stood_at THEN c ELSE c - stood END AS n FROM stood)
+SELECT CAST((at - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, CAST(floor(ln(greatest(low, 1000)) * 100) AS BIGINT) AS low_cell, CAST(floor(ln(greatest(high, 1000)) * 100) AS BIGINT) AS cell, CAST(sum(n) AS BIGINT) AS n
+FROM grown WHERE at >= 1661140434000000000 AND at < 1661140449000000000 AND n > 0 GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+
+-- in pieces
+WITH own AS (SELECT DISTINCT trace_id, span_id, time_unix_nano, duration_ns, is_error, CASE WHEN regexp_like(trace_state, '(^|,) *ot=') THEN
+CASE WHEN regexp_like(trace_state, '^(.*,)? *ot=([^,]*;)?th:[0-9a-f]+ *([;,].*)?$')
+THEN regexp_replace(trace_state, '^(.*,)? *ot=([^,]*;)?th:([0-9a-f]+) *([;,].*)?$', '\3') ELSE 'unknown' END END AS th
+FROM spans WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:53:39.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z'
+AND service_name = 'pay' AND kind IN ('SERVER', 'CONSUMER') AND name = 'it''s')
+SELECT CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, th, count(*) AS n, sum(CASE WHEN is_error THEN 1 ELSE 0 END) AS hits
+FROM own GROUP BY 1, 2 ORDER BY 1, 2;
+
 -- what flowed
 SELECT service_name, CAST((time_unix_nano - 1661140434000000000) / 5000000000 AS BIGINT) AS bucket, count(*) AS n
 FROM logs WHERE time >= '2022-08-22T03:53:54.000000Z' AND time < '2022-08-22T03:54:09.000000Z' AND ingest_time <= '2022-08-22T06:33:20.000000Z' GROUP BY 1, 2 ORDER BY 1, 2;

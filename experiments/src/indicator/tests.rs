@@ -77,6 +77,21 @@ fn all() -> String {
         let sql = scale::statement(&scaling(model), SPAN, JUDGED);
         text += &format!("-- pods by {}\n{sql};\n\n", model.unwrap_or("the workload"));
     }
+    let by_metrics = [
+        ("{service: pay, indicator: error_ratio, max: 1%}", &["http.server.request.duration"][..]),
+        (
+            "{service: pay, endpoint: charge, indicator: p95, max: 1s}",
+            &["traces.span.metrics.duration"],
+        ),
+    ];
+    for (probe, metrics) in by_metrics {
+        let measure = meter::instead_of(&measure(probe)).unwrap();
+        let sql = meter::statement(&measure, metrics, &Stretch::new(SPAN, JUDGED));
+        text += &format!("-- {measure} by metrics\n{sql};\n\n");
+    }
+    let pieces = [SPAN, before];
+    let few = Stretch { pieces: Some(&pieces), ..Stretch::new(SPAN, JUDGED) };
+    text += &format!("-- in pieces\n{};\n\n", of(&ratio, &few));
     text += &format!("-- what flowed\n{};\n\n", flow::rows(Source::Logs, SPAN, JUDGED));
     text += &format!("-- how far\n{};\n\n", flow::watermark(Source::Spans, SPAN.from, JUDGED));
     text += &format!("-- the load\n{};\n\n", flow::load(SPAN, JUDGED));
@@ -154,6 +169,32 @@ fn sampled_rows_count_as_what_they_stand_for() {
     assert_eq!(counts, [20.0, 5.0]);
     let load = table(&["endpoint", "th", "n"], json!([["a", null, 4], ["a", "8", 4]]));
     assert_eq!(answer::counts("endpoint", &load).unwrap()["a"], 12.0);
+}
+
+/// Scenario: a service tells metrics of its own and a collector's; only the
+/// collector's, of durations alone; none.
+/// Guarantees: its own word is taken, all of it that counts a request once, and
+/// never two that count the same; a duration is read at either end of its bucket.
+#[test]
+fn metrics_are_chosen_so_that_nothing_counts_twice() {
+    let [ratio, latency] = ["error_ratio, max: 1%", "p95, max: 1s"]
+        .map(|text| measure(&format!("{{service: pay, indicator: {text}}}")));
+    let told = |names: &[&str]| {
+        table(&["metric_name", "n"], names.iter().map(|name| json!([name, 5])).collect())
+    };
+    let own = ["http.server.request.duration", "rpc.server.duration"];
+    let all = told(&[&own[..], &["traces.span.metrics.calls", "calls"]].concat());
+    assert_eq!(meter::chosen(&ratio, &all).unwrap(), own);
+    let spans = told(&["traces.span.metrics.duration", "calls"]);
+    assert_eq!(meter::chosen(&latency, &spans).unwrap(), ["traces.span.metrics.duration"]);
+    assert_eq!(meter::chosen(&ratio, &spans).unwrap(), ["calls"]);
+    assert!(meter::chosen(&ratio, &told(&[])).unwrap().is_empty());
+    let rows = table(&["bucket", "low_cell", "cell", "n"], json!([[0, 1_800, 1_900, 7]]));
+    let ends = ["low_cell", "cell"]
+        .map(|end| answer::series_of(end, &latency, SPAN, &rows).unwrap().buckets[0].cells[0].0);
+    assert!(ends[1] / ends[0] > 2.7 && ends[1] / ends[0] < 2.8, "{ends:?}");
+    let no_unit = table(&["bucket", "low_cell", "cell", "n"], json!([[0, null, null, 7]]));
+    assert!(matches!(answer::series(&latency, SPAN, &no_unit), Err(Gap::Error(_))));
 }
 
 /// Scenario: points of pods as they come; two series that tell the same; a row of

@@ -34,7 +34,7 @@ pub const HISTORY: Period = Period::secs(24 * 3_600);
 /// So far back a gauge that is scraped was told.
 const SCRAPED: Period = Period::secs(300);
 
-const PHASES: [Phase; 3] = [Phase::Baseline, Phase::Injection, Phase::Recovery];
+pub(super) const PHASES: [Phase; 3] = [Phase::Baseline, Phase::Injection, Phase::Recovery];
 
 /// Asks for everything that the verdict needs.
 pub async fn collect(
@@ -61,6 +61,10 @@ pub async fn collect(
                 sources.insert(Source::of(measure.family));
                 let history = matches!(probe.tolerance, Tolerance::Relative(_));
                 let mut measured = collector.measured(measure, history).await?;
+                measured.metered = collector.metered(measure, &measured).await?;
+                if measured.metered.is_some() {
+                    sources.insert(Source::Metrics);
+                }
                 for phase in probe.mode.phases() {
                     let layers = collector.layers(measure, *phase).await?;
                     measured.strata.extend(layers.map(|layers| (*phase, layers)));

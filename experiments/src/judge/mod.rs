@@ -4,6 +4,7 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`collect`] | the statements of a run, asked one after the other, each once |
+//! | [`metered`] | the same by metrics, where spans are biased |
 //! | [`once`] | the engine, asked for the same only once |
 //! | [`quiet`] | fault-free time, and no more of it than calibration needs |
 //! | [`stretch`] | history, cut where nothing was recorded |
@@ -13,6 +14,7 @@
 //! looks (`report`).
 
 mod collect;
+mod metered;
 mod once;
 mod quiet;
 mod samples;

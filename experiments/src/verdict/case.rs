@@ -54,14 +54,54 @@ impl Case<'_> {
             if absent && self.probe.mode == Mode::Continuous && *phase == Phase::Recovery {
                 continue;
             }
-            let (ruling, numbers) = self.in_phase(*phase, calibration.as_ref());
+            let (mut ruling, mut numbers) = self.in_phase(*phase, calibration.as_ref());
+            if ruling.reason == Some(Reason::Biased) {
+                (ruling, numbers) = self
+                    .by_metrics(ruling, &|case| case.in_phase(*phase, case.calibration().as_ref()));
+            }
             findings.push(self.finding(self.probe.name.clone(), *phase, ruling, numbers));
         }
         if let Some(expected) = self.experiment.expect.recovery {
             let name = format!("recovery of {}", self.probe.name);
-            let ruling = self.recovery(expected);
+            let mut ruling = self.recovery(expected);
+            if ruling.reason == Some(Reason::Biased) {
+                (ruling, _) = self.by_metrics(ruling, &|case| (case.recovery(expected), None));
+            }
             findings.push(self.finding(name, Phase::Recovery, ruling, None));
         }
+    }
+
+    /// The same by metrics. Of durations only the ends of their buckets are known:
+    /// what is to be shown must be so with both.
+    fn by_metrics(
+        &self,
+        biased: Ruling,
+        judge: &dyn Fn(Case<'_>) -> (Ruling, Option<Numbers>),
+    ) -> (Ruling, Option<Numbers>) {
+        let Some(metered) = &self.measured.metered else {
+            let detail = format!("{}, and no metric tells of the same", biased.detail);
+            return (Ruling { detail, ..biased }, None);
+        };
+        let case = |measured| Case { measure: &metered.measure, measured, ..*self };
+        let found: Vec<_> = metered.bounds.iter().map(|bound| judge(case(bound))).collect();
+        let all = |verdict| found.iter().all(|(ruling, _)| ruling.verdict == verdict);
+        let open = found.iter().find(|(ruling, _)| ruling.verdict == Verdict::Inconclusive);
+        let (mut ruling, numbers) = match (open.or(found.first()), found.last()) {
+            (Some(open), _) if open.0.verdict == Verdict::Inconclusive => open.clone(),
+            (_, Some(last)) if all(Verdict::Held) || all(Verdict::Deviated) => last.clone(),
+            (_, Some((last, numbers))) => {
+                let detail =
+                    format!("{}; the buckets of the histogram are too coarse", last.detail);
+                (Ruling::inconclusive(Reason::TooFew, detail), numbers.clone())
+            }
+            _ => (biased, None),
+        };
+        ruling.detail = format!(
+            "by {}, as spans stand for an unknown number of others: {}",
+            metered.metrics.join(" and "),
+            ruling.detail
+        );
+        (ruling, numbers)
     }
 
     fn finding(
@@ -81,7 +121,15 @@ impl Case<'_> {
         for layer in self.measured.strata.get(&phase).into_iter().flatten() {
             evidence_sql.extend([&layer.before, &layer.after].map(|asked| asked.sql.clone()));
         }
-        let Measured { control, history, beside, .. } = self.measured;
+        let Measured { control, history, beside, metered, .. } = self.measured;
+        for metered in metered.iter() {
+            evidence_sql.push(metered.told.clone());
+            // Both ends of the buckets come by the same statement.
+            let Some(bound) = metered.bounds.first() else { continue };
+            let statements = asked.iter().filter_map(|phase| bound.phases.get(phase));
+            evidence_sql.extend(statements.map(|asked| asked.sql.clone()));
+            evidence_sql.extend(bound.history.iter().map(|asked| asked.sql.clone()));
+        }
         if let Some(control) = control {
             let statements = asked.iter().filter_map(|phase| control.phases.get(phase));
             evidence_sql.extend(statements.map(|asked| asked.sql.clone()));

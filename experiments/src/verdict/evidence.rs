@@ -46,6 +46,30 @@ pub struct Measured {
     pub control: Option<Box<Control>>,
     /// The endpoints of each phase whose mix of them is not the baseline's.
     pub strata: BTreeMap<Phase, Vec<Layer>>,
+    /// What metrics tell of the same, where spans stand for an unknown number.
+    pub metered: Option<Box<Metered>>,
+}
+
+impl Measured {
+    /// Whether rows stand for an unknown number of others.
+    pub fn is_biased(&self) -> bool {
+        let series = self.phases.values().filter_map(|asked| asked.answer.as_ref().ok());
+        series.into_iter().any(|series| series.sampled > 0)
+    }
+}
+
+/// A measure by metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metered {
+    pub measure: Measure,
+    /// Their names.
+    pub metrics: Vec<&'static str>,
+    /// Which of them are told.
+    pub told: String,
+    /// What can be at most and at least: the far ends of the buckets of histograms
+    /// beside the near ends of the baseline's, and the other way round. A count has
+    /// one.
+    pub bounds: Vec<Measured>,
 }
 
 /// The same of the stand-ins that the fault leaves alone.
@@ -101,7 +125,7 @@ impl Source {
     pub fn of(family: Family) -> Source {
         match family {
             Family::Log => Source::Logs,
-            Family::Resource => Source::Metrics,
+            Family::Resource | Family::Meter => Source::Metrics,
             _ => Source::Spans,
         }
     }

@@ -161,10 +161,13 @@ fn absent(
     }
     let (start, length) = series.longest_silence();
     let usual = before.longest_silence().1;
-    if measure.family == Family::Resource {
+    if Source::of(measure.family) == Source::Metrics {
         // Points come in their own time; half of them is not all of them, and a
-        // long pause is no time in which nothing happened.
-        let halved = series.n() < expected / 2.0 && expected >= FROZEN_POINTS as f64;
+        // long pause is no time in which nothing happened. Of requests half may
+        // be all there are.
+        let halved = measure.family == Family::Resource
+            && series.n() < expected / 2.0
+            && expected >= FROZEN_POINTS as f64;
         if halved {
             let detail =
                 format!("{:.0} of about {expected:.0} expected points of {measure}", series.n());
@@ -259,7 +262,13 @@ fn frozen(measure: &Measure, series: &Series, before: Option<&Series>) -> Option
                 return dead(format!("{measure} is {} in all {} points", values[0], values.len()));
             }
         }
-        Nature::Duration if series.worth() >= 20.0 && series.distinct_values() == 1 => {
+        // What falls into one bucket of a histogram looks the same; one that stands
+        // still has no rows.
+        Nature::Duration
+            if measure.family != Family::Meter
+                && series.worth() >= 20.0
+                && series.distinct_values() == 1 =>
+        {
             return dead(format!("all {:.0} durations of {measure} are the same", series.n()));
         }
         _ => {}

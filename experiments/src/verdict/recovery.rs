@@ -9,10 +9,13 @@ use crate::indicator::series::Series;
 use crate::window::BUCKET;
 
 use super::compare;
+use super::evidence::Source;
 use super::finding::{Reason, Ruling};
 
 /// Buckets of a stretch that must have rows to be judged.
 const SEEN: f64 = 0.8;
+/// Two points of a metric are no further apart.
+const STAY_SEEN: Period = Period::secs(60);
 /// What the first buckets of a stay must show by themselves: without it a long
 /// good stay would hide a bad beginning.
 const ONSET: usize = 3;
@@ -35,10 +38,17 @@ fn buckets(length: Period) -> usize {
 /// The first bucket of a recovery from which it stays within the limits.
 pub fn back(measure: &Measure, series: &Series, limits: Limits, expected: Recovery) -> Back {
     let (within, stay) = (buckets(expected.within), buckets(expected.stay));
+    // Points of metrics come in their own time. That they did not stop is settled
+    // before this is asked.
+    let apart = match Source::of(measure.family) {
+        Source::Metrics => series.longest_silence().1.min(buckets(STAY_SEEN)) + 1,
+        _ => 1,
+    };
     let good = |from: usize, length: usize| {
         let part = series.part(from..from + length);
         let seen = part.buckets.iter().filter(|b| b.n > 0.0 || b.value.is_some()).count();
-        if (seen as f64) < SEEN * length as f64 {
+        let wanted = (length / apart).max(1);
+        if (seen as f64) < SEEN * wanted as f64 {
             return None;
         }
         let inside = |value: f64| {

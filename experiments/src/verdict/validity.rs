@@ -196,13 +196,25 @@ pub fn baseline(experiment: &Experiment, window: &Window, evidence: &Evidence) -
         else {
             continue;
         };
-        let Some(Asked { sql, answer: Ok(series) }) = measured.phases.get(&Phase::Baseline) else {
-            continue;
+        // What is biased says nothing; metrics may, at both ends of their buckets.
+        let told: Vec<&Measured> = match (measured.is_biased(), &measured.metered) {
+            (false, _) => vec![measured],
+            (true, Some(metered)) => metered.bounds.iter().collect(),
+            (true, None) => continue,
         };
-        let half = series.buckets.len() / 2;
-        let halves = (series.part(0..half), series.part(half..series.buckets.len()));
-        let unsteady = unsteady(probe, measure, series, &halves, evidence.seed);
-        if let Some(detail) = unsteady {
+        let unsteady = |told: &&Measured| {
+            let Some(Asked { sql, answer: Ok(series) }) = told.phases.get(&Phase::Baseline) else {
+                return None;
+            };
+            let half = series.buckets.len() / 2;
+            let halves = (series.part(0..half), series.part(half..series.buckets.len()));
+            let detail = unsteady(probe, measure, series, &halves, evidence.seed)?;
+            Some((detail, sql.clone()))
+        };
+        let found: Vec<_> = told.iter().map(unsteady).collect();
+        if let Some(Some((detail, sql))) = found.first()
+            && found.iter().all(Option::is_some)
+        {
             finding.evidence_sql.push(sql.clone());
             finding.ruling = dirty(format!("{}: {detail}", probe.name));
             return finding;

@@ -5,6 +5,7 @@
 //! | [`shop`] | the generator: a shop's buckets, seeded |
 //! | [`alerts`] | what was told of alerts, and what of a stop |
 //! | [`control`] | beside a control group, and beside another week |
+//! | [`metered`] | RED by metrics, where spans are biased |
 //! | [`missing`] | J2, row by row of the paper's table |
 //! | [`off_target`] | what is touched beside the target |
 //! | [`scaling`] | whether pods followed the load |
@@ -15,6 +16,7 @@
 mod alerts;
 mod control;
 mod honesty;
+mod metered;
 mod missing;
 mod off_target;
 mod order;
