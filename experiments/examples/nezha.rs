@@ -8,7 +8,7 @@
 //! `quiet`: whether anything is found in fault-free time. `spoiled`: verdicts
 //! over rows that were deleted, frozen, delayed. `shifted`: verdicts with labels
 //! eight hours off, on either side. `complete`: what is torn or doubled.
-//! docs/acceptance.md has what came of it.
+//! `PART@25` begins with the 25th fault. docs/acceptance.md has what came of it.
 
 #![expect(clippy::print_stdout, reason = "a command's answer")]
 
@@ -291,9 +291,15 @@ fn callers(daemon: &Daemon, all: &[Fault]) -> HashMap<String, Vec<String>> {
 struct Day {
     all: Vec<Fault>,
     callers: HashMap<String, Vec<String>>,
+    /// Faults before it are known windows, and not looked at.
+    first: usize,
 }
 
 impl Day {
+    fn faults(&self) -> &[Fault] {
+        self.all.get(self.first..).unwrap_or_default()
+    }
+
     fn document(&self, fault: &Fault) -> Experiment {
         document(&fault.target, self.callers.get(&fault.target).map_or(&[], |list| &list[..]))
     }
@@ -314,7 +320,7 @@ fn in_short(report: &Report) -> String {
 fn judged(day: &Day, daemon: &Daemon) {
     let mut first: BTreeMap<&str, [u32; 4]> = BTreeMap::new();
     let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
-    for fault in &day.all {
+    for fault in day.faults() {
         let (experiment, window) = (day.document(fault), day.of(fault, 0));
         let radius = block_on(discover(&experiment, &window, JUDGED, daemon)).expect("a radius");
         let report =
@@ -358,7 +364,7 @@ fn about(sign: &Sign) -> (String, String) {
 /// of these by nothing but signs that the fault shows after its label, too.
 fn quiet(day: &Day, daemon: &Daemon) {
     let mut counts: BTreeMap<&str, [u32; 3]> = BTreeMap::new();
-    for fault in &day.all {
+    for fault in day.faults() {
         let parts = fault_free(&day.all, fault);
         if parts.is_empty() {
             continue;
@@ -397,7 +403,7 @@ fn quiet(day: &Day, daemon: &Daemon) {
 /// Figure 5: labels eight hours off.
 fn shifted(day: &Day, daemon: &Daemon) {
     let mut counts: BTreeMap<String, u32> = BTreeMap::new();
-    for fault in &day.all {
+    for fault in day.faults() {
         for hours in [-8, 8] {
             let window = day.of(fault, hours * 3_600 * SECOND);
             let report =
@@ -411,7 +417,7 @@ fn shifted(day: &Day, daemon: &Daemon) {
 /// Figure 4: no verdict `held` over spoiled telemetry.
 fn spoiled(day: &Day, daemon: &Daemon) {
     let mut counts: BTreeMap<(&str, String), u32> = BTreeMap::new();
-    for fault in &day.all {
+    for fault in day.faults() {
         let (experiment, window) = (day.document(fault), day.of(fault, 0));
         for how in WAYS {
             let (from, to) = (fault.inject, fault.until() + 60 * SECOND);
@@ -442,12 +448,14 @@ fn main() {
     let [_, address, part, paths @ ..] = &arguments[..] else {
         panic!("give ADDRESS judged|quiet|spoiled|shifted|complete LABELS.json …")
     };
+    let (part, first) = part.split_once('@').unwrap_or((part, "0"));
+    let first: usize = first.parse().expect("after @ stands which fault is the first");
     let daemon = Daemon { address: address.clone(), known: Mutex::default() };
     for path in paths {
         let all = faults(path);
-        let day = Day { callers: callers(&daemon, &all), all };
+        let day = Day { callers: callers(&daemon, &all), first: first.saturating_sub(1), all };
         println!("{path}");
-        match part.as_str() {
+        match part {
             "judged" => judged(&day, &daemon),
             "quiet" => quiet(&day, &daemon),
             "spoiled" => spoiled(&day, &daemon),

@@ -250,9 +250,9 @@ impl Collector<'_> {
         let usual = self.read(&sql[1], whole).await?;
         let answer = now.and_then(|now| {
             let (usual, mut names) = (usual?, Names::default());
-            let of = |sites| Answers { exclusive: None, gaps: None, sites };
-            let past = Past::read(quiet, of(&usual), &mut names);
-            let injection = seen::seen(spans[0][0], of(&now), &mut names).sites;
+            let past = Past::read(quiet, Answers::of_sites(&usual), &mut names);
+            let now = Answers::of_sites(&now);
+            let injection = seen::seen(spans[0][0], now, &mut names).sites;
             Ok(Sighting { injection, past, names })
         });
         Ok(Asked { sql: sql.join(";\n"), answer })

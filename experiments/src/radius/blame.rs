@@ -18,10 +18,41 @@ const ABOUT: f64 = 0.7;
 pub enum Place {
     /// The declared target, or what was allowed to degrade.
     Inside,
-    /// It calls the target, by way of services that are touched too.
+    /// It calls the target, by way of services that are touched too, or shares with
+    /// it what it runs on or keeps things in.
     Explained,
     OffTarget,
 }
+
+/// What explains a touched service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Why {
+    /// It calls this one, which is a target or explained.
+    Calls(String),
+    Shares {
+        resource: Resource,
+        /// A target.
+        with: String,
+    },
+}
+
+impl Why {
+    pub fn in_words(&self) -> String {
+        match self {
+            Why::Calls(callee) => format!("calls {callee}"),
+            Why::Shares { resource: (kind, name), with } => {
+                format!("shares {kind} {name} with {with}")
+            }
+        }
+    }
+}
+
+/// A kind, `node` or `database`, and a name.
+pub type Resource = (String, String);
+
+/// What each service runs on and keeps things in.
+pub type Resources = BTreeMap<String, BTreeSet<Resource>>;
 
 impl Place {
     pub fn name(self) -> &'static str {
@@ -39,11 +70,25 @@ pub struct Suspect {
     pub service: String,
     pub strength: f64,
     pub place: Place,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Why>,
     /// Stronger than it gets where nothing was injected; never, where too little
     /// fault-free time is known.
     pub stands_out: bool,
     /// The strongest first.
     pub signs: Vec<Sign>,
+}
+
+impl Suspect {
+    /// Whether it does no more than pass on what others did to it.
+    pub fn only_carries(&self) -> bool {
+        self.signs.iter().all(|sign| sign.signal == Signal::Carried)
+    }
+
+    /// When the first of its signs began, as a bucket of the phase.
+    pub fn onset(&self) -> Option<u32> {
+        self.signs.iter().filter_map(|sign| sign.onset).min()
+    }
 }
 
 /// What a fault touched, the likeliest cause first.
@@ -78,6 +123,7 @@ impl Radius {
     pub fn new(
         mut signs: Vec<Sign>,
         graph: &Graph,
+        resources: &Resources,
         target: &Target,
         declared: &BlastRadius,
         calibration: Calibration,
@@ -88,12 +134,12 @@ impl Radius {
             by_service.entry(sign.service.clone()).or_default().push(sign);
         }
         let touched: BTreeSet<&str> = by_service.keys().map(String::as_str).collect();
-        let explained = explained(graph, target, &touched);
+        let explained = explained(graph, resources, target, &touched);
         let place = |service: &str| {
             let is = |list: &[String]| list.iter().any(|name| name == service);
             if is(&target.services) || is(&declared.allow.services) {
                 Place::Inside
-            } else if explained.contains(service) {
+            } else if explained.contains_key(service) {
                 Place::Explained
             } else {
                 Place::OffTarget
@@ -107,23 +153,33 @@ impl Radius {
                 service: service.clone(),
                 strength: signs.iter().map(|sign| sign.strength).fold(0.0, f64::max),
                 place: place(service),
+                why: explained
+                    .get(service.as_str())
+                    .filter(|_| place(service) == Place::Explained)
+                    .cloned(),
                 stands_out: signs.iter().any(|sign| calibration.stands_out(sign)),
                 signs: signs.clone(),
             })
             .collect();
         suspects.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+        // What noise explains is no cause before what it does not explain.
+        suspects.sort_by_key(|suspect| (suspect.only_carries(), !suspect.stands_out));
         deepest_first(&mut suspects, graph);
         Radius { suspects, under_reach, graph: graph.clone(), calibration }
     }
 }
 
 /// Call sites change in callers of a broken service too: they log what came
-/// back. Durations and CPU are attributed to one service already.
+/// back, and do not go on to call others. Durations, errors and CPU are attributed
+/// to one service already.
 fn deepest_first(suspects: &mut [Suspect], graph: &Graph) {
-    let Some(strongest) = suspects.first().map(|suspect| suspect.strength) else { return };
+    let Some(first) = suspects.first().cloned() else { return };
+    let about = |suspect: &&Suspect| {
+        suspect.strength >= ABOUT * first.strength && suspect.stands_out == first.stands_out
+    };
     let close: BTreeSet<String> = suspects
         .iter()
-        .filter(|suspect| suspect.strength >= ABOUT * strongest && by_sites(suspect))
+        .filter(|suspect| about(suspect) && by_sites(suspect))
         .map(|suspect| suspect.service.clone())
         .collect();
     let shallow = |suspect: &Suspect| {
@@ -132,28 +188,55 @@ fn deepest_first(suspects: &mut [Suspect], graph: &Graph) {
         !close.contains(&suspect.service) || close.iter().any(deeper)
     };
     // Stable: among alike ones strength decides.
-    if !close.is_empty() && suspects.first().is_some_and(by_sites) {
+    if !close.is_empty() && by_sites(&first) {
         suspects.sort_by_key(shallow);
     }
 }
 
 fn by_sites(suspect: &Suspect) -> bool {
-    suspect.signs.iter().all(|sign| sign.signal == Signal::Site)
+    let of_callers = |sign: &Sign| matches!(sign.signal, Signal::Site | Signal::Call);
+    suspect.signs.iter().all(of_callers)
 }
 
-/// Touched services that reach a target by calls through touched services.
-fn explained<'t>(graph: &Graph, target: &Target, touched: &BTreeSet<&'t str>) -> BTreeSet<&'t str> {
+/// Touched services that share something with a target, or that reach a target or
+/// one of those by calls through touched services, and by what.
+fn explained<'t>(
+    graph: &Graph,
+    resources: &Resources,
+    target: &Target,
+    touched: &BTreeSet<&'t str>,
+) -> BTreeMap<&'t str, Why> {
     let mut known: BTreeSet<&str> = target.services.iter().map(String::as_str).collect();
-    let mut explained = BTreeSet::new();
-    loop {
-        let next = touched.iter().find(|service| {
-            !known.contains(**service)
-                && graph.get(**service).is_some_and(|called| {
-                    called.iter().any(|callee| known.contains(callee.as_str()))
-                })
-        });
-        let Some(service) = next else { return explained };
-        known.insert(service);
-        explained.insert(*service);
+    let mut explained = BTreeMap::new();
+    for service in touched.iter().filter(|service| !known.contains(**service)) {
+        if let Some(why) = shares(resources, target, service) {
+            explained.insert(*service, why);
+        }
     }
+    known.extend(explained.keys());
+    loop {
+        let next =
+            touched.iter().filter(|service| !known.contains(**service)).find_map(|service| {
+                let callee =
+                    graph.get(*service)?.iter().find(|name| known.contains(name.as_str()))?;
+                Some((*service, callee.clone()))
+            });
+        let Some((service, callee)) = next else { return explained };
+        known.insert(service);
+        explained.insert(service, Why::Calls(callee));
+    }
+}
+
+/// The node of a target is the one that is declared, else any that is seen.
+fn shares(resources: &Resources, target: &Target, service: &str) -> Option<Why> {
+    let declared = target.resource.get("k8s.node.name");
+    let aimed = |(kind, name): &&Resource| {
+        kind != "node" || declared.is_none_or(|declared| declared == name)
+    };
+    let own = resources.get(service)?;
+    target.services.iter().find_map(|with| {
+        let mut common = resources.get(with)?.intersection(own).filter(aimed);
+        let resource = common.next()?.clone();
+        Some(Why::Shares { resource, with: with.clone() })
+    })
 }

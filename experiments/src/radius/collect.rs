@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schema::ErrorKind;
 use serde_json::Value;
 
-use super::blame::{Graph, Radius};
+use super::blame::{Graph, Radius, Resources};
 use super::calibrate::{self, Calibration, Noise, Pseudo};
 use super::history::{self, History};
 use super::seen::{self, Answers, Past, Seen, text};
@@ -60,8 +60,10 @@ pub async fn discover(
         telemetry: Noise::of(&calibrate::pseudo(&past, &usual, spread, names)),
         resources: Noise::of(&cpu.pseudo(late, &taken)),
     };
-    let graph = asked.graph(&[phases.baseline, phases.injection]).await?;
-    Ok(Radius::new(signs, &graph, &experiment.target, &experiment.blast_radius, calibration))
+    let phases = [phases.baseline, phases.injection];
+    let (graph, resources) = (asked.graph(&phases).await?, asked.resources(&phases).await?);
+    let (target, declared) = (&experiment.target, &experiment.blast_radius);
+    Ok(Radius::new(signs, &graph, &resources, target, declared, calibration))
 }
 
 /// Where resources tell of the run: they lag, but not into another one.
@@ -85,13 +87,13 @@ fn recorded_buckets(recorded: &Table, reach: Span, span: Span) -> usize {
     recorded.rows.iter().filter_map(at).filter(inside).count()
 }
 
-struct Asked<'a> {
-    judged: i64,
-    ask: &'a dyn Ask,
+pub(super) struct Asked<'a> {
+    pub judged: i64,
+    pub ask: &'a dyn Ask,
 }
 
 impl Asked<'_> {
-    async fn table(&self, sql: String) -> Result<Table, Error> {
+    pub async fn table(&self, sql: String) -> Result<Table, Error> {
         let table = self.ask.ask(&sql).await?;
         if table.truncated || !table.incomplete.is_empty() {
             return Err(Error::Engine {
@@ -103,15 +105,16 @@ impl Asked<'_> {
         Ok(table)
     }
 
-    /// Exclusive times, gaps and call sites.
-    async fn tables(&self, spans: &[Span]) -> Result<[Table; 3], Error> {
+    /// Exclusive times, gaps, call sites and requests.
+    async fn tables(&self, spans: &[Span]) -> Result<[Table; 4], Error> {
         if spans.iter().all(|span| span.buckets == 0) {
-            return Ok([Table::default(), Table::default(), Table::default()]);
+            return Ok(Default::default());
         }
         Ok([
             self.table(statement::exclusive(spans, self.judged)).await?,
             self.table(statement::gaps(spans, self.judged)).await?,
             self.table(statement::sites(spans, self.judged)).await?,
+            self.table(statement::requests(spans, self.judged)).await?,
         ])
     }
 
@@ -133,6 +136,19 @@ impl Asked<'_> {
             }
         }
         Ok(graph)
+    }
+
+    /// What each service runs on and keeps things in.
+    async fn resources(&self, spans: &[Span]) -> Result<Resources, Error> {
+        let mut resources = Resources::new();
+        for row in &self.table(statement::resources(spans, self.judged)).await?.rows {
+            if let (Some(service), Some(kind), Some(name)) =
+                (text(row, 0), text(row, 1), text(row, 2))
+            {
+                resources.entry(service).or_default().insert((kind, name));
+            }
+        }
+        Ok(resources)
     }
 
     async fn cpu(&self, reach: Span, late: Span) -> Result<Cpu, Error> {

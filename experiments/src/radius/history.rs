@@ -66,19 +66,35 @@ impl History {
         stretches(0..i64::from(reach.buckets), reach, taken, 0)
     }
 
-    /// The pieces without their overlaps: what is asked of the engine.
+    /// What is asked of the engine.
     pub fn asked(&self) -> Vec<Span> {
-        let mut asked: Vec<Span> = Vec::new();
-        for piece in &self.pieces {
-            match asked.last_mut() {
-                Some(last) if piece.from <= last.to() => {
-                    *last = Span::between(last.from, piece.to());
-                }
-                _ => asked.push(*piece),
-            }
-        }
-        asked
+        joined(&self.pieces)
     }
+}
+
+/// Pieces without their overlaps.
+pub fn joined(pieces: &[Span]) -> Vec<Span> {
+    let mut joined: Vec<Span> = Vec::new();
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last) if piece.from <= last.to() => {
+                *last = Span::between(last.from, piece.to());
+            }
+            _ => joined.push(*piece),
+        }
+    }
+    joined
+}
+
+/// Those pieces that do not overlap.
+pub fn apart(pieces: &[Span]) -> Vec<Span> {
+    let mut apart: Vec<Span> = Vec::new();
+    for piece in pieces {
+        if apart.last().is_none_or(|last| last.to() <= piece.from) {
+            apart.push(*piece);
+        }
+    }
+    apart
 }
 
 /// A day on each side of a run, as far as it is known of: a run that is judged

@@ -7,9 +7,11 @@
 //! | [`history`] | fault-free time, in pieces |
 //! | [`collect`] | the rows of the phase and of what it is compared with |
 //! | [`seen`] | what a stretch showed of every service |
-//! | [`signal`], [`site`] | signs: significant *and* large moves of a signal |
+//! | [`signal`], [`site`], [`request`] | signs: significant *and* large moves of a signal |
+//! | [`onset`] | when something began |
 //! | [`calibrate`] | A/A: which signs are stronger than they are without a fault |
 //! | [`blame`] | from signs to services, ranked; inside or off target |
+//! | [`extent`] | endpoints, shares of traces and users, errors that nobody saw |
 //!
 //! What a phase is compared with are pieces of fault-free time, from a day on each
 //! side and away from other windows: a few, so that a day costs little; what takes
@@ -21,7 +23,10 @@ pub mod blame;
 pub mod calibrate;
 pub mod collect;
 pub mod depth;
+pub mod extent;
 pub mod history;
+pub mod onset;
+pub mod request;
 pub mod seen;
 pub mod signal;
 pub mod site;
@@ -29,6 +34,7 @@ pub mod statement;
 #[cfg(test)]
 mod tests;
 
-pub use blame::{Place, Radius, Suspect};
+pub use blame::{Place, Radius, Suspect, Why};
 pub use collect::discover;
-pub use signal::{Sign, Signal};
+pub use extent::{Extent, measure};
+pub use signal::{About, Sign, Signal};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::history::History;
+use super::history::{self, History};
+use super::request;
 use super::site::{Names, Sites};
 use crate::indicator::text::cell_millis;
 use crate::indicator::{Series, Table};
@@ -19,6 +20,8 @@ pub struct Seen {
     /// By caller and callee.
     pub gaps: Durations<(String, String)>,
     pub sites: Sites,
+    /// The same bucket by bucket, where when it began is of interest.
+    pub steps: Vec<Sites>,
 }
 
 /// Fault-free time, bucket by bucket.
@@ -46,12 +49,18 @@ pub struct Answers<'a> {
     pub exclusive: Option<&'a Table>,
     pub gaps: Option<&'a Table>,
     pub sites: &'a Table,
+    pub requests: Option<&'a Table>,
 }
 
 impl<'a> Answers<'a> {
-    /// Of exclusive times, gaps and call sites.
-    pub fn of([exclusive, gaps, sites]: &'a [Table; 3]) -> Answers<'a> {
-        Answers { exclusive: Some(exclusive), gaps: Some(gaps), sites }
+    /// Of exclusive times, gaps, call sites and requests.
+    pub fn of([exclusive, gaps, sites, requests]: &'a [Table; 4]) -> Answers<'a> {
+        Answers { exclusive: Some(exclusive), gaps: Some(gaps), sites, requests: Some(requests) }
+    }
+
+    /// Of call sites alone.
+    pub fn of_sites(sites: &'a Table) -> Answers<'a> {
+        Answers { exclusive: None, gaps: None, sites, requests: None }
     }
 }
 
@@ -81,13 +90,7 @@ impl Past {
 
     /// Pieces that do not overlap.
     pub fn apart(&self) -> Vec<Span> {
-        let mut apart: Vec<Span> = Vec::new();
-        for piece in &self.pieces {
-            if apart.last().is_none_or(|last| last.to() <= piece.from) {
-                apart.push(*piece);
-            }
-        }
-        apart
+        history::apart(&self.pieces)
     }
 }
 
@@ -130,6 +133,7 @@ pub fn seen(span: Span, answers: Answers, names: &mut Names) -> Seen {
     let mut seen = Seen::default();
     for told in told(&[span], answers, names) {
         told.add(0..told.sites.len(), &mut seen);
+        seen.steps = told.sites;
     }
     seen
 }
@@ -140,7 +144,8 @@ fn told(spans: &[Span], answers: Answers, names: &mut Names) -> Vec<Told> {
     let exclusive = durations(exclusive, spans, |row| text(row, 0));
     let gaps = answers.gaps.unwrap_or(&nothing);
     let gaps = durations(gaps, spans, |row| Some((text(row, 0)?, text(row, 1)?)));
-    let sites = Sites::read(answers.sites, spans, names);
+    let mut sites = Sites::read(answers.sites, spans, names);
+    request::read(answers.requests.unwrap_or(&nothing), spans, names, &mut sites);
     let parts = spans.iter().zip(exclusive).zip(gaps).zip(sites);
     parts
         .map(|(((span, exclusive), gaps), sites)| Told { span: *span, exclusive, gaps, sites })

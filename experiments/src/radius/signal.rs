@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::onset;
 use super::seen::{Durations, Seen};
 use super::site::{self, Names, Shift, Sites, Spread};
 use crate::indicator::Series;
-use crate::statistics::{multiple, normal, rank};
+use crate::statistics::{bootstrap, multiple, normal, rank};
 use crate::verdict::compare::{LEAST, LEAST_BUCKETS};
 
 /// The false share of discoveries (Benjamini-Hochberg).
-const Q: f64 = 0.05;
+pub const Q: f64 = 0.05;
 /// The effect floor of durations: A12, times the median, milliseconds more.
 const A12: f64 = 0.66;
 const TIMES: f64 = 1.5;
@@ -32,7 +33,15 @@ pub enum Signal {
     Gap,
     /// Log call sites that are new or missing.
     Site,
+    /// Errors that begin in a service.
+    Error,
+    /// Calls that a service makes less often than it did.
+    Call,
+    /// Errors of others that pass through it: it is touched, and not the cause.
+    Carried,
     Cpu,
+    /// How its endpoints answer, by whatever cause.
+    Endpoint,
 }
 
 /// A move of one signal, and the service that it speaks of.
@@ -42,7 +51,22 @@ pub struct Sign {
     pub service: String,
     /// How far it moved, in units of its own noise: comparable between signals.
     pub strength: f64,
+    #[serde(flatten)]
+    pub about: About,
+    /// The bucket of the phase that it began in, where that can be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onset: Option<u32>,
     pub detail: String,
+}
+
+/// What of a service moved, where it is not all of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct About {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Caller and callee.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edge: Option<(String, String)>,
 }
 
 /// What is usual: the medians of buckets, and call sites.
@@ -100,15 +124,42 @@ impl Beside<'_> {
         let sure: Vec<bool> = multiple::benjamini_hochberg(&p).iter().map(|p| *p <= q).collect();
         let (of_exclusive, rest) = sure.split_at(exclusive.len());
         let (of_gaps, of_shifts) = rest.split_at(gaps.len());
+        let spent =
+            |moved: &Moved<String>| Sign { onset: moved.onset(&after.exclusive), ..spent(moved) };
         let mut signs: Vec<Sign> =
             kept(&exclusive, of_exclusive).filter(|moved| moved.large).map(spent).collect();
         let edges: Vec<&(String, String)> =
             usual.gaps.keys().filter(|edge| after.gaps.contains_key(*edge)).collect();
         let moved: Vec<_> = kept(&gaps, of_gaps).filter(|moved| moved.large).collect();
-        signs.extend(blamed(&edges, &moved));
+        signs.extend(blamed(&edges, &moved, &after.gaps));
         let shifts = kept(&shifts, of_shifts).filter(|shift| shift.is_large()).collect();
-        signs.extend(site::strongest(shifts).into_iter().map(|shift| shift.sign(names)));
+        let sign = |shift: &Shift| {
+            let sign = Sign { onset: shift.onset(after), ..shift.sign(names) };
+            self.answered_for(sign)
+        };
+        signs.extend(site::strongest(shifts).into_iter().map(sign));
         signs
+    }
+
+    /// Errors of calls without an answer speak of who was called, if that is a
+    /// service that tells of itself and did not tell of these: it is gone, or the
+    /// way to it is. Hosts are called by the first part of their names.
+    fn answered_for(self, sign: Sign) -> Sign {
+        let edge = sign.about.edge.as_ref().filter(|_| sign.signal == Signal::Error);
+        let told = |name: &&str| {
+            self.usual.exclusive.contains_key(*name) || self.after.exclusive.contains_key(*name)
+        };
+        let service = edge.and_then(|(_, whom)| {
+            let first = whom.split(['.', ':']).next().unwrap_or_default();
+            [whom.as_str(), first].into_iter().find(told).map(str::to_owned)
+        });
+        match service {
+            Some(service) => {
+                let about = About { operation: None, ..sign.about };
+                Sign { service, about, ..sign }
+            }
+            None => sign,
+        }
     }
 }
 
@@ -117,28 +168,42 @@ fn kept<'s, T>(all: &'s [T], sure: &'s [bool]) -> impl Iterator<Item = &'s T> {
 }
 
 /// A duration that is longer than it was.
-struct Moved<K> {
-    key: K,
-    p: f64,
-    large: bool,
-    strength: f64,
-    detail: String,
+pub struct Moved<K> {
+    pub key: K,
+    pub p: f64,
+    pub large: bool,
+    pub strength: f64,
+    pub detail: String,
+    /// Halfway between what it was and what it is, in milliseconds.
+    between: f64,
+}
+
+impl<K: Ord> Moved<K> {
+    /// In which bucket of a phase it began.
+    pub fn onset(&self, after: &Durations<K>) -> Option<u32> {
+        let beyond = |cells: &Vec<(f64, f64)>| {
+            // By the logarithm, or one slow bucket weighs as much as many.
+            (bootstrap::quantile(cells, 0.5) / self.between).ln()
+        };
+        let series = after.get(&self.key)?;
+        onset::of(series.buckets.iter().map(|bucket| beyond(&bucket.cells)))
+    }
 }
 
 /// The medians of buckets that have enough values, by how many are joined.
-type Levels<K> = BTreeMap<K, [Vec<f64>; WIDTHS.len()]>;
+pub type Levels<K> = BTreeMap<K, [Vec<f64>; WIDTHS.len()]>;
 
 /// How many buckets are joined where traffic is low, first to last.
 const WIDTHS: [usize; 4] = [1, 2, 3, 6];
 
-fn levels<K: Ord + Clone>(durations: &Durations<K>) -> Levels<K> {
+pub fn levels<K: Ord + Clone>(durations: &Durations<K>) -> Levels<K> {
     let of = |series: &Series| WIDTHS.map(|width| series.quantiles(0.5, width, LEAST));
     durations.iter().map(|(key, series)| (key.clone(), of(series))).collect()
 }
 
 /// Durations, and whether they became much longer. What did not is no sign: it
 /// counts among what was looked at, with a p-value of 1.
-fn longer<K: Ord + Clone>(
+pub fn longer<K: Ord + Clone>(
     usual: &Levels<K>,
     near: Option<&Durations<K>>,
     after: &Durations<K>,
@@ -162,6 +227,7 @@ fn longer<K: Ord + Clone>(
             large,
             // A floor of a twentieth keeps a very even series from shouting.
             strength: moved / (spread + 0.05 * level + 0.5),
+            between: level + moved / 2.0,
             detail: format!("{level:.1} ms moved by {moved:+.1} ms (A12 {:.2})", rank::a12(b, a)),
         })
     });
@@ -191,15 +257,21 @@ fn is_large(before: &[f64], after: &[f64]) -> bool {
 fn spent(moved: &Moved<String>) -> Sign {
     Sign {
         signal: Signal::Exclusive,
-        detail: format!("exclusive time of {}: {}", moved.key, moved.detail),
         service: moved.key.clone(),
         strength: moved.strength,
+        about: About::default(),
+        onset: None,
+        detail: format!("exclusive time of {}: {}", moved.key, moved.detail),
     }
 }
 
 /// A gap speaks of the callee, unless most of what the caller calls moved too:
 /// then it is the caller that is slow to send and to receive.
-fn blamed(edges: &[&(String, String)], moved: &[&Moved<(String, String)>]) -> Vec<Sign> {
+fn blamed(
+    edges: &[&(String, String)],
+    moved: &[&Moved<(String, String)>],
+    after: &Durations<(String, String)>,
+) -> Vec<Sign> {
     let sign = |one: &&Moved<(String, String)>| {
         let (caller, callee) = &one.key;
         let all = edges_of(caller, edges.iter().copied());
@@ -209,6 +281,8 @@ fn blamed(edges: &[&(String, String)], moved: &[&Moved<(String, String)>]) -> Ve
             signal: Signal::Gap,
             service: if own { caller.clone() } else { callee.clone() },
             strength: one.strength,
+            about: About { operation: None, edge: Some(one.key.clone()) },
+            onset: one.onset(after),
             detail: format!("gap of {caller}->{callee}: {}", one.detail),
         }
     };
@@ -240,6 +314,9 @@ pub fn cpu(pairs: &BTreeMap<String, (Vec<f64>, Vec<f64>)>) -> Vec<Sign> {
             signal: Signal::Cpu,
             service: service.clone(),
             strength,
+            about: About::default(),
+            // A rate over a window lags.
+            onset: None,
             detail,
         })
     };

@@ -1,12 +1,15 @@
 //! Call sites of logs: which are new, which expected ones are missing, and which
-//! are said more or less often than they were.
+//! are said more or less often than they were. What else requests do (`request`) is
+//! counted like that too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::seen::{Past, place, text};
-use super::signal::{Sign, Signal};
+use super::onset;
+use super::request::What;
+use super::seen::{Past, Seen, place, text};
+use super::signal::{About, Sign};
 use super::statement::REPEATS;
 use crate::indicator::Table;
 use crate::statistics::interval::Interval;
@@ -15,8 +18,6 @@ use crate::statistics::{normal, rank};
 use crate::verdict::evidence::Gap;
 use crate::window::Span;
 
-/// The effect floor: the share of an operation's traces that must have changed.
-const MOVED: f64 = 0.25;
 /// Traces on either side that a share must be of.
 const LEAST: u64 = 3;
 /// Below this in any cell the exact test is used (section 4 of the paper).
@@ -67,18 +68,34 @@ impl Names {
     }
 
     pub fn site(&mut self, operation: u32, site: &str, repeats: u8) -> Site {
-        Site { operation, text: self.sites.number(site.to_owned()), repeats }
+        Site { operation, what: What::Said, text: self.sites.number(site.to_owned()), repeats }
+    }
+
+    /// What else a request does, and to whom.
+    pub fn deed(&mut self, operation: u32, what: What, whom: &str) -> Site {
+        Site { operation, what, text: self.sites.number(whom.to_owned()), repeats: 0 }
     }
 
     pub fn service(&self, operation: u32) -> &str {
-        self.operations.names.get(operation as usize).map_or("", |(service, _)| service)
+        self.operation_of(operation).0
+    }
+
+    pub fn operation_of(&self, operation: u32) -> (&str, &str) {
+        let of = self.operations.names.get(operation as usize);
+        of.map_or(("", ""), |(service, operation)| (service, operation))
+    }
+
+    fn text(&self, text: u32) -> &str {
+        self.sites.names.get(text as usize).map_or("", String::as_str)
     }
 }
 
-/// A call site in an operation, with the index of how often a request says it.
+/// A call site in an operation, with the index of how often a request says it; or
+/// what else its requests do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Site {
     pub operation: u32,
+    pub what: What,
     pub text: u32,
     pub repeats: u8,
 }
@@ -149,7 +166,8 @@ impl Sites {
     /// Services that said anything: one that says nothing at all is not seen,
     /// and nothing of its sites is missing.
     pub fn speaking<'n>(&self, names: &'n Names) -> BTreeSet<&'n str> {
-        let operations: BTreeSet<u32> = self.hits.keys().map(|site| site.operation).collect();
+        let said = self.hits.keys().filter(|site| site.what == What::Said);
+        let operations: BTreeSet<u32> = said.map(|site| site.operation).collect();
         operations.into_iter().map(|operation| names.service(operation)).collect()
     }
 }
@@ -159,12 +177,20 @@ impl Sites {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Spread(BTreeMap<Site, f64>);
 
+/// The requests of an endpoint that failed, wherever that began.
+pub fn failed(operation: u32) -> Site {
+    Site { operation, what: What::Carried, text: 0, repeats: 0 }
+}
+
 impl Spread {
+    pub fn of(past: &Past) -> Spread {
+        let sites = |piece: &Span| past.piece(*piece).sites;
+        Spread::between(&past.apart().iter().map(sites).collect::<Vec<_>>())
+    }
+
     /// By the median, so that pieces in which something happened after all do
     /// not hide what happens next.
-    pub fn of(past: &Past) -> Spread {
-        let pieces: Vec<Sites> =
-            past.apart().iter().map(|piece| past.piece(*piece).sites).collect();
+    pub fn between(pieces: &[Sites]) -> Spread {
         let all: BTreeSet<&Site> = pieces.iter().flat_map(|sites| sites.hits.keys()).collect();
         let spread = |site: &Site| {
             let cells: Vec<(u64, u64)> =
@@ -215,7 +241,7 @@ impl Shift {
     }
 
     pub fn is_large(&self) -> bool {
-        self.share().abs() >= MOVED
+        self.site.what.is_large(self.share())
     }
 
     /// The chance of such a move, in either direction.
@@ -223,40 +249,64 @@ impl Shift {
         2.0 * normal::tail(self.strength)
     }
 
+    /// The sign of it, which speaks of the service that did it.
     pub fn sign(&self, names: &Names) -> Sign {
+        let (service, operation) = names.operation_of(self.site.operation);
+        let whom = names.text(self.site.text);
+        let other = matches!(self.site.what, What::Unanswered | What::Called);
         Sign {
-            signal: Signal::Site,
-            service: names.service(self.site.operation).to_owned(),
+            signal: self.site.what.signal(),
+            service: service.to_owned(),
             strength: self.strength,
+            about: About {
+                operation: Some(operation.to_owned()),
+                edge: other.then(|| (service.to_owned(), whom.to_owned())),
+            },
+            onset: None,
             detail: self.detail(names),
         }
     }
 
+    /// In which bucket of a phase it began.
+    pub fn onset(&self, after: &Seen) -> Option<u32> {
+        let share = |(hits, n): (u64, u64)| hits as f64 / n as f64;
+        let between = f64::midpoint(share(self.before), share(self.after));
+        let up = if self.share() > 0.0 { 1.0 } else { -1.0 };
+        let beyond = |sites: &Sites| {
+            let (hits, n) = sites.of(&self.site);
+            up * (hits as f64 - between * n as f64)
+        };
+        onset::of(after.steps.iter().map(beyond))
+    }
+
     pub fn detail(&self, names: &Names) -> String {
         let ((b, n), (a, m)) = (self.before, self.after);
-        let unknown = Operation::default();
-        let operation = names.operations.names.get(self.site.operation as usize);
-        let (service, operation) = operation.unwrap_or(&unknown);
-        let site = names.sites.names.get(self.site.text as usize).map_or("", String::as_str);
+        let (service, operation) = names.operation_of(self.site.operation);
+        let site = names.text(self.site.text);
         let what = if self.share() > 0.0 { "more" } else { "less" };
+        let counts = format!("{b} of {n} traces before, {a} of {m} now");
+        if self.site.what != What::Said {
+            let done = self.site.what.in_words(site);
+            return format!("{service} {what} often in {operation}: {counts}: {done}");
+        }
         let times = match REPEATS.get(usize::from(self.site.repeats)) {
             Some(times) if *times > 1 => format!(" {times} times"),
             _ => String::new(),
         };
-        format!(
-            "call site of {service} {what} often{times} in {operation}: {b} of {n} traces before, {a} of {m} now: {site}"
-        )
+        format!("call site of {service} {what} often{times} in {operation}: {counts}: {site}")
     }
 }
 
-/// The moves of the call sites of services that say anything, before and now.
+/// The moves of the call sites of services that say anything, before and now, and
+/// of what else requests do.
 pub fn shifts(before: &Sites, after: &Sites, spread: &Spread, names: &Names) -> Vec<Shift> {
     let (then, now) = (before.speaking(names), after.speaking(names));
     let heard: BTreeSet<&str> = then.intersection(&now).copied().collect();
     let keys: BTreeSet<&Site> = before.hits.keys().chain(after.hits.keys()).collect();
     let shift = |site: &&Site| {
         let ((b, n), (a, m)) = (before.of(site), after.of(site));
-        let seen = n >= LEAST && m >= LEAST && heard.contains(names.service(site.operation));
+        let seen = site.what != What::Said || heard.contains(names.service(site.operation));
+        let seen = seen && n >= LEAST && m >= LEAST;
         let spread = spread.site(site);
         seen.then(|| Shift {
             site: **site,
@@ -271,9 +321,9 @@ pub fn shifts(before: &Sites, after: &Sites, spread: &Spread, names: &Names) -> 
 
 /// The strongest of each call site.
 pub fn strongest(shifts: Vec<&Shift>) -> Vec<&Shift> {
-    let mut strongest: BTreeMap<(u32, u32), &Shift> = BTreeMap::new();
+    let mut strongest: BTreeMap<Site, &Shift> = BTreeMap::new();
     for shift in shifts {
-        let place = strongest.entry((shift.site.operation, shift.site.text)).or_insert(shift);
+        let place = strongest.entry(Site { repeats: 0, ..shift.site }).or_insert(shift);
         if shift.strength > place.strength {
             *place = shift;
         }

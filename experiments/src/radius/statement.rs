@@ -3,7 +3,7 @@
 
 use crate::document::units::Period;
 use crate::indicator::exclusive::covered;
-use crate::indicator::text::{Stretch, cell};
+use crate::indicator::text::{Stretch, cell, literal};
 use crate::window::Span;
 
 /// How far outside of a stretch the other end of a call is looked for.
@@ -99,6 +99,162 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
         named = named.join(", "),
     )
 }
+
+/// What requests came to, by bucket, service and operation: of the `n` traces
+/// that asked for the operation, in how many (`hits`) a request
+///
+/// - `failed`: a span of it failed, and none below that did,
+/// - `carried`: a span of it failed as one below that did,
+/// - `unanswered`: a call to `whom` failed, and nothing is known below it,
+/// - `called`: `whom` was called; databases and queues too, by their names.
+///
+/// Hosts are no names to compare calls by: addresses come and go with pods.
+pub fn requests(spans: &[Span], judged: i64) -> String {
+    let near = around(spans, judged);
+    format!(
+        "WITH asked AS (SELECT DISTINCT trace_id, span_id, service_name, name AS operation,\n\
+         time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
+         FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
+         units AS (SELECT trace_id, service_name, operation, {bucket} FROM asked GROUP BY 1, 2, 3),\n\
+         counted AS (SELECT bucket, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
+         failing AS (SELECT trace_id, span_id, service_name, time_unix_nano AS at,\n\
+         CASE WHEN kind IN ('CLIENT', 'PRODUCER') THEN {PEER} END AS peer FROM spans WHERE {near} AND is_error),\n\
+         below AS (SELECT trace_id, parent_span_id, max(CASE WHEN is_error THEN 1 ELSE 0 END) AS failed\n\
+         FROM spans WHERE {near} AND parent_span_id IS NOT NULL GROUP BY 1, 2),\n\
+         done AS (SELECT f.trace_id, f.service_name, f.at, CASE WHEN b.failed = 1 THEN 'carried'\n\
+         WHEN b.failed IS NULL AND f.peer IS NOT NULL THEN 'unanswered' ELSE 'failed' END AS what,\n\
+         CASE WHEN b.failed IS NULL THEN coalesce(f.peer, '') ELSE '' END AS whom\n\
+         FROM failing f LEFT JOIN below b ON b.trace_id = f.trace_id AND b.parent_span_id = f.span_id\n\
+         UNION ALL SELECT p.trace_id, p.service_name, p.at, 'called', c.service_name\n\
+         FROM (SELECT trace_id, span_id, service_name, time_unix_nano AS at FROM spans WHERE {near}) p\n\
+         JOIN (SELECT trace_id, parent_span_id, service_name FROM spans WHERE {near} AND parent_span_id IS NOT NULL) c\n\
+         ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id AND c.service_name <> p.service_name\n\
+         UNION ALL SELECT trace_id, service_name, time_unix_nano, 'called', {NAMED}\n\
+         FROM spans WHERE {near} AND kind IN ('CLIENT', 'PRODUCER') AND {NAMED} IS NOT NULL),\n\
+         placed AS (SELECT DISTINCT a.trace_id, a.service_name, a.operation, d.what, d.whom\n\
+         FROM asked a JOIN done d ON d.trace_id = a.trace_id AND d.service_name = a.service_name\n\
+         AND d.at >= a.begins AND d.at <= a.ends),\n\
+         came AS (SELECT u.bucket, p.service_name, p.operation, p.what, p.whom, count(*) AS hits\n\
+         FROM placed p JOIN units u ON u.trace_id = p.trace_id AND u.service_name = p.service_name AND u.operation = p.operation\n\
+         GROUP BY 1, 2, 3, 4, 5)\n\
+         SELECT c.bucket, c.service_name AS service, c.operation, c.n, d.what, d.whom, d.hits\n\
+         FROM counted c LEFT JOIN came d ON d.bucket = c.bucket AND d.service_name = c.service_name\n\
+         AND d.operation = c.operation ORDER BY 1, 2, 3, 5, 6",
+        window = any_of(spans, judged),
+        bucket = Stretch::new(hull(spans), judged).bucket("min(begins)"),
+    )
+}
+
+/// The requests of each endpoint by how they ended and how long they took: service,
+/// operation, root (1 where nobody called), failed (0 or 1), bucket, cell, n. The
+/// unit is a trace.
+pub fn endpoints(spans: &[Span], judged: i64) -> String {
+    format!(
+        "WITH own AS (SELECT DISTINCT trace_id, span_id, parent_span_id, service_name, name, is_error, time_unix_nano, duration_ns\n\
+         FROM spans WHERE {window} AND (kind IN ('SERVER', 'CONSUMER') OR parent_span_id IS NULL)),\n\
+         units AS (SELECT trace_id, service_name, name AS operation,\n\
+         max(CASE WHEN parent_span_id IS NULL THEN 1 ELSE 0 END) AS root,\n\
+         max(CASE WHEN is_error THEN 1 ELSE 0 END) AS failed, min(time_unix_nano) AS begun, max(duration_ns) AS took\n\
+         FROM own GROUP BY 1, 2, 3)\n\
+         SELECT service_name AS service, operation, root, failed, {bucket}, {cell}, count(*) AS n\n\
+         FROM units GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6",
+        window = any_of(spans, judged),
+        bucket = Stretch::new(hull(spans), judged).bucket("begun"),
+        cell = cell("took"),
+    )
+}
+
+/// What services run on and keep things in: service, kind (`node` or `database`),
+/// name. Nodes are told by whatever a service sends.
+pub fn resources(spans: &[Span], judged: i64) -> String {
+    let window = any_of(spans, judged);
+    let nodes = ["spans", "logs", "metrics"].map(|table| {
+        format!(
+            "SELECT service_name AS service, 'node' AS kind, {NODE} AS name FROM {table} WHERE {window} AND {NODE} IS NOT NULL"
+        )
+    });
+    format!(
+        "SELECT DISTINCT service, kind, name FROM (\n{}\n\
+         UNION ALL SELECT service_name, 'database', {DATABASE} FROM spans\n\
+         WHERE {window} AND kind = 'CLIENT' AND {DATABASE} IS NOT NULL)\nORDER BY 1, 2, 3",
+        nodes.join("\nUNION ALL "),
+    )
+}
+
+/// Of the traces with a root in a stretch: how many; how many failed or took
+/// longer than `slow` allows their endpoint (service, operation, nanoseconds);
+/// and of how many users and tenants they are, where spans tell, about.
+pub fn reach(span: Span, slow: &[(String, String, i64)], judged: i64) -> String {
+    let near = around(&[span], judged);
+    let rows = slow.iter().map(|(service, operation, nanos)| {
+        format!("({}, {}, {nanos})", literal(service), literal(operation))
+    });
+    // No endpoint has an empty name of its service: the row makes the list one.
+    let rows: Vec<String> = rows.chain(["('', '', 0)".to_owned()]).collect();
+    format!(
+        "WITH usual AS (SELECT column1 AS service, column2 AS operation, column3 AS most FROM (VALUES {rows}) AS listed),\n\
+         roots AS (SELECT s.trace_id, max(CASE WHEN s.is_error OR s.duration_ns > u.most THEN 1 ELSE 0 END) AS felt\n\
+         FROM (SELECT * FROM spans WHERE {window} AND parent_span_id IS NULL) s\n\
+         LEFT JOIN usual u ON u.service = s.service_name AND u.operation = s.name GROUP BY 1),\n\
+         who AS (SELECT trace_id, max({USER}) AS person, max({TENANT}) AS tenant FROM spans WHERE {near} GROUP BY 1)\n\
+         SELECT count(*) AS traces, sum(felt) AS felt, approx_distinct(person) AS users,\n\
+         approx_distinct(CASE WHEN felt = 1 THEN person END) AS users_felt, approx_distinct(tenant) AS tenants,\n\
+         approx_distinct(CASE WHEN felt = 1 THEN tenant END) AS tenants_felt\n\
+         FROM roots r LEFT JOIN who w ON w.trace_id = r.trace_id",
+        rows = rows.join(", "),
+        window = any_of(&[span], judged),
+    )
+}
+
+/// By service, the traces in which a span of it failed and none below did, and
+/// those of them whose root is known and fine: service, traces, masked.
+pub fn masked(span: Span, judged: i64) -> String {
+    format!(
+        "WITH failing AS (SELECT DISTINCT trace_id, span_id, service_name FROM spans WHERE {window} AND is_error),\n\
+         below AS (SELECT DISTINCT trace_id, parent_span_id FROM spans WHERE {near} AND is_error AND parent_span_id IS NOT NULL),\n\
+         deepest AS (SELECT DISTINCT f.trace_id, f.service_name FROM failing f\n\
+         LEFT JOIN below b ON b.trace_id = f.trace_id AND b.parent_span_id = f.span_id WHERE b.trace_id IS NULL),\n\
+         roots AS (SELECT trace_id, max(CASE WHEN is_error THEN 1 ELSE 0 END) AS failed\n\
+         FROM spans WHERE {near} AND parent_span_id IS NULL GROUP BY 1)\n\
+         SELECT d.service_name AS service, count(*) AS traces, sum(CASE WHEN r.failed = 0 THEN 1 ELSE 0 END) AS masked\n\
+         FROM deepest d LEFT JOIN roots r ON r.trace_id = d.trace_id GROUP BY 1 ORDER BY 1",
+        window = any_of(&[span], judged),
+        near = around(&[span], judged),
+    )
+}
+
+/// Who asks uninstrumented callees: caller, callee. A call that says whom it is
+/// for and has nothing below it.
+pub fn inferred(spans: &[Span], judged: i64) -> String {
+    format!(
+        "SELECT DISTINCT p.caller, p.callee FROM (SELECT trace_id, span_id, service_name AS caller, {PEER} AS callee\n\
+         FROM spans WHERE {window} AND kind IN ('CLIENT', 'PRODUCER') AND {PEER} IS NOT NULL) p\n\
+         LEFT JOIN (SELECT DISTINCT trace_id, parent_span_id FROM spans WHERE {near} AND parent_span_id IS NOT NULL) c\n\
+         ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id WHERE c.trace_id IS NULL ORDER BY 1, 2",
+        window = any_of(spans, judged),
+        near = around(spans, judged),
+    )
+}
+
+/// What a call says of whom it is for: a name, not a host.
+const NAMED: &str = "coalesce(attributes['peer.service'],\n\
+     coalesce(attributes['db.system.name'], attributes['db.system']) || coalesce('/' || coalesce(attributes['db.namespace'], attributes['db.name']), ''),\n\
+     coalesce(attributes['messaging.destination.name'], attributes['messaging.destination']))";
+
+/// The same, or else the host.
+const PEER: &str = "coalesce(attributes['peer.service'],\n\
+     coalesce(attributes['db.system.name'], attributes['db.system']) || coalesce('/' || coalesce(attributes['db.namespace'], attributes['db.name']), ''),\n\
+     coalesce(attributes['messaging.destination.name'], attributes['messaging.destination']),\n\
+     attributes['server.address'], attributes['net.peer.name'])";
+
+/// A database is its system, where it is, and the part of it.
+const DATABASE: &str = "coalesce(attributes['db.system.name'], attributes['db.system'])\n\
+     || coalesce(' at ' || coalesce(attributes['server.address'], attributes['net.peer.name']), '')\n\
+     || coalesce(' ' || coalesce(attributes['db.namespace'], attributes['db.name']), '')";
+
+const NODE: &str = "resource_attributes['k8s.node.name']";
+const USER: &str = "coalesce(attr('enduser.id'), attr('user.id'))";
+const TENANT: &str = "coalesce(attr('tenant.id'), attr('tenant'))";
 
 /// Spans of everybody by bucket: where anything was recorded.
 pub fn recorded(span: Span, judged: i64) -> String {

@@ -82,6 +82,7 @@ mod tests {
             service: service.into(),
             strength: 1.0,
             place: Place::Inside,
+            why: None,
             stands_out: false,
             signs: Vec::new(),
         };

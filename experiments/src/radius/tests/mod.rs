@@ -2,21 +2,23 @@
 //! | --- | --- |
 //! | [`system`] | the generator: services, operations, call sites, durations, seeded |
 //! | [`noise`] | false flags and power over generated days |
+//! | [`request`] | errors, calls, and what explains who is touched |
 //! | [`past`] | which fault-free time is taken, and how it is cut |
 
 mod noise;
 mod past;
+mod request;
 mod system;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::blame::{Graph, Place, Radius};
+use super::blame::{Graph, Place, Radius, Resources};
 use super::calibrate::{Calibration, Noise, Pseudo};
 use super::history::History;
 use super::seen::{Answers, Past, Seen};
-use super::signal::{self, Beside, Sign, Signal, Usual};
+use super::signal::{self, About, Beside, Sign, Signal, Usual};
 use super::site::{self, Names, Sites, Spread};
 use crate::document::scope::{Allow, BlastRadius, Target};
 use crate::indicator::{Series, Table};
@@ -139,8 +141,7 @@ fn past(pieces: &[(u64, u64)], names: &mut Names) -> Past {
         sites.map(|(site, hits)| row(at * 10, site, hits))
     });
     let table = Table { rows: rows.collect(), ..Table::default() };
-    let answers = Answers { exclusive: None, gaps: None, sites: &table };
-    Past::read(History { pieces: spans, margin: 0 }, answers, names)
+    Past::read(History { pieces: spans, margin: 0 }, Answers::of_sites(&table), names)
 }
 
 /// Scenario: a call site whose share swings between fault-free pieces, one that
@@ -160,7 +161,14 @@ fn what_swings_by_itself_is_no_sign() {
 }
 
 fn sign(service: &str, strength: f64) -> Sign {
-    Sign { signal: Signal::Site, service: service.into(), strength, detail: String::new() }
+    Sign {
+        signal: Signal::Site,
+        service: service.into(),
+        strength,
+        about: About::default(),
+        onset: None,
+        detail: String::new(),
+    }
 }
 
 fn pseudo(signs: Vec<Vec<Sign>>) -> Vec<Pseudo> {
@@ -237,7 +245,9 @@ fn the_deepest_is_blamed() {
     let target = |name: &str| Target { services: vec![name.into()], ..Target::default() };
     let signs = vec![sign("front", 5.0), sign("shop", 4.5), sign("pay", 4.0), sign("ads", 3.2)];
     let open = BlastRadius::default();
-    let radius = Radius::new(signs.clone(), &graph, &target("pay"), &open, Calibration::default());
+    let (none, calibration) = (Resources::new(), Calibration::default());
+    let radius =
+        Radius::new(signs.clone(), &graph, &none, &target("pay"), &open, calibration.clone());
     let order: Vec<_> = radius.suspects.iter().map(|s| (s.service.as_str(), s.place)).collect();
     let expected = [
         ("pay", Place::Inside),
@@ -249,7 +259,7 @@ fn the_deepest_is_blamed() {
     assert!(radius.under_reach.is_empty());
     let allow = Allow { services: vec!["ads".into()], upstream_depth: None };
     let declared = BlastRadius { allow, ..BlastRadius::default() };
-    let radius = Radius::new(signs, &graph, &target("mail"), &declared, Calibration::default());
+    let radius = Radius::new(signs, &graph, &none, &target("mail"), &declared, calibration);
     assert_eq!(radius.under_reach, ["mail"]);
     assert_eq!(radius.suspects.last().map(|s| s.place), Some(Place::Inside));
     assert_eq!(radius.suspects[0].place, Place::OffTarget);

@@ -26,6 +26,10 @@ pub struct Harm {
     pub error: Option<(usize, f64)>,
     /// A service that takes so many times as long.
     pub slow: Option<(usize, f64)>,
+    /// A service that fails in this share of its traces, and one that calls another
+    /// in only this share of them.
+    pub fail: Option<(usize, f64)>,
+    pub skip: Option<(usize, f64)>,
 }
 
 pub struct System {
@@ -57,9 +61,9 @@ impl System {
         seen::seen(span, Answers::of(&tables), &mut self.names)
     }
 
-    /// Exclusive times, no gaps, and call sites, as the engine answers.
-    fn tables(&mut self, spans: &[Span], harms: &[Harm]) -> [Table; 3] {
-        let (mut times, mut said) = (Vec::new(), Vec::new());
+    /// Exclusive times, no gaps, call sites and requests, as the engine answers.
+    fn tables(&mut self, spans: &[Span], harms: &[Harm]) -> [Table; 4] {
+        let (mut times, mut said, mut done) = (Vec::new(), Vec::new(), Vec::new());
         let origin = spans.first().map_or(0, |span| span.from);
         for (span, harm) in spans.iter().zip(harms) {
             let burst = (self.random.unit() < self.bursts).then(|| self.random.below(SERVICES));
@@ -81,12 +85,25 @@ impl System {
                         error = share;
                     }
                     let shares = [("asked", 1.0), ("cached", 0.5 + 0.1 * day), ("error", error)];
-                    said.extend(self.sites(service, number, &shares));
+                    // From one trace in two buckets to three in one.
+                    let n = (1 + self.random.below(1 + service % 4)) as u64;
+                    said.extend(self.sites(service, number, n, &shares));
+                    let of = |harm: Option<(usize, f64)>| {
+                        harm.filter(|(of, _)| *of == service).map(|(_, share)| share)
+                    };
+                    let fail =
+                        of(harm.fail).unwrap_or(if burst == Some(service) { 0.5 } else { 0.01 });
+                    let call = of(harm.skip).unwrap_or(0.9 - 0.05 * day);
+                    // What fails below is carried on.
+                    let below = harm.fail.filter(|(of, _)| *of == service + 1);
+                    let carry = below.map_or(0.01, |(_, share)| share);
+                    let shares = [("failed", fail), ("carried", carry), ("called", call)];
+                    done.extend(self.requests(service, number, n, &shares));
                 }
             }
         }
         let table = |rows| Table { rows, ..Table::default() };
-        [table(times), Table::default(), table(said)]
+        [table(times), Table::default(), table(said), table(done)]
     }
 
     fn cells(&mut self, service: usize, bucket: i64, level: f64) -> Vec<Vec<Value>> {
@@ -101,16 +118,40 @@ impl System {
         cells.into_iter().map(row).collect()
     }
 
-    fn sites(&mut self, service: usize, bucket: i64, shares: &[(&str, f64)]) -> Vec<Vec<Value>> {
-        // From one trace in two buckets to three in one.
-        let n = (1 + self.random.below(1 + service % 4)) as u64;
+    fn sites(
+        &mut self,
+        service: usize,
+        bucket: i64,
+        n: u64,
+        shares: &[(&str, f64)],
+    ) -> Vec<Vec<Value>> {
         let mut row = |(site, share): &(&str, f64)| {
-            let hits = (0..n).filter(|_| self.random.unit() < *share).count();
             let head = [json!(bucket), json!(format!("s{service}")), json!("op"), json!(n)];
-            let hits = [hits, 0, 0, 0].map(|n| json!(n));
+            let hits = [self.hits(n, *share), 0, 0, 0].map(|n| json!(n));
             head.into_iter().chain([json!(site)]).chain(hits).collect()
         };
         shares.iter().map(&mut row).collect()
+    }
+
+    /// Failures that begin in a service or below it, and calls of the next.
+    fn requests(
+        &mut self,
+        service: usize,
+        bucket: i64,
+        n: u64,
+        shares: &[(&str, f64)],
+    ) -> Vec<Vec<Value>> {
+        let mut row = |(what, share): &(&str, f64)| {
+            let whom = if *what == "called" { format!("s{}", service + 1) } else { String::new() };
+            let head = [json!(bucket), json!(format!("s{service}")), json!("op"), json!(n)];
+            let deed = [json!(what), json!(whom), json!(self.hits(n, *share))];
+            head.into_iter().chain(deed).collect()
+        };
+        shares.iter().map(&mut row).collect()
+    }
+
+    fn hits(&mut self, n: u64, share: f64) -> u64 {
+        (0..n).filter(|_| self.random.unit() < share).count() as u64
     }
 }
 

@@ -1,8 +1,8 @@
 use super::shop::{DOCUMENT, Harm, Run, SECOND, asked, run};
 use crate::completeness::Grade;
-use crate::radius::blame::Graph;
+use crate::radius::blame::{Graph, Resources};
 use crate::radius::calibrate::{Calibration, Noise, Pseudo};
-use crate::radius::{Radius, Sign, Signal};
+use crate::radius::{About, Radius, Sign, Signal};
 use crate::verdict::evidence::{Flow, Gap, Source};
 use crate::verdict::{Reason, Verdict, judge};
 use crate::window::{Phase, Span};
@@ -15,6 +15,8 @@ fn touched(declared: &str, signs: &[(&str, f64)], pieces: usize) -> Run {
         signal: Signal::Exclusive,
         service: (*service).into(),
         strength: *strength,
+        about: About::default(),
+        onset: None,
         detail: String::new(),
     };
     let graph = Graph::from([
@@ -28,8 +30,8 @@ fn touched(declared: &str, signs: &[(&str, f64)], pieces: usize) -> Run {
     let noise: Vec<Pseudo> = noise.map(|(at, signs)| Pseudo { span: span(at), signs }).collect();
     let calibration = Calibration { telemetry: Noise::of(&noise), ..Calibration::default() };
     let (target, allowed) = (&run.experiment.target, &run.experiment.blast_radius);
-    let radius =
-        Radius::new(signs.iter().map(sign).collect(), &graph, target, allowed, calibration);
+    let (signs, none) = (signs.iter().map(sign).collect(), Resources::new());
+    let radius = Radius::new(signs, &graph, &none, target, allowed, calibration);
     run.evidence.radius = Some(asked(radius));
     run
 }
