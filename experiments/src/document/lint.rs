@@ -6,7 +6,6 @@ use super::Experiment;
 use super::guard::{Over, Watch};
 use super::probe::{Mode, Severity};
 use super::provider::{Measure, Nature, Provider, Subject};
-use super::scope::OffTarget;
 use super::tolerance::Tolerance;
 use super::units::Period;
 use crate::statistics::power::detectable_ratio;
@@ -185,13 +184,6 @@ fn samples(experiment: &Experiment, traffic: &Traffic, lint: &mut Lint) {
 /// counts it as held.
 fn not_here(experiment: &Experiment, lint: &mut Lint) {
     let mut note = |what: &str| lint.notes.push(what.to_owned());
-    if experiment.blast_radius.off_target != OffTarget::Report
-        && experiment.blast_radius.max.affected_traces.is_some()
-    {
-        note(
-            "blast-radius max.affected-traces is not measured in this version: no run is held by it",
-        );
-    }
     if experiment.guard.iter().any(|guard| guard.watch != Watch::TelemetryHealth) {
         note("guards are not run by `experiment judge`: they stop a run while it goes on");
     }

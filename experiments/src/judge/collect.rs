@@ -116,7 +116,7 @@ pub async fn collect(
         known: collector.known_alerts().await?,
         transitions: collector.transitions(looked).await?,
     };
-    let radius = None;
+    let (radius, extent) = (None, None);
     Ok(Evidence {
         phases,
         probes,
@@ -125,6 +125,7 @@ pub async fn collect(
         load,
         grades,
         radius,
+        extent,
         scaling,
         sites,
         stop,

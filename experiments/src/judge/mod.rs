@@ -68,6 +68,13 @@ pub async fn judge_with_samples(
     };
     let sql = recorder.statements.into_inner().join(";\n");
     evidence.radius = Some(Asked { sql, answer });
+    let recorder = Recorder { ask, statements: Mutex::default() };
+    let answer = match radius::measure(experiment, window, judged, &recorder).await {
+        Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+        answer => answer.map_err(|error| Gap::Error(error.to_string())),
+    };
+    let sql = recorder.statements.into_inner().join(";\n");
+    evidence.extent = Some(Asked { sql, answer });
     let mut judgement = verdict::judge(experiment, window, &evidence);
     let radius = match evidence.radius.as_ref().map(|asked| &asked.answer) {
         Some(Ok(radius)) => Some(radius.clone()),

@@ -121,7 +121,10 @@ pub async fn measure(
     let past = asked.requests(&history.asked(), &mut names).await?;
     let before = asked.requests(&[phases.baseline], &mut names).await?;
     let after = asked.requests(&[phases.injection], &mut names).await?;
-    let told = Told { past, pieces: &history.pieces, before, after, phases, names: &names };
+    let pieces = &history.pieces;
+    let mut told =
+        Told { past, pieces, before, after, phases, names: &names, spread: Spread::default() };
+    told.spread = told.spread();
     let slow = told.slow();
     let mut extent = Extent {
         endpoints: told.endpoints(),
@@ -221,6 +224,8 @@ struct Told<'a> {
     after: Vec<Requests>,
     phases: Phases,
     names: &'a Names,
+    /// Of the shares that fail.
+    spread: Spread,
 }
 
 /// Of an endpoint, how long is slow, in milliseconds.
@@ -285,7 +290,7 @@ impl Told<'_> {
         let near = near.map(|near| &near.durations);
         let slower = signal::longer(&levels, near, &after.durations);
         let (before, now) = (&usual.failed.sites, &after.failed.sites);
-        let mut failing = site::shifts(before, now, &self.spread(), self.names);
+        let mut failing = site::shifts(before, now, &self.spread, self.names);
         failing.retain(|shift| shift.strength > 0.0);
         let p: Vec<f64> =
             slower.iter().map(|moved| moved.p).chain(failing.iter().map(Shift::p)).collect();

@@ -63,7 +63,19 @@ pub fn markdown(report: &Report) -> String {
     }
     for suspect in &report.suspects {
         let signs = plain(&suspect.signs.join("; "));
-        line(format!("| {} | {} | {signs} |", plain(&suspect.service), suspect.place));
+        let why = suspect.why.as_ref().map_or(String::new(), |why| format!(": {}", plain(why)));
+        let place = plain(&suspect.place);
+        line(format!("| {} | {place}{why} | {signs} |", plain(&suspect.service)));
+    }
+    if let Some(reach) = &report.reach {
+        line(String::new());
+        for (name, told) in reach.in_words() {
+            line(format!("- {name}: {}", plain(&told)));
+        }
+        for endpoint in &reach.endpoints {
+            let who = if endpoint.user_visible { "users ask for it" } else { "inner" };
+            line(format!("- endpoint ({who}): {}", plain(&endpoint.detail)));
+        }
     }
     line("\n## Evidence\n".into());
     for finding in report.findings.iter().filter(|finding| !finding.evidence_sql.is_empty()) {

@@ -43,7 +43,7 @@ pub use form::{Numbers, schema};
 pub use html::html;
 pub use junit::junit;
 pub use markdown::markdown;
-use reach::{Call, SuspectEntry};
+use reach::{Call, ReachEntry, SuspectEntry};
 
 /// The form of a report. It changes when a key changes its meaning or goes.
 pub const SCHEMA: &str = "cloudsail.experiment.report/1";
@@ -76,6 +76,9 @@ pub struct Report {
     /// What the fault touched, the likeliest cause first. Found, not judged.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<SuspectEntry>,
+    /// How far the fault reached, and that beside what was declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reach: Option<ReachEntry>,
     /// The services that the document aims at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,
@@ -155,6 +158,8 @@ impl Report {
         radius: Option<Radius>,
     ) -> Result<Report, Error> {
         let Judgement { ruling, effect, baseline, findings, aftermath, mut notes } = judgement;
+        let begun = |radius: &Radius| reach::reach(radius, evidence, window);
+        let reached = radius.as_ref().map(begun);
         let radius = radius.unwrap_or_default();
         notes.extend(
             radius
@@ -195,7 +200,8 @@ impl Report {
             notes,
             targets: experiment.target.services.clone(),
             calls: reach::calls(&radius, &experiment.target),
-            suspects: reach::suspects(&radius, &experiment.target),
+            suspects: reach::suspects(&radius, &experiment.target, evidence, window),
+            reach: reached,
             alerts: alarms(experiment, window, evidence),
             aftermath,
             charts: chart::charts(experiment, evidence),

@@ -6,10 +6,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::document::scope::Target;
-use crate::radius::{Radius, depth};
+use crate::radius::extent::{Masked, People};
+use crate::radius::{Place, Radius, Signal, Suspect, Why, depth};
+use crate::verdict::evidence::Evidence;
+use crate::window::{BUCKET, Window};
 
 /// Calls that a report holds.
 const MOST_CALLS: usize = 300;
+/// Endpoints that it holds.
+const MOST_ENDPOINTS: usize = 200;
 
 /// A service of the measured blast radius.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +26,98 @@ pub struct SuspectEntry {
     /// Calls away from the nearest target, which is 0; missing where none leads there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depth: Option<u32>,
+    /// What explains it, where it is explained.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Stronger than it gets where nothing was injected.
+    #[serde(default)]
+    pub stands_out: bool,
+    /// Whether it does no more than pass on errors of others.
+    #[serde(default)]
+    pub carried: bool,
+    /// Seconds from the injection to the first of its signs, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset: Option<f64>,
     pub signs: Vec<String>,
+}
+
+/// How far a fault reached. Services are those that stand out.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ReachEntry {
+    pub inside: Vec<String>,
+    pub explained: Vec<String>,
+    pub off_target: Vec<String>,
+    /// Targets that show no sign at all.
+    pub under_reach: Vec<String>,
+    /// Services in which errors began that no user saw.
+    pub masked: Vec<MaskedEntry>,
+    /// In the order in which they were touched.
+    pub onset_order: Vec<String>,
+    /// Calls that take longer, fail without an answer, or became fewer.
+    pub edges: Vec<Call>,
+    /// The furthest moved first.
+    pub endpoints: Vec<EndpointEntry>,
+    /// Missing where it could not be measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traces: Option<TracesEntry>,
+    /// Distinct users, about; missing where no span tells of any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub users: Option<PeopleEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenants: Option<PeopleEntry>,
+    /// The statements behind endpoints, traces, users and what was masked.
+    pub sql: String,
+}
+
+/// Traces in which errors began in a service, and those whose root was fine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MaskedEntry {
+    pub service: String,
+    pub traces: u64,
+    pub masked: u64,
+}
+
+/// An endpoint that fails more often or takes longer, and stands out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EndpointEntry {
+    pub service: String,
+    pub operation: String,
+    /// Whether users ask for it.
+    pub user_visible: bool,
+    pub strength: f64,
+    /// Seconds from the injection, where that can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onset: Option<f64>,
+    pub detail: String,
+}
+
+/// Requests of users in the injection.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TracesEntry {
+    pub n: u64,
+    /// Failed or slow.
+    pub affected: u64,
+    /// Of endpoints of which nobody knows what slow is.
+    pub unknown: u64,
+    pub before_n: u64,
+    pub before_affected: u64,
+    /// By how much the share grew, with its interval of 95 %; missing where there
+    /// is nothing to compare.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grown: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+}
+
+/// How many users or tenants, about, and those with a request that failed or was
+/// slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PeopleEntry {
+    pub all: u64,
+    pub affected: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -31,16 +127,132 @@ pub struct Call {
 }
 
 /// The touched services, the likeliest cause first.
-pub fn suspects(radius: &Radius, target: &Target) -> Vec<SuspectEntry> {
+pub fn suspects(
+    radius: &Radius,
+    target: &Target,
+    evidence: &Evidence,
+    window: &Window,
+) -> Vec<SuspectEntry> {
     let depths = depth::of_callers(&radius.graph, target);
     let entry = |suspect: &crate::radius::Suspect| SuspectEntry {
         service: suspect.service.clone(),
         strength: suspect.strength,
         place: suspect.place.name().to_owned(),
         depth: depths.get(suspect.service.as_str()).copied(),
+        why: suspect.why.as_ref().map(Why::in_words),
+        stands_out: suspect.stands_out,
+        carried: suspect.only_carries(),
+        onset: suspect.onset().map(|at| since(at, evidence, window)),
         signs: suspect.signs.iter().map(|sign| sign.detail.clone()).collect(),
     };
     radius.suspects.iter().map(entry).collect()
+}
+
+/// Seconds from the injection to a bucket of its phase.
+fn since(bucket: u32, evidence: &Evidence, window: &Window) -> f64 {
+    let at = evidence.phases.injection.from + i64::from(bucket) * BUCKET.nanos();
+    at.saturating_sub(window.inject) as f64 / 1e9
+}
+
+/// How far it reached, beside what was declared.
+pub fn reach(radius: &Radius, evidence: &Evidence, window: &Window) -> ReachEntry {
+    let out: Vec<&Suspect> = radius.suspects.iter().filter(|suspect| suspect.stands_out).collect();
+    let placed = |place: Place| {
+        let those = out.iter().filter(|suspect| suspect.place == place);
+        those.map(|suspect| suspect.service.clone()).collect()
+    };
+    let mut order: Vec<(u32, &str)> = out
+        .iter()
+        .filter_map(|suspect| Some((suspect.onset()?, suspect.service.as_str())))
+        .collect();
+    order.sort_unstable();
+    let mut edges: BTreeSet<Call> = BTreeSet::new();
+    for sign in out.iter().flat_map(|suspect| &suspect.signs) {
+        if let Some((caller, callee)) =
+            sign.about.edge.clone().filter(|_| sign.signal != Signal::Carried)
+        {
+            edges.insert(Call { caller, callee });
+        }
+    }
+    let mut reach = ReachEntry {
+        inside: placed(Place::Inside),
+        explained: placed(Place::Explained),
+        off_target: placed(Place::OffTarget),
+        under_reach: radius.under_reach.clone(),
+        onset_order: order.into_iter().map(|(_, service)| service.to_owned()).collect(),
+        edges: edges.into_iter().take(MOST_CALLS).collect(),
+        ..ReachEntry::default()
+    };
+    let Some(asked) = &evidence.extent else { return reach };
+    reach.sql = asked.sql.clone();
+    let Ok(extent) = &asked.answer else { return reach };
+    let masked = extent.masked.iter().filter(|masked| masked.is_masked());
+    let masked = masked.cloned().map(|Masked { service, traces, masked }| MaskedEntry {
+        service,
+        traces,
+        masked,
+    });
+    reach.masked = masked.collect();
+    let endpoints = extent.endpoints.iter().filter(|endpoint| endpoint.stands_out);
+    let endpoints = endpoints.take(MOST_ENDPOINTS).map(|endpoint| EndpointEntry {
+        service: endpoint.service.clone(),
+        operation: endpoint.operation.clone(),
+        user_visible: endpoint.user_visible,
+        strength: endpoint.strength,
+        onset: endpoint.onset.map(|at| since(at, evidence, window)),
+        detail: endpoint.detail.clone(),
+    });
+    reach.endpoints = endpoints.collect();
+    let traces = &extent.traces;
+    let grown = traces.grown.filter(|grown| grown.is_known());
+    reach.traces = Some(TracesEntry {
+        n: traces.n,
+        affected: traces.felt,
+        unknown: traces.unknown,
+        before_n: traces.before.1,
+        before_affected: traces.before.0,
+        grown: grown.map(|grown| grown.estimate),
+        low: grown.map(|grown| grown.low),
+        high: grown.map(|grown| grown.high),
+    });
+    let people = |people: People| PeopleEntry { all: people.all, affected: people.felt };
+    (reach.users, reach.tenants) = (extent.users.map(people), extent.tenants.map(people));
+    reach
+}
+
+impl ReachEntry {
+    /// Each thing that is known, by its name, in words.
+    pub fn in_words(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        let lists = [
+            ("inside", &self.inside),
+            ("explained", &self.explained),
+            ("off-target", &self.off_target),
+            ("under-reach", &self.under_reach),
+            ("in order of onset", &self.onset_order),
+        ];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            lines.push((name, list.join(", ")));
+        }
+        for MaskedEntry { service, traces, masked } in &self.masked {
+            let told = format!(
+                "errors began in {service} in {traces} traces; the root of {masked} was fine"
+            );
+            lines.push(("masked", told));
+        }
+        if let Some(TracesEntry { n, affected, before_n, before_affected, .. }) = &self.traces {
+            let told = format!(
+                "{affected} of {n} requests failed or were slow, {before_affected} of {before_n} before"
+            );
+            lines.push(("affected traces", told));
+        }
+        for (name, people) in [("affected users", self.users), ("affected tenants", self.tenants)] {
+            if let Some(PeopleEntry { all, affected }) = people {
+                lines.push((name, format!("about {affected} of {all}")));
+            }
+        }
+        lines
+    }
 }
 
 /// The calls of what was touched and of the targets; those among them first.
@@ -71,6 +283,7 @@ pub fn calls(radius: &Radius, target: &Target) -> Vec<Call> {
 mod tests {
     use super::*;
     use crate::radius::{Place, Suspect};
+    use crate::verdict::tests::shop::{DOCUMENT, Harm, run};
 
     /// Scenario: a chain of callers above a target, a bystander, and very many
     /// services that a touched one calls.
@@ -99,7 +312,8 @@ mod tests {
         let radius =
             Radius { suspects: suspects_of, under_reach: Vec::new(), graph, ..Radius::default() };
         let target = Target { services: vec!["pay".into()], ..Target::default() };
-        let found = suspects(&radius, &target);
+        let run = run(DOCUMENT, 1, Harm::default());
+        let found = suspects(&radius, &target, &run.evidence, &run.window);
         let depths: Vec<Option<u32>> = found.iter().map(|suspect| suspect.depth).collect();
         assert_eq!(depths, [Some(0), Some(1), Some(2), None]);
         let calls = calls(&radius, &target);

@@ -49,8 +49,18 @@ pub fn report() -> Report {
             strength: 4.5,
             place: "inside".into(),
             depth: Some(0),
+            why: None,
+            stands_out: true,
+            carried: false,
+            onset: Some(2.0),
             signs: vec!["CPU <b>".into()],
         }],
+        reach: Some(reach::ReachEntry {
+            inside: vec!["pay".into()],
+            masked: vec![reach::MaskedEntry { service: "pay".into(), traces: 9, masked: 9 }],
+            users: Some(reach::PeopleEntry { all: 40, affected: 3 }),
+            ..reach::ReachEntry::default()
+        }),
         sources: BTreeMap::new(),
         completeness: vec![GradeEntry {
             source: "spans".into(),

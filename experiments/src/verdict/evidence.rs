@@ -12,9 +12,9 @@ use crate::document::tolerance::Limits;
 use crate::indicator::scale::Point;
 use crate::indicator::series::Series;
 use crate::indicator::stratum::Stratum;
-use crate::radius::Radius;
 use crate::radius::seen::Past;
 use crate::radius::site::{Names, Sites};
+use crate::radius::{Extent, Radius};
 use crate::window::{Phase, Phases};
 
 /// Why an answer is none.
@@ -207,6 +207,8 @@ pub struct Evidence {
     pub grades: BTreeMap<(Source, Phase), Asked<Grade>>,
     /// What was touched; none where it is only reported.
     pub radius: Option<Asked<Radius>>,
+    /// How far the fault reached.
+    pub extent: Option<Asked<Extent>>,
     /// Asked for where the document expects something of scaling.
     pub scaling: Option<Asked<Vec<Point>>>,
     /// Asked for where a hypothesis or the effect check is about call sites.

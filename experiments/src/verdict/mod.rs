@@ -16,7 +16,7 @@
 //! | [`recovery`] | whether it came back |
 //! | [`alerts`] | whether the expected alerts came, and no others |
 //! | [`scaling`] | whether pods followed the load |
-//! | [`off_target`] | whether more was touched than may be |
+//! | [`off_target`] | whether more was touched than may be, and more requests felt it |
 //! | [`aftermath`] | whether a guard's stop helped |
 //!
 //! Order: a guard's stop, then what makes the run invalid, then the hypotheses;
@@ -79,6 +79,7 @@ pub fn judge(experiment: &Experiment, window: &Window, evidence: &Evidence) -> J
     findings.extend(alerts::judge(experiment, window, evidence, &effect));
     findings.extend(scaling::judge(experiment, window, evidence));
     findings.extend(off_target::judge(experiment, evidence));
+    findings.extend(off_target::affected(experiment, evidence));
     overlap(experiment, window, evidence, &mut findings, &mut notes);
     let ruling = whole(window, &effect, &baseline, &findings);
     let aftermath = aftermath::aftermath(experiment, window, evidence);

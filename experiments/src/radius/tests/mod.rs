@@ -3,8 +3,10 @@
 //! | [`system`] | the generator: services, operations, call sites, durations, seeded |
 //! | [`noise`] | false flags and power over generated days |
 //! | [`request`] | errors, calls, and what explains who is touched |
+//! | [`extent`] | endpoints, shares of requests, users |
 //! | [`past`] | which fault-free time is taken, and how it is cut |
 
+mod extent;
 mod noise;
 mod past;
 mod request;

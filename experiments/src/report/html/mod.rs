@@ -205,19 +205,42 @@ fn radius(report: &Report, body: &mut Markup) {
     body.within("section", &[], |section| {
         section.leaf("h2", &[], "Blast radius");
         graph::graph(report, section);
+        reach(report, section);
         if report.suspects.is_empty() {
             section.leaf("p", &[], "No service showed a sign of the fault.");
             return;
         }
         section.within("table", &[], |table| {
-            row(table, "th", &["service", "place", "depth", "strength", "signs"]);
+            row(table, "th", &["service", "place", "depth", "onset", "strength", "signs"]);
             for suspect in &report.suspects {
                 let depth = suspect.depth.map_or("–".to_owned(), |depth| depth.to_string());
+                let place = match &suspect.why {
+                    Some(why) => format!("{}: {why}", suspect.place),
+                    None => suspect.place.clone(),
+                };
+                let onset = suspect.onset.map_or("–".to_owned(), |at| format!("{at:.0} s"));
                 let (strength, signs) = (shown(suspect.strength, ""), suspect.signs.join("; "));
-                row(table, "td", &[&suspect.service, &suspect.place, &depth, &strength, &signs]);
+                row(table, "td", &[&suspect.service, &place, &depth, &onset, &strength, &signs]);
             }
         });
     });
+}
+
+/// How far it reached, beside what was declared.
+fn reach(report: &Report, section: &mut Markup) {
+    let Some(reach) = &report.reach else { return };
+    list(section, &reach.in_words());
+    if !reach.endpoints.is_empty() {
+        section.within("table", &[], |table| {
+            row(table, "th", &["endpoint", "asked for by", "what moved"]);
+            for endpoint in &reach.endpoints {
+                let who = if endpoint.user_visible { "users" } else { "services" };
+                let name = format!("{} {}", endpoint.service, endpoint.operation);
+                row(table, "td", &[&name, who, &endpoint.detail]);
+            }
+        });
+    }
+    statements(std::slice::from_ref(&reach.sql), section);
 }
 
 fn evidence(report: &Report, body: &mut Markup) {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::alert::State;
 use crate::report::chart::{Chart, Sample};
-use crate::report::reach::Call;
+use crate::report::reach::{Call, EndpointEntry, MaskedEntry, ReachEntry};
 use crate::report::{Alarm, SourceEntry, tests::report};
 use crate::verdict::aftermath::{Aftermath, Helped, InPlace};
 use crate::window::Phase;
@@ -37,7 +37,22 @@ fn hostile(text: &str) -> Report {
     for suspect in &mut report.suspects {
         (suspect.service, suspect.place) = (evil(), evil());
         suspect.signs = vec![evil()];
+        suspect.why = Some(evil());
     }
+    report.reach = Some(ReachEntry {
+        off_target: vec![evil()],
+        masked: vec![MaskedEntry { service: evil(), traces: 3, masked: 3 }],
+        endpoints: vec![EndpointEntry {
+            service: evil(),
+            operation: evil(),
+            user_visible: true,
+            strength: 1.0,
+            onset: None,
+            detail: evil(),
+        }],
+        sql: evil(),
+        ..ReachEntry::default()
+    });
     report.sources.insert(evil(), SourceEntry { watermark: Some(evil()), sql: evil() });
     let numbers = json!({"value": {"estimate": 1.0, "low": null, "high": 2.0}, "high": 1.5, "n": 3, "method": text});
     for finding in &mut report.findings {

@@ -1,8 +1,11 @@
 use super::shop::{DOCUMENT, Harm, Run, SECOND, asked, run};
 use crate::completeness::Grade;
+use crate::document::probe::EffectCheck;
 use crate::radius::blame::{Graph, Resources};
 use crate::radius::calibrate::{Calibration, Noise, Pseudo};
-use crate::radius::{About, Radius, Sign, Signal};
+use crate::radius::extent::Traces;
+use crate::radius::{About, Extent, Radius, Sign, Signal};
+use crate::statistics::ratio::{self, Share};
 use crate::verdict::evidence::{Flow, Gap, Source};
 use crate::verdict::{Reason, Verdict, judge};
 use crate::window::{Phase, Span};
@@ -74,9 +77,77 @@ fn what_is_touched_off_target_deviates() {
     assert!(judgement.findings.iter().all(|finding| finding.hypothesis != "blast radius"));
 }
 
+/// A run of which so many of 400 requests of users were affected, and 4 of 400 before.
+fn affected(felt: u64, load: f64, pieces: usize) -> Run {
+    let declared = "{max: {affected-traces: 20%}}";
+    let mut run = touched(declared, &SEEN, pieces);
+    let span = |at: usize| Span { from: at as i64 * 60 * SECOND, buckets: 9 };
+    let calm = |at| Pseudo { span: span(at), signs: Vec::new() };
+    let noise = Noise::of(&(0..pieces).map(calm).collect::<Vec<_>>());
+    let grown = ratio::difference(Share::new(4, 400), Share::new(felt, 400));
+    let traces =
+        Traces { n: 400, felt, before: (4, 400), unknown: 0, grown: Some(grown), load: Some(load) };
+    run.evidence.extent = Some(asked(Extent { traces, noise, ..Extent::default() }));
+    run
+}
+
+fn share(run: &Run) -> (Verdict, Option<Reason>) {
+    let judgement = judge(&run.experiment, &run.window, &run.evidence);
+    let finding = judgement.findings.iter().find(|f| f.hypothesis == "affected traces").unwrap();
+    assert!(judgement.ruling.verdict >= finding.ruling.verdict);
+    (finding.ruling.verdict, finding.ruling.reason)
+}
+
+/// Scenario: a fifth of users' requests may be affected; a twentieth is, a third is,
+/// about a fifth; and again where little fault-free time is known, where fewer
+/// requests come or none, where most are of endpoints nobody knows, where it was
+/// not measured, and where spans are broken.
+/// Guarantees: J2: held and deviated where they are shown, deviated also where load
+/// fell, silence where requests stopped; everything else is inconclusive.
+#[test]
+fn inv_j2_affected_traces_are_held_only_where_shown() {
+    assert_eq!(share(&affected(20, 1.0, 60)), (Verdict::Held, None));
+    assert_eq!(share(&affected(133, 1.0, 60)), (Verdict::Deviated, None));
+    assert_eq!(share(&affected(133, 0.5, 60)), (Verdict::Deviated, None));
+    assert_eq!(share(&affected(80, 1.0, 60)), inconclusive(Reason::TooFew));
+    assert_eq!(share(&affected(20, 1.0, 10)), inconclusive(Reason::Uncalibrated));
+    assert_eq!(share(&affected(20, 0.5, 60)), inconclusive(Reason::LoadConfounded));
+    assert_eq!(share(&affected(0, 0.05, 60)), (Verdict::Deviated, Some(Reason::Silence)));
+    fn extent(run: &mut Run) -> &mut Extent {
+        run.evidence.extent.as_mut().unwrap().answer.as_mut().unwrap()
+    }
+    let mut strange = affected(20, 1.0, 60);
+    extent(&mut strange).traces.unknown = 100;
+    assert_eq!(share(&strange), inconclusive(Reason::TooFew));
+    let mut nothing = affected(20, 1.0, 60);
+    extent(&mut nothing).traces.grown = None;
+    assert_eq!(share(&nothing), inconclusive(Reason::NoData));
+    let mut refused = affected(20, 1.0, 60);
+    refused.evidence.extent.as_mut().unwrap().answer = Err(Gap::Error("no".into()));
+    assert_eq!(share(&refused), inconclusive(Reason::Error));
+    refused.evidence.extent = None;
+    assert_eq!(share(&refused), inconclusive(Reason::Error));
+    let mut broken = affected(20, 1.0, 60);
+    broken.evidence.grades.insert((Source::Spans, Phase::Injection), asked(Grade::Broken));
+    assert_eq!(share(&broken), inconclusive(Reason::PipelineGap));
+}
+
+/// Scenario: services are limited and what lies off target is only reported; the
+/// document says that there is no effect check, and no target shows anything.
+/// Guarantees: the limit is judged all the same; such a run is invalid.
+#[test]
+fn limits_are_judged_and_under_reach_is_invalid() {
+    let off = [SEEN[0], SEEN[1], ("cart", 40.0)];
+    assert_eq!(found(&touched("{max: {services: 2}}", &off, 60)), (Verdict::Deviated, None));
+    assert_eq!(found(&touched("{max: {services: 3}}", &off, 60)), (Verdict::Held, None));
+    let mut unseen = touched(DEVIATE, &[], 60);
+    unseen.experiment.effect_check = Some(EffectCheck::None);
+    assert_eq!(found(&unseen), (Verdict::Invalid, Some(Reason::NoEffect)));
+}
+
 /// Scenario: the target shows nothing; too little fault-free time is known; the
 /// radius could not be measured or was not asked for; spans are behind or broken;
-/// a share of traces is demanded; a service off target falls silent.
+/// a service off target falls silent.
 /// Guarantees: J2: an empty radius is only believed where the fault was seen by
 /// the same means over whole telemetry; silence is a deviation, not an absence.
 #[test]
@@ -92,8 +163,6 @@ fn inv_j2_an_empty_radius_is_not_believed_unseen() {
     let key = (Source::Spans, Phase::Injection);
     broken.evidence.grades.insert(key, asked(Grade::Broken));
     assert_eq!(found(&broken), inconclusive(Reason::PipelineGap));
-    let shares = "{off-target: deviate, max: {affected-traces: 20%}}";
-    assert_eq!(found(&touched(shares, &SEEN, 60)), inconclusive(Reason::Error));
     let mut silent = touched(DEVIATE, &SEEN, 60);
     fn flow(run: &mut Run) -> &mut Flow {
         run.evidence.flows.get_mut(&Source::Spans).unwrap().answer.as_mut().unwrap()

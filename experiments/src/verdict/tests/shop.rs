@@ -109,6 +109,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         load: asked(load),
         grades: grades(),
         radius: None,
+        extent: None,
         scaling: None,
         sites: None,
         stop: None,
