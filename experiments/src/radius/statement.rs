@@ -210,29 +210,17 @@ pub fn reach(span: Span, slow: &[(String, String, i64)], judged: i64) -> String 
 /// those of them whose root is known and fine: service, traces, masked.
 pub fn masked(span: Span, judged: i64) -> String {
     format!(
-        "WITH failing AS (SELECT DISTINCT trace_id, span_id, service_name FROM spans WHERE {window} AND is_error),\n\
-         below AS (SELECT DISTINCT trace_id, parent_span_id FROM spans WHERE {near} AND is_error AND parent_span_id IS NOT NULL),\n\
-         deepest AS (SELECT DISTINCT f.trace_id, f.service_name FROM failing f\n\
-         LEFT JOIN below b ON b.trace_id = f.trace_id AND b.parent_span_id = f.span_id WHERE b.trace_id IS NULL),\n\
-         roots AS (SELECT trace_id, max(CASE WHEN is_error THEN 1 ELSE 0 END) AS failed\n\
+        "WITH ends AS (SELECT trace_id, id, max(service) AS service, max(own) AS own, max(below) AS below FROM (\n\
+         SELECT trace_id, span_id AS id, service_name AS service, 1 AS own, 0 AS below FROM spans WHERE {window} AND is_error\n\
+         UNION ALL SELECT trace_id, parent_span_id, NULL, 0, 1 FROM spans WHERE {near} AND is_error AND parent_span_id IS NOT NULL)\n\
+         GROUP BY 1, 2),\n\
+         deepest AS (SELECT trace_id, service FROM ends WHERE own = 1 AND below = 0 GROUP BY 1, 2),\n\
+         roots AS (SELECT trace_id, 1 - max(CASE WHEN is_error THEN 1 ELSE 0 END) AS fine\n\
          FROM spans WHERE {near} AND parent_span_id IS NULL GROUP BY 1)\n\
-         SELECT d.service_name AS service, count(*) AS traces, sum(CASE WHEN r.failed = 0 THEN 1 ELSE 0 END) AS masked\n\
+         SELECT service, count(*) AS traces, coalesce(sum(fine), 0) AS masked\n\
          FROM deepest d LEFT JOIN roots r ON r.trace_id = d.trace_id GROUP BY 1 ORDER BY 1",
         window = any_of(&[span], judged),
         near = around(&[span], judged),
-    )
-}
-
-/// Who asks uninstrumented callees: caller, callee. A call that says whom it is
-/// for and has nothing below it.
-pub fn inferred(spans: &[Span], judged: i64) -> String {
-    format!(
-        "SELECT DISTINCT p.caller, p.callee FROM (SELECT trace_id, span_id, service_name AS caller, {PEER} AS callee\n\
-         FROM spans WHERE {window} AND kind IN ('CLIENT', 'PRODUCER') AND {PEER} IS NOT NULL) p\n\
-         LEFT JOIN (SELECT DISTINCT trace_id, parent_span_id FROM spans WHERE {near} AND parent_span_id IS NOT NULL) c\n\
-         ON c.trace_id = p.trace_id AND c.parent_span_id = p.span_id WHERE c.trace_id IS NULL ORDER BY 1, 2",
-        window = any_of(spans, judged),
-        near = around(spans, judged),
     )
 }
 
