@@ -3,12 +3,14 @@
 //!
 //! | file | its part |
 //! | --- | --- |
+//! | [`metrics`] | points beside the cadence of their series |
 //! | [`statement`] | one statement per table that is counted over |
 //!
 //! Counts are of rows as they were stored: an exporter that sends twice is found
 //! here, and only here. Deliberately not here: telling silence from a blind
 //! pipeline, which needs a baseline (`verdict::missing`).
 
+pub mod metrics;
 pub mod statement;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use crate::Error;
 use crate::indicator::{Ask, Table};
 use crate::verdict::evidence::Source;
 use crate::window::Span;
+pub use metrics::Metrics;
 use schema::ErrorKind;
 
 /// The share of broken rows from which a source is no longer whole, and from
@@ -72,6 +75,14 @@ pub struct Spans {
     pub many_rooted: u64,
     /// Spans of nobody, or of a service that never got a name.
     pub unnamed: u64,
+    /// Those whose sender dropped attributes, events or links.
+    pub cut: u64,
+    /// How long after their end 99 of 100 spans had come, in milliseconds.
+    pub arrival_p99_ms: u64,
+    /// Pairs of services that call each other, and those of them of which over 1 % of the
+    /// children begin before their parents: their clocks differ.
+    pub pairs: u64,
+    pub skewed: u64,
 }
 
 impl Spans {
@@ -80,6 +91,7 @@ impl Spans {
         let lost = self.lost + self.negative + self.unnamed;
         let odd = share(self.repeated, self.spans)
             .max(share(self.orphans, self.spans))
+            .max(share(self.cut, self.spans))
             .max(share(self.rootless, self.traces));
         graded(share(lost, self.spans)).max(graded(odd).min(Grade::Torn))
     }
@@ -114,6 +126,7 @@ impl Logs {
 pub struct Completeness {
     pub spans: Spans,
     pub logs: Logs,
+    pub metrics: Metrics,
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -135,6 +148,8 @@ pub async fn check(span: Span, judged: i64, ask: &dyn Ask) -> Result<Completenes
     let traces = one(ask, &statement::traces(span, judged)).await?;
     let ids = one(ask, &statement::ids(span, judged)).await?;
     let logs = one(ask, &statement::logs(span, judged)).await?;
+    let lateness = one(ask, &statement::lateness(span, judged)).await?;
+    let metrics = one(ask, &metrics::statement(span, judged)).await?;
     Ok(Completeness {
         spans: Spans {
             spans: count(&rows, "spans")?,
@@ -150,7 +165,12 @@ pub async fn check(span: Span, judged: i64, ask: &dyn Ask) -> Result<Completenes
             rootless: count(&traces, "rootless")?,
             many_rooted: count(&traces, "many_rooted")?,
             unnamed: count(&rows, "unnamed")?,
+            cut: count(&lateness, "cut")?,
+            arrival_p99_ms: count(&lateness, "arrival_p99_ms")?,
+            pairs: count(&lateness, "pairs")?,
+            skewed: count(&lateness, "skewed")?,
         },
+        metrics: Metrics::read(&metrics)?,
         logs: Logs {
             records: count(&logs, "records")?,
             without_trace: count(&logs, "without_trace")?,
@@ -171,17 +191,20 @@ pub fn statements(source: Source, span: Span, judged: i64) -> Vec<String> {
             ]
         }
         Source::Logs => vec![statement::logs(span, judged)],
-        Source::Metrics => Vec::new(),
+        Source::Metrics => vec![metrics::statement(span, judged)],
     }
+}
+
+/// What is usual: the first stretch that was graded.
+#[derive(Debug, Clone, Default)]
+pub struct Usual {
+    spans: Option<Spans>,
+    metrics: Option<Metrics>,
 }
 
 /// The grade that their answers give. The first stretch is what is usual for
 /// those after it.
-pub fn graded_by(
-    source: Source,
-    tables: &[Table],
-    usual: &mut Option<Spans>,
-) -> Result<Grade, Error> {
+pub fn graded_by(source: Source, tables: &[Table], usual: &mut Usual) -> Result<Grade, Error> {
     match (source, tables) {
         (Source::Spans, [rows, links, traces]) => {
             let spans = Spans {
@@ -194,11 +217,11 @@ pub fn graded_by(
                 rootless: count(traces, "rootless")?,
                 ..Spans::default()
             };
-            let grade = match usual {
+            let grade = match &usual.spans {
                 Some(usual) => spans.beside(usual),
                 None => spans.grade(),
             };
-            usual.get_or_insert(spans);
+            usual.spans.get_or_insert(spans);
             Ok(grade)
         }
         (Source::Logs, [logs]) => Ok(Logs {
@@ -208,6 +231,15 @@ pub fn graded_by(
             unnamed: count(logs, "unnamed")?,
         }
         .grade()),
+        (Source::Metrics, [table]) => {
+            let metrics = Metrics::read(table)?;
+            let grade = match &usual.metrics {
+                Some(usual) => metrics.beside(usual),
+                None => metrics.grade(),
+            };
+            usual.metrics.get_or_insert(metrics);
+            Ok(grade)
+        }
         _ => Err(Error::internal("nothing grades this source")),
     }
 }

@@ -3,7 +3,7 @@
 use crate::indicator::text::Stretch;
 use crate::window::Span;
 
-const UNNAMED: &str =
+pub(super) const UNNAMED: &str =
     "service_name IS NULL OR service_name = '' OR service_name LIKE 'unknown_service%'";
 
 pub fn rows(span: Span, judged: i64) -> String {
@@ -53,6 +53,27 @@ pub fn ids(span: Span, judged: i64) -> String {
         "SELECT sum(n - 1) AS repeated, count(*) AS repeated_ids\n\
          FROM (SELECT trace_id, span_id, count(*) AS n FROM spans WHERE {} GROUP BY 1, 2) WHERE n > 1",
         Stretch::new(span, judged).window()
+    )
+}
+
+/// How late spans come (99 of 100 at most), how many lost attributes, events or
+/// links at their sender, and between which services children begin before their
+/// parents: the pairs, and those of them of which more than 1 % do.
+pub fn lateness(span: Span, judged: i64) -> String {
+    let stretch = Stretch::new(span, judged);
+    format!(
+        "WITH late AS (SELECT CAST(greatest(quantile((CAST(ingest_time AS BIGINT) * 1000 - time_unix_nano - duration_ns) / 1e6, 0.99), 0) AS BIGINT) AS arrival_p99_ms,\n\
+         sum(CASE WHEN coalesce(dropped_attributes_count, 0) + coalesce(dropped_events_count, 0) + coalesce(dropped_links_count, 0) > 0 THEN 1 ELSE 0 END) AS cut\n\
+         FROM spans WHERE {window}),\n\
+         pairs AS (SELECT p.service_name AS caller, c.service_name AS callee, count(*) AS n,\n\
+         sum(CASE WHEN c.time_unix_nano < p.time_unix_nano THEN 1 ELSE 0 END) AS early\n\
+         FROM (SELECT trace_id, parent_span_id, service_name, time_unix_nano FROM spans WHERE {window} AND parent_span_id IS NOT NULL) c\n\
+         JOIN (SELECT trace_id, span_id, service_name, time_unix_nano FROM spans WHERE {near}) p\n\
+         ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id AND p.service_name <> c.service_name GROUP BY 1, 2)\n\
+         SELECT arrival_p99_ms, cut, pairs, skewed FROM late CROSS JOIN\n\
+         (SELECT count(*) AS pairs, sum(CASE WHEN early > 0.01 * n THEN 1 ELSE 0 END) AS skewed FROM pairs)",
+        window = stretch.window(),
+        near = stretch.near(),
     )
 }
 

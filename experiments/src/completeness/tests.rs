@@ -53,3 +53,33 @@ fn inv_j2_what_is_no_count_is_no_zero() {
     let some = Counted(&[("spans", Value::Null)]);
     assert!(block_on(check(span, 1, &some)).unwrap_err().to_string().contains("has no traces"));
 }
+
+/// Scenario: metrics of which points do not come, counters fall, attributes are
+/// given up, units change, nobody is named, series stand still, multiply, or whole
+/// services fall silent.
+/// Guarantees: what is lost or means something else is broken from a twentieth on,
+/// what is odd is torn and no worse, and silence and growth are told beside what is
+/// usual.
+#[test]
+fn metrics_are_graded_by_their_own_cadence() {
+    let good = Metrics { points: 1_000, series: 50, services: 10, names: 20, ..Metrics::default() };
+    assert_eq!((good.grade(), good.beside(&good)), (Grade::Whole, Grade::Whole));
+    let changes: [(&str, fn(&mut Metrics, u64)); 5] = [
+        ("missing", |metrics, n| metrics.missing = n),
+        ("resets", |metrics, n| metrics.resets = n),
+        ("overflowed", |metrics, n| metrics.overflowed = n),
+        ("unnamed", |metrics, n| metrics.unnamed = n),
+        ("drifted", |metrics, n| metrics.drifted = n.min(2)),
+    ];
+    for (name, change) in changes {
+        let mut spoiled = good.clone();
+        change(&mut spoiled, 100);
+        assert_eq!(spoiled.grade(), Grade::Broken, "{name}");
+    }
+    assert_eq!(Metrics { missing: 10, ..good.clone() }.grade(), Grade::Torn);
+    assert_eq!(Metrics { repeated: 900, frozen: 40, ..good.clone() }.grade(), Grade::Torn);
+    assert_eq!(Metrics { services: 9, ..good.clone() }.beside(&good), Grade::Broken);
+    assert_eq!(Metrics { services: 12, ..good.clone() }.beside(&good), Grade::Whole);
+    assert_eq!(Metrics { series: 500, ..good.clone() }.beside(&good), Grade::Torn);
+    assert_eq!(Metrics::default().beside(&good), Grade::Broken);
+}

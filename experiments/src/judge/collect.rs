@@ -327,13 +327,13 @@ impl Collector<'_> {
         Ok(Asked { sql, answer })
     }
 
-    /// How whole a source is in each phase. Spans beside those of the baseline.
+    /// How whole a source is in each phase. Spans and metrics beside those of the baseline.
     async fn grades(&mut self, source: Source) -> Result<Vec<(Phase, Asked<Grade>)>, Error> {
         let mut grades = Vec::new();
-        let mut usual = None;
+        let mut usual = completeness::Usual::default();
         for phase in PHASES {
             let span = self.phases.get(phase);
-            if span.buckets == 0 || source == Source::Metrics {
+            if span.buckets == 0 {
                 continue;
             }
             let sql = completeness::statements(source, span, self.judged);

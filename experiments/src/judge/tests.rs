@@ -77,10 +77,20 @@ impl Ask for Engine {
             rows,
             ..Table::default()
         };
-        if ["AS spans", "AS orphans", "AS traces", "AS records"].iter().any(|c| sql.contains(c)) {
+        if ["AS spans", "AS orphans", "AS traces", "AS records", "AS points"]
+            .iter()
+            .any(|c| sql.contains(c))
+        {
             let lost = if bitten && self.torn { 90 } else { 0 };
             let columns = ["spans", "traces", "records", "orphans", "lost"];
             let none = ["negative", "unnamed", "rootless", "without_trace", "repeated"];
+            if sql.contains("AS points") {
+                let row = [1_000, 10, 3, 0, 0, 0, 5, 0, 0, 0, 0].map(|n| json!(n)).to_vec();
+                let columns =
+                    ["points", "series", "services", "missing", "resets", "overflowed", "names"];
+                let none = ["drifted", "frozen", "repeated", "unnamed"];
+                return Ok(table(&[&columns[..], &none].concat(), vec![row]));
+            }
             let counts = [1_000, 100, 1_000, lost, lost, 0, 0, 0, 0, 0];
             let row = counts.map(|n| json!(n)).to_vec();
             return Ok(table(&[&columns[..], &none].concat(), vec![row]));

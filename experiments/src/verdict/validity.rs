@@ -262,17 +262,14 @@ pub fn confounded(evidence: &Evidence, phase: Phase) -> Result<Option<Moved>, Ga
 }
 
 /// What depends on a source that is not whole is not shown to hold (section O2 of
-/// the paper). Of metrics nothing is counted but what their indicators say.
+/// the paper).
 pub(super) fn broken(evidence: &Evidence, source: Source, phase: Phase) -> Option<Ruling> {
-    if source == Source::Metrics {
-        return None;
-    }
     let table = source.table();
     let gap = |detail: String| Some(Ruling::inconclusive(Reason::PipelineGap, detail));
     match evidence.grades.get(&(source, phase)).map(|asked| &asked.answer) {
         Some(Ok(Grade::Whole | Grade::Torn)) => None,
         Some(Ok(Grade::Broken)) => gap(format!(
-            "{table} of the {} are broken: too many are lost or unnamed to tell",
+            "{table} of the {} are broken: too many are lost, unnamed or mean something else to tell",
             phase.name()
         )),
         Some(Err(Gap::Error(why))) => {

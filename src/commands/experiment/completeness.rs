@@ -36,7 +36,11 @@ pub async fn run(asked: Asked) -> Result<ExitCode> {
         return Err(Usage("--to must be at least 5 s later than --from".into()).into());
     }
     let found = completeness::check(span, now, &Engine::new(&asked.server)?).await?;
-    let grades = [("spans", found.spans.grade()), ("logs", found.logs.grade())];
+    let grades = [
+        ("spans", found.spans.grade()),
+        ("logs", found.logs.grade()),
+        ("metrics", found.metrics.grade()),
+    ];
     if asked.json {
         let grades: serde_json::Map<_, _> =
             grades.iter().map(|(source, grade)| ((*source).into(), json!(grade))).collect();
@@ -49,7 +53,7 @@ pub async fn run(asked: Asked) -> Result<ExitCode> {
 }
 
 fn table(found: &Completeness) -> String {
-    let Completeness { spans, logs } = found;
+    let Completeness { spans, logs, metrics } = found;
     let rows = [
         ("spans", spans.grade().name().to_owned()),
         ("  rows", spans.spans.to_string()),
@@ -64,11 +68,23 @@ fn table(found: &Completeness) -> String {
         ("  last less than nothing", spans.negative.to_string()),
         ("  repeated rows", format!("{} of {} ids", spans.repeated, spans.repeated_ids)),
         ("  of a service without a name", spans.unnamed.to_string()),
+        ("  whose sender dropped parts of them", spans.cut.to_string()),
+        ("  came within, 99 of 100", format!("{} ms", spans.arrival_p99_ms)),
+        ("  pairs of services out of step", format!("{} of {}", spans.skewed, spans.pairs)),
         ("logs", logs.grade().name().to_owned()),
         ("  rows", logs.records.to_string()),
         ("  without a trace", logs.without_trace.to_string()),
         ("  repeated rows", logs.repeated.to_string()),
         ("  of a service without a name", logs.unnamed.to_string()),
+        ("metrics", metrics.grade().name().to_owned()),
+        ("  points", format!("{} of {} series", metrics.points, metrics.series)),
+        ("  that did not come", metrics.missing.to_string()),
+        ("  counters that fell", metrics.resets.to_string()),
+        ("  whose attributes were given up", metrics.overflowed.to_string()),
+        ("  repeated points", metrics.repeated.to_string()),
+        ("  names in several units", format!("{} of {}", metrics.drifted, metrics.names)),
+        ("  series that stand still", metrics.frozen.to_string()),
+        ("  of a service without a name", metrics.unnamed.to_string()),
     ];
     rows.iter().map(|(what, n)| format!("{what:<34}{n}\n")).collect()
 }

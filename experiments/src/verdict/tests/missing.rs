@@ -122,6 +122,27 @@ fn inv_j2_a_broken_source_caps_what_depends_on_it() {
     assert_eq!(graded(harmed, broken()), (Verdict::Deviated, None));
 }
 
+/// Scenario: metrics of the injection are broken, and graded by nobody; spans are
+/// whole.
+/// Guarantees: J2: what is told by metrics is capped, and what spans tell is not.
+#[test]
+fn inv_j2_broken_metrics_cap_what_they_tell() {
+    let probe = "    - {indicator: resource.cpu, service: checkout, max: 0.9}\n    - {service: checkout, indicator: error_ratio";
+    let text = DOCUMENT.replace("    - {service: checkout, indicator: error_ratio", probe);
+    let good = run(&text, 3, Harm::default());
+    let key = (Source::Metrics, Phase::Injection);
+    let mut broken = good.clone();
+    broken.evidence.grades.get_mut(&key).unwrap().answer = Ok(Grade::Broken);
+    let mut unasked = good.clone();
+    unasked.evidence.grades.remove(&key);
+    assert_eq!(found(&good), (Verdict::Held, None));
+    for run in [broken, unasked] {
+        assert_eq!(found(&run), inconclusive(Reason::PipelineGap));
+        let judgement = judge(&run.experiment, &run.window, &run.evidence);
+        assert_eq!(judgement.findings[2].ruling.verdict, Verdict::Held, "{judgement:#?}");
+    }
+}
+
 /// Scenario: a subject that may be scaled to zero was idle before and is idle now.
 /// Guarantees: J2: inconclusive, idle; without the permission it is no data.
 #[test]

@@ -123,7 +123,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
 /// Everything came.
 fn grades() -> BTreeMap<(Source, Phase), Asked<Grade>> {
     let phases = |source| PHASES.map(|phase| ((source, phase), asked(Grade::Whole)));
-    [Source::Spans, Source::Logs].into_iter().flat_map(phases).collect()
+    [Source::Spans, Source::Logs, Source::Metrics].into_iter().flat_map(phases).collect()
 }
 
 /// Fault-free history of durations, drawn once per seed: it is most of the rows.
