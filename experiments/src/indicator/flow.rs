@@ -17,6 +17,20 @@ pub fn rows(source: Source, span: Span, judged: i64) -> String {
     )
 }
 
+/// What injectors told of a run in its own words, such as `Applied`, between two
+/// times. What was only planned, and what guards did, is nobody's report.
+pub fn reported(run: &str, event: &str, (from, to): (i64, i64), judged: i64) -> String {
+    let event = literal(event);
+    format!(
+        "SELECT count(*) AS n FROM experiment_event_revisions WHERE run_id = {} AND (reason = {event} OR kind = {event})\n\
+         AND source NOT IN ('plan', 'guard') AND accepted AND event_time >= {} AND event_time < {} AND time <= {}",
+        literal(run),
+        instant(from),
+        instant(to),
+        instant(judged),
+    )
+}
+
 /// Rows of one service by bucket: where anything was recorded of it.
 pub fn recorded(source: Source, service: &str, span: Span, judged: i64) -> String {
     let stretch = Stretch::new(span, judged);

@@ -27,7 +27,7 @@ use crate::verdict::evidence::{
     Sighting, Source, Stop,
 };
 use crate::verdict::strata::{self, Moved};
-use crate::window::{Phase, Phases, Span, Window};
+use crate::window::{BUCKET, Phase, Phases, Span, Window};
 
 /// How far back, and on, fault-free history is looked for.
 pub const HISTORY: Period = Period::secs(24 * 3_600);
@@ -78,9 +78,16 @@ pub async fn collect(
         });
     }
     let mut effects = Vec::new();
+    let mut reported = BTreeMap::new();
     if let Some(EffectCheck::Any { any }) = &experiment.effect_check {
         for effect in any {
-            let Effect::Moved { measure, .. } = effect else { continue };
+            let measure = match effect {
+                Effect::Moved { measure, .. } => measure,
+                Effect::Reported { event } => {
+                    reported.insert(event.clone(), collector.reported(event).await?);
+                    continue;
+                }
+            };
             sources.insert(Source::of(measure.family));
             if measure.indicator == Indicator::CallsiteShift {
                 with_sites = true;
@@ -121,6 +128,7 @@ pub async fn collect(
         phases,
         probes,
         effects,
+        reported,
         flows,
         load,
         grades,
@@ -370,6 +378,16 @@ impl Collector<'_> {
             measured: self.measured(measure, false).await?,
             measure: measure.clone(),
         }))
+    }
+
+    /// Edges are told by clocks that may differ by as much as is known of, and a bucket.
+    async fn reported(&mut self, event: &str) -> Result<Asked<i64>, Error> {
+        let unsure = Period::millis(self.window.uncertainty_ms).nanos() + BUCKET.nanos();
+        let between =
+            (self.window.inject.saturating_sub(unsure), self.window.recover.saturating_add(unsure));
+        let sql = flow::reported(&self.window.run_id, event, between, self.judged);
+        let answer = self.read(&sql, |table| answer::number("n", table)).await?;
+        Ok(Asked { sql, answer: answer.map(Option::unwrap_or_default) })
     }
 
     async fn known_alerts(&mut self) -> Result<Asked<i64>, Error> {

@@ -201,6 +201,8 @@ pub struct Evidence {
     pub probes: Vec<Observed>,
     /// One for each measured sign of the effect check, in order.
     pub effects: Vec<Measured>,
+    /// How often an injector's event of the effect check was told, by its word.
+    pub reported: BTreeMap<String, Asked<i64>>,
     pub flows: BTreeMap<Source, Asked<Flow>>,
     pub load: Asked<Load>,
     /// How whole each source is, phase by phase.

@@ -47,10 +47,9 @@ pub fn effect(experiment: &Experiment, evidence: &Evidence) -> Finding {
     for sign in any {
         match sign {
             Effect::Reported { event } => {
-                let detail = format!(
-                    "no event {event} is known: injectors' events are not read in this version"
-                );
-                rulings.push((Ruling::inconclusive(Reason::NoData, detail), false));
+                let asked = evidence.reported.get(event);
+                finding.evidence_sql.extend(asked.map(|asked| asked.sql.clone()));
+                rulings.push((reported(event, asked), false));
             }
             Effect::Moved { measure, direction, by }
                 if measure.indicator == Indicator::CallsiteShift =>
@@ -84,6 +83,22 @@ pub fn effect(experiment: &Experiment, evidence: &Evidence) -> Finding {
         finding.ruling = ruling;
     }
     finding
+}
+
+/// Whether the injector said so. That it did not says nothing: it may not be heard.
+fn reported(event: &str, asked: Option<&Asked<i64>>) -> Ruling {
+    match asked.map(|asked| &asked.answer) {
+        Some(Ok(n)) if *n > 0 => {
+            Ruling::held(format!("the injector told {event}: reported, and not measured"))
+        }
+        Some(Ok(_)) => {
+            let detail = format!("no {event} of the injector was heard of during the injection");
+            Ruling::inconclusive(Reason::NoData, detail)
+        }
+        Some(Err(Gap::Error(why))) => Ruling::inconclusive(Reason::Error, why.clone()),
+        Some(Err(Gap::Incomplete(why))) => Ruling::inconclusive(Reason::PipelineGap, why.clone()),
+        None => Ruling::inconclusive(Reason::NoData, format!("nobody asked for {event}")),
+    }
 }
 
 /// A window in which nothing at all was told lies where no telemetry is.

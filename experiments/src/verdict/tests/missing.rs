@@ -282,6 +282,11 @@ fn inv_j2_spoiled_telemetry_never_holds() {
         "{service: checkout, indicator: slo.budget_burned, objective: 90%, max: 5}",
         "{service: checkout, indicator: trace.root_success, max: 1}",
         "{service: checkout, indicator: slo.burn_rate, objective: 90%, max: 5}",
+        "{edge: checkout->payment, indicator: error_ratio, max: 0.1}",
+        "{edge: checkout->payment, indicator: mask_ratio, max: 1}",
+        "{service: checkout, indicator: log.trace_id_ratio, max: 1}",
+        "{service: checkout, indicator: resource.memory, max: 5}",
+        "{service: checkout, indicator: trace.complete_ratio, max: 1}",
     ];
     for indicator in indicators {
         let probes = "    - {service: checkout, indicator: error_ratio, max: 0.01}\n    - {service: checkout, indicator: p95, max-increase: 20%}\n";
@@ -303,6 +308,24 @@ fn inv_j2_spoiled_telemetry_never_holds() {
             let first = buckets[0].clone();
             buckets.fill(first);
         });
+        spoiled("emptied", &|run| {
+            let asked = measured(run, 0).phases.get_mut(&Phase::Injection).unwrap();
+            asked.answer = Ok(Series::default());
+        });
+        spoiled("cut", &|run| {
+            let answer = Err(Gap::Incomplete("cut".into()));
+            measured(run, 0).phases.get_mut(&Phase::Injection).unwrap().answer = answer;
+        });
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            spoiled("no finite number", &|run| {
+                for bucket in &mut series(run, 0, Phase::Injection).buckets {
+                    (bucket.n, bucket.hits) = (bad, bad);
+                    bucket.value = bucket.value.map(|_| bad);
+                    bucket.cells.iter_mut().for_each(|cell| *cell = (bad, bad));
+                }
+            });
+        }
+        spoiled("graded by nobody", &|run| run.evidence.grades.clear());
         spoiled("NaN", &|run| {
             let answer = Err(Gap::Error("NaN is no number".into()));
             measured(run, 0).phases.get_mut(&Phase::Injection).unwrap().answer = answer;

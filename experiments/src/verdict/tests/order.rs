@@ -1,4 +1,4 @@
-use super::shop::{DOCUMENT, Harm, Run, run};
+use super::shop::{DOCUMENT, Harm, Run, asked, run};
 use crate::verdict::evidence::Observed;
 use crate::verdict::{Reason, Verdict, judge};
 use crate::window::{Phase, Span};
@@ -183,8 +183,9 @@ fn inv_j2_nothing_relative_without_calibration() {
 }
 
 /// Scenario: the effect is measured as half of what was wanted, and as none with
-/// an effect check that a report would satisfy too.
-/// Guarantees: the fault was not seen to bite: invalid, reported or not.
+/// an effect check that a report would satisfy too; a report alone, heard and not.
+/// Guarantees: the fault was not seen to bite: invalid, reported or not. A report
+/// counts where nothing is measured, and the lack of one is no evidence.
 #[test]
 fn inv_j2_an_effect_must_be_seen() {
     let weak = changed(">=300ms", ">=900ms", Harm::default());
@@ -193,6 +194,18 @@ fn inv_j2_an_effect_must_be_seen() {
     let reported = "{any: [{injector-event: Applied}]}";
     let only_said = changed(check, reported, Harm::default());
     assert_eq!(ruled(&only_said).0, Verdict::Inconclusive);
+    let told = |run: &Run, n| {
+        let mut run = run.clone();
+        run.evidence.reported.insert("Applied".into(), asked(n));
+        let judgement = judge(&run.experiment, &run.window, &run.evidence);
+        (judgement.effect.ruling.verdict, judgement.effect.ruling.reason)
+    };
+    assert_eq!(told(&only_said, 0), (Verdict::Inconclusive, Some(Reason::NoData)));
+    assert_eq!(told(&only_said, 1), (Verdict::Held, None));
+    // What was measured ranks above what was told.
+    let both = "{any: [{indicator: edge.gap_p50, edge: checkout->payment, increase: \">=900ms\"}, {injector-event: Applied}]}";
+    let both = changed(check, both, Harm::default());
+    assert_eq!(told(&both, 1), (Verdict::Invalid, Some(Reason::NoEffect)));
     let share = changed(">=300ms", ">=400%", Harm::default());
     assert_eq!(
         ruled(&share).0,

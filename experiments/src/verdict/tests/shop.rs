@@ -105,6 +105,7 @@ pub fn run(text: &str, seed: u64, harm: Harm) -> Run {
         phases,
         probes,
         effects,
+        reported: BTreeMap::new(),
         flows: flows.into(),
         load: asked(load),
         grades: grades(),
