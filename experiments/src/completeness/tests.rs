@@ -64,7 +64,8 @@ fn inv_j2_what_is_no_count_is_no_zero() {
 fn metrics_are_graded_by_their_own_cadence() {
     let good = Metrics { points: 1_000, series: 50, services: 10, names: 20, ..Metrics::default() };
     assert_eq!((good.grade(), good.beside(&good)), (Grade::Whole, Grade::Whole));
-    let changes: [(&str, fn(&mut Metrics, u64)); 5] = [
+    type Change = (&'static str, fn(&mut Metrics, u64));
+    let changes: [Change; 5] = [
         ("missing", |metrics, n| metrics.missing = n),
         ("resets", |metrics, n| metrics.resets = n),
         ("overflowed", |metrics, n| metrics.overflowed = n),
