@@ -26,19 +26,34 @@ pub struct Column {
     pub data_type: DataType,
     /// One sentence, with the unit.
     pub doc: String,
-    /// Whether all rows of a resource and scope have the same value, which
-    /// [`Rows`](crate::Rows) then hold once.
-    pub of_origin: bool,
+    /// Which rows have the same value, which [`Rows`](crate::Rows) then hold once.
+    pub of: Of,
+}
+
+/// What gives a column its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Of {
+    /// The item itself.
+    Row,
+    /// A resource, a scope or the node.
+    Origin,
+    /// A metric, for all of its points.
+    Head,
 }
 
 impl Column {
     pub fn new(name: &str, data_type: DataType, doc: &str) -> Column {
-        Column { name: name.into(), data_type, doc: doc.into(), of_origin: false }
+        Column { name: name.into(), data_type, doc: doc.into(), of: Of::Row }
     }
 
     /// A column that a resource, a scope or the node gives.
     pub fn of_origin(name: &str, data_type: DataType, doc: &str) -> Column {
-        Column { of_origin: true, ..Column::new(name, data_type, doc) }
+        Column { of: Of::Origin, ..Column::new(name, data_type, doc) }
+    }
+
+    /// A column that a metric gives all its points.
+    pub fn of_head(name: &str, data_type: DataType, doc: &str) -> Column {
+        Column { of: Of::Head, ..Column::new(name, data_type, doc) }
     }
 }
 
@@ -159,7 +174,7 @@ impl TableDef {
         let fields: Vec<Field> =
             columns.iter().map(|c| Field::new(&c.name, c.data_type.clone(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        let layout = Layout::new(schema.clone(), |column| columns[column].of_origin);
+        let layout = Layout::new(schema.clone(), |column| columns[column].of);
         TableDef {
             name,
             signal: None,

@@ -158,7 +158,7 @@ impl<'a> LogRows<'a> {
             finished.sparse("body_type", c.body_type, rows);
             finished.sparse("observed_time_unix_nano", c.observed_time_unix_nano, rows);
             finished.sparse("dropped_attributes_count", c.dropped_attributes_count, rows);
-            Ok(())
+            Ok(None)
         })
     }
 }

@@ -145,7 +145,7 @@ pub(crate) struct Metric<'a> {
     pub is_monotonic: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Gauge,
     Sum,

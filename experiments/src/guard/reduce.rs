@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray as _, BooleanArray, Int64Array, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use schema::rows::Place;
+use schema::rows::{ORIGINS, Place};
 use schema::{Batch, Rows, Signal, Tenant};
 
 use super::ring::SECOND;
@@ -132,7 +132,9 @@ impl Columns<'_> {
 
     /// The service of each origin.
     fn services(&self) -> Option<StringArray> {
-        let Ok(Place::Origin(index)) = self.0.layout().find("service_name") else { return None };
+        let Ok(Place::Held(ORIGINS, index)) = self.0.layout().find("service_name") else {
+            return None;
+        };
         self.0.origins().column(index).as_string_opt::<i32>().cloned()
     }
 }

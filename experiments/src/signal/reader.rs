@@ -37,11 +37,11 @@ impl<'a> Reader<'a> {
         self.rows.num_rows()
     }
 
-    /// A column, of the rows or of their origins; `None` where all are NULL.
+    /// A column, of the rows or held for many; `None` where all are NULL.
     fn column(&self, name: &str) -> Option<ArrayRef> {
         match self.rows.layout().find(name).ok()? {
             Place::Own(index) => self.rows.own()[index].clone(),
-            Place::Origin(index) => Some(self.rows.origins().column(index).clone()),
+            Place::Held(set, index) => Some(self.rows.held()[set].values.column(index).clone()),
         }
     }
 
@@ -84,7 +84,7 @@ impl<'a> Reader<'a> {
     fn at(&self, place: Place, row: usize) -> usize {
         match place {
             Place::Own(_) => row,
-            Place::Origin(_) => self.rows.origin_of()[row] as usize,
+            Place::Held(set, _) => self.rows.held()[set].of[row] as usize,
         }
     }
 

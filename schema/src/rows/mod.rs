@@ -1,5 +1,6 @@
 //! Rows of a table on their way in: what a resource and a scope say of all
-//! their items stands once, and each row says whose it is.
+//! their items stands once, and so does what a metric says of all its points; each
+//! row says whose it is.
 //!
 //! A request repeats 26 attributes of a resource on every span of it. Held like
 //! this they are decoded, logged, kept in memory and sorted once for all of
@@ -8,25 +9,28 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`layout`] | which columns stand where |
+//! | [`held`] | values that stand once for many rows |
 //! | [`pieces`] | cutting rows that stand for more bytes than they hold |
 
+pub mod held;
 pub mod layout;
 pub mod pieces;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
-use arrow::buffer::ScalarBuffer;
-use arrow::compute::{concat, interleave_record_batch, take};
+use arrow::compute::{concat, take};
 use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::row::{RowConverter, SortField};
 
+pub use held::Held;
 pub use layout::{Layout, Place};
 pub use pieces::{stretches, widths};
+
+/// The set of what resources and scopes say; every row has an origin.
+pub const ORIGINS: usize = 0;
 
 /// Rows of one table. Cloning and slicing copy nothing.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,54 +38,58 @@ pub struct Rows {
     layout: Arc<Layout>,
     /// `None`: no row has a value. Of a wide table most columns are like that.
     own: Vec<Option<ArrayRef>>,
-    /// Per row the index of its origin.
-    origin_of: ScalarBuffer<u32>,
-    origins: RecordBatch,
+    /// One per set of the layout.
+    held: Vec<Held>,
+    count: usize,
 }
 
 impl Rows {
-    /// Fails where the parts are not of the layout or a row names no origin.
+    /// Fails where the parts are not of the layout or a row names nothing that
+    /// is held.
     pub fn new(
         layout: &Arc<Layout>,
         mut own: Vec<Option<ArrayRef>>,
-        origin_of: ScalarBuffer<u32>,
-        origins: RecordBatch,
+        held: Vec<Held>,
     ) -> Result<Rows, ArrowError> {
-        let count = origin_of.len();
+        let count = held.first().map_or(0, |origins| origins.of.len());
         for column in &mut own {
             column.take_if(|column| column.null_count() == count);
         }
-        let known = origin_of.iter().all(|origin| (*origin as usize) < origins.num_rows());
         let fits = |(field, column): (&FieldRef, &Option<ArrayRef>)| {
             let of = |column: &ArrayRef| column.data_type() == field.data_type();
             column.as_ref().is_none_or(|column| column.len() == count && of(column))
         };
         let fields = layout.own.fields();
-        if !known
+        let mut sets = layout.held.iter().zip(&held);
+        if layout.held.len() != held.len()
+            || !sets.all(|(schema, held)| held.fits(schema, count))
             || fields.len() != own.len()
             || !fields.iter().zip(&own).all(fits)
-            || origins.schema_ref() != &layout.origin
         {
             return Err(ArrowError::InvalidArgumentError(format!(
                 "{count} rows of {} origins do not fit the layout of their table",
-                origins.num_rows()
+                held.first().map_or(0, |origins| origins.values.num_rows())
             )));
         }
-        Ok(Rows { layout: layout.clone(), own, origin_of, origins })
+        Ok(Rows { layout: layout.clone(), own, held, count })
     }
 
-    /// From rows as the table has them; equal origins become one.
+    /// From rows as the table has them; what is equal is held once.
     pub fn plain(layout: &Arc<Layout>, rows: &RecordBatch) -> Result<Rows, ArrowError> {
-        let (mut own, mut origin) = (Vec::new(), Vec::new());
-        for (column, array) in rows.columns().iter().enumerate() {
-            match layout.places.get(column) {
-                Some(Place::Own(_)) => own.push(Some(array.clone())),
-                _ => origin.push(array.clone()),
+        let (mut own, mut held) = (Vec::new(), vec![Vec::new(); layout.held.len()]);
+        for (place, array) in layout.places.iter().zip(rows.columns()) {
+            match place {
+                Place::Own(_) => own.push(Some(array.clone())),
+                Place::Held(set, _) => held[*set].push(array.clone()),
             }
         }
         let count = rows.num_rows();
-        let origins = batch(&layout.origin, origin, count)?;
-        let rows = Rows::new(layout, own, (0..count as u32).collect(), origins)?;
+        let each = |(schema, columns): (&SchemaRef, Vec<ArrayRef>)| {
+            let values = batch(schema, columns, count)?;
+            Ok(Held { of: (0..count as u32).collect(), values })
+        };
+        let held = layout.held.iter().zip(held).map(each).collect::<Result<_, ArrowError>>()?;
+        let rows = Rows::new(layout, own, held)?;
         Rows::share(vec![rows]).map(|mut shared| shared.swap_remove(0))
     }
 
@@ -90,7 +98,7 @@ impl Rows {
     }
 
     pub fn num_rows(&self) -> usize {
-        self.origin_of.len()
+        self.count
     }
 
     /// The columns that differ from row to row; `None` where all are NULL.
@@ -104,25 +112,25 @@ impl Rows {
         self.own[index].clone().unwrap_or_else(nulls)
     }
 
-    /// Per row, its row in [`origins`](Self::origins).
-    pub fn origin_of(&self) -> &[u32] {
-        &self.origin_of
+    /// What is held, in the order of the layout.
+    pub fn held(&self) -> &[Held] {
+        &self.held
     }
 
-    /// [`origin_of`](Self::origin_of) to take by.
-    pub fn taken(&self) -> UInt32Array {
-        UInt32Array::new(self.origin_of.clone(), None)
+    /// Per row, its row in [`origins`](Self::origins).
+    pub fn origin_of(&self) -> &[u32] {
+        &self.held[ORIGINS].of
     }
 
     /// A row per resource and scope.
     pub fn origins(&self) -> &RecordBatch {
-        &self.origins
+        &self.held[ORIGINS].values
     }
 
     /// Bytes in memory.
     pub fn bytes(&self) -> u64 {
         let own: usize = self.own.iter().flatten().map(|own| own.get_array_memory_size()).sum();
-        (own + self.origins.get_array_memory_size() + self.origin_of.inner().capacity()) as u64
+        (own + self.held.iter().map(Held::bytes).sum::<usize>()) as u64
     }
 
     pub fn slice(&self, from: usize, count: usize) -> Rows {
@@ -133,18 +141,18 @@ impl Rows {
                 .iter()
                 .map(|own| own.as_ref().map(|own| own.slice(from, count)))
                 .collect(),
-            origin_of: self.origin_of.slice(from, count),
-            origins: self.origins.clone(),
+            held: self.held.iter().map(|held| held.slice(from, count)).collect(),
+            count,
         }
     }
 
     /// The columns with these indices, as the table has them.
     pub fn project(&self, columns: &[usize]) -> Result<RecordBatch, ArrowError> {
         let schema = Arc::new(self.layout.schema.project(columns)?);
-        let taken = self.taken();
+        let taken: Vec<UInt32Array> = self.held.iter().map(Held::taken).collect();
         let column = |column: &usize| match self.layout.places[*column] {
             Place::Own(index) => Ok(self.own_column(index)),
-            Place::Origin(index) => take(self.origins.column(index), &taken, None),
+            Place::Held(set, index) => take(self.held[set].values.column(index), &taken[set], None),
         };
         let columns = columns.iter().map(column).collect::<Result<_, _>>()?;
         batch(&schema, columns, self.num_rows())
@@ -166,60 +174,27 @@ impl Rows {
         self.project(&(0..self.layout.places.len()).collect::<Vec<usize>>())
     }
 
-    /// Whether both name the same set of origins by the same numbers.
+    /// Whether both name the same sets by the same numbers.
     pub fn shares(&self, other: &Rows) -> bool {
-        let columns = self.origins.columns().iter().zip(other.origins.columns());
-        let mut columns = columns.map(|(a, b)| Arc::ptr_eq(a, b));
-        self.origins.num_rows() == other.origins.num_rows() && columns.all(|same| same)
+        self.held.iter().zip(&other.held).all(|(a, b)| a.shares(b))
     }
 
-    /// The same rows over one set of distinct origins; their own columns are
-    /// not copied.
-    pub fn share(rows: Vec<Rows>) -> Result<Vec<Rows>, ArrowError> {
-        let Some(first) = rows.first() else { return Ok(rows) };
-        let layout = first.layout.clone();
-        if rows.len() > 1 && rows.iter().all(|one| one.shares(first)) {
-            return Ok(rows);
-        }
-        let fields = layout.origin.fields().iter();
-        let fields = fields.map(|field| SortField::new(field.data_type().clone())).collect();
-        let converter = RowConverter::new(fields)?;
-        let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
-        let mut distinct: Vec<(usize, usize)> = Vec::new();
-        let mut indices = Vec::with_capacity(rows.len());
-        for (index, one) in rows.iter().enumerate() {
-            let count = one.origins.num_rows();
-            let keys = converter.convert_columns(one.origins.columns())?;
-            // Without columns there is nothing to convert, and one origin.
-            let key = |row: usize| if keys.num_rows() == 0 { &[] } else { keys.row(row).data() };
-            let mut map = Vec::with_capacity(count);
-            for row in 0..count {
-                let next = distinct.len() as u32;
-                let key = key(row);
-                let found = known.get(key).copied();
-                map.push(found.unwrap_or(next));
-                if found.is_none() {
-                    known.insert(key.to_vec(), next);
-                    distinct.push((index, row));
-                }
+    /// The same rows over one set of distinct origins, and one of heads; their own
+    /// columns are not copied.
+    pub fn share(mut rows: Vec<Rows>) -> Result<Vec<Rows>, ArrowError> {
+        let sets = rows.first().map_or(0, |first| first.held.len());
+        for set in 0..sets {
+            let held: Vec<&Held> = rows.iter().map(|one| &one.held[set]).collect();
+            let shared = Held::share(&held)?;
+            for (one, held) in rows.iter_mut().zip(shared) {
+                one.held[set] = held;
             }
-            let map = |origin: &u32| map[*origin as usize];
-            indices.push(one.origin_of.iter().map(map).collect::<ScalarBuffer<u32>>());
         }
-        let sources: Vec<&RecordBatch> = rows.iter().map(|one| &one.origins).collect();
-        let origins = match layout.origin.fields().is_empty() {
-            true => batch(&layout.origin, Vec::new(), distinct.len())?,
-            false => interleave_record_batch(&sources, &distinct)?,
-        };
-        let shared = |(one, origin_of): (Rows, ScalarBuffer<u32>)| Rows {
-            origin_of,
-            origins: origins.clone(),
-            ..one
-        };
-        Ok(rows.into_iter().zip(indices).map(shared).collect())
+        Ok(rows)
     }
 
-    /// All rows in order, over one set of distinct origins. There must be some.
+    /// All rows in order, over one set of distinct origins, and one of heads. There
+    /// must be some.
     pub fn concat(rows: Vec<Rows>) -> Result<Rows, ArrowError> {
         let shared = Rows::share(rows)?;
         let Some(first) = shared.first() else {
@@ -233,15 +208,23 @@ impl Rows {
             concat(&parts.iter().map(|part| part.as_ref()).collect::<Vec<&dyn Array>>()).map(Some)
         };
         let own = (0..first.own.len()).map(column).collect::<Result<_, _>>()?;
-        let origin_of = shared.iter().flat_map(|one| one.origin_of.iter().copied()).collect();
-        Ok(Rows { layout: first.layout.clone(), own, origin_of, origins: first.origins.clone() })
+        let held = (0..first.held.len()).map(|set| {
+            let of = shared.iter().flat_map(|one| one.held[set].of.iter().copied()).collect();
+            Held { of, values: first.held[set].values.clone() }
+        });
+        let count = shared.iter().map(Rows::num_rows).sum();
+        Ok(Rows { layout: first.layout.clone(), own, held: held.collect(), count })
     }
 
     /// Consecutive pieces of at most `most` rows, each of which takes not much
-    /// more than `bytes` for what its origins say of it when it is projected.
+    /// more than `bytes` for what is held of it when it is projected.
     pub fn pieces(&self, most: usize, bytes: usize) -> impl Iterator<Item = Rows> {
-        let widths = widths(&self.origins);
-        stretches(self.num_rows(), most, bytes, move |row| widths[self.origin_of[row] as usize])
+        let widths: Vec<Vec<usize>> = self.held.iter().map(|held| widths(&held.values)).collect();
+        let width = move |row: usize| {
+            let held = self.held.iter().zip(&widths);
+            held.map(|(held, widths)| widths[held.of[row] as usize]).sum()
+        };
+        stretches(self.num_rows(), most, bytes, width)
             .map(|piece| self.slice(piece.start, piece.len()))
     }
 }

@@ -55,11 +55,11 @@ fn plain(table: &str, numbers: &[u8]) -> (Arc<Layout>, RecordBatch) {
     (table.layout.clone(), batch)
 }
 
-/// The distinct origins, by what they are made from.
-fn origins(layout: &Layout, numbers: &[u8]) -> usize {
+/// The distinct rows of a set, by what they are made from.
+fn distinct(held: &SchemaRef, numbers: &[u8]) -> usize {
     let told = |n: &u8| (!n.is_multiple_of(5), n % 3, n % 4, n % 2);
     let distinct: std::collections::BTreeSet<_> = numbers.iter().map(told).collect();
-    if layout.origin.fields().is_empty() { 1 } else { distinct.len() }
+    if held.fields().is_empty() { 1 } else { distinct.len() }
 }
 
 proptest! {
@@ -85,7 +85,9 @@ proptest! {
 
         let joined = Rows::concat(parts).unwrap();
         prop_assert_eq!(&joined.to_batch().unwrap(), &expected);
-        prop_assert!(joined.origins().num_rows() <= origins(&layout, &whole));
+        for (held, schema) in joined.held().iter().zip(&layout.held) {
+            prop_assert!(held.values.num_rows() <= distinct(schema, &whole));
+        }
         prop_assert_eq!(&joined, &Rows::plain(&layout, &expected).unwrap());
 
         let (from, count) = (cut.0 % whole.len(), cut.1.min(whole.len() - cut.0 % whole.len()));
@@ -109,13 +111,21 @@ fn fault_f37_rows_without_their_origin_are_refused() {
     let (layout, batch) = plain("logs", &[1, 2]);
     let rows = Rows::plain(&layout, &batch).unwrap();
     let (own, origins) = (rows.own().to_vec(), rows.origins().clone());
-    let made =
-        |origin_of: Vec<u32>| Rows::new(&layout, own.clone(), origin_of.into(), origins.clone());
+    let held = |of: Vec<u32>| Held { of: of.into(), values: origins.clone() };
+    let made = |of: Vec<u32>| Rows::new(&layout, own.clone(), vec![held(of)]);
     assert!(made(vec![0, 1]).is_ok());
     assert!(made(vec![0, 2]).is_err());
     assert!(made(vec![0]).is_err());
-    let (spans, _) = plain("spans", &[1]);
-    assert!(Rows::new(&spans, own.clone(), vec![0, 1].into(), origins.clone()).is_err());
+    for table in ["spans", "metrics"] {
+        let (other, _) = plain(table, &[1]);
+        assert!(Rows::new(&other, own.clone(), vec![held(vec![0, 1])]).is_err());
+    }
+    let (metrics, batch) = plain("metrics", &[1, 2]);
+    let rows = Rows::plain(&metrics, &batch).unwrap();
+    let mut held = rows.held().to_vec();
+    assert!(Rows::new(&metrics, rows.own().to_vec(), held.clone()).is_ok());
+    held[1].of = vec![0, 2].into();
+    assert!(Rows::new(&metrics, rows.own().to_vec(), held).is_err());
 }
 
 /// Scenario: a handful of bytes stands for a megabyte in each of many rows.

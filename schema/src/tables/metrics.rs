@@ -18,19 +18,19 @@ pub fn table(extra: &[Promotion]) -> TableDef {
         ("span_id", Utf8),
         ("filtered_attributes", string_map()),
     ]);
-    let c = Column::new;
+    let (c, h) = (Column::new, Column::of_head);
     let own = vec![
-        c("metric_name", Utf8, "Name of the metric."),
-        c("metric_kind", Utf8, "GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM or SUMMARY."),
+        h("metric_name", Utf8, "Name of the metric."),
+        h("metric_kind", Utf8, "GAUGE, SUM, HISTOGRAM, EXPONENTIAL_HISTOGRAM or SUMMARY."),
         c(
             "series_id",
             Int64,
             "Stable 64-bit hash of name, kind, unit, temporality and the resource, scope and point attributes.",
         ),
-        c("unit", Utf8, "Unit (UCUM), as sent."),
-        c("description", Utf8, "Description, as sent."),
-        c("temporality", Utf8, "UNSPECIFIED, DELTA or CUMULATIVE; NULL where the kind has none."),
-        c("is_monotonic", Boolean, "Whether a SUM only grows."),
+        h("unit", Utf8, "Unit (UCUM), as sent."),
+        h("description", Utf8, "Description, as sent."),
+        h("temporality", Utf8, "UNSPECIFIED, DELTA or CUMULATIVE; NULL where the kind has none."),
+        h("is_monotonic", Boolean, "Whether a SUM only grows."),
         c("start_time_unix_nano", Int64, "Start of the interval, nanoseconds since 1970."),
         c("value", Float64, "Value of a GAUGE or SUM point."),
         c("value_int", Int64, "The same value when it was sent as an integer."),
@@ -49,7 +49,7 @@ pub fn table(extra: &[Promotion]) -> TableDef {
         c("negative_counts", list(Int64), "EXPONENTIAL_HISTOGRAM: counts of the negative buckets."),
         c("quantiles", list(quantile), "SUMMARY: quantiles and their values."),
         c("exemplars", list(exemplar), "Example measurements, with their traces."),
-        c("metadata", string_map(), "Metadata of the metric, as text."),
+        h("metadata", string_map(), "Metadata of the metric, as text."),
         c("flags", Int64, "OTLP data point flags; bit 0 = no recorded value."),
     ];
     use ColumnType::{Int, Text};

@@ -66,12 +66,12 @@ impl Numbers {
         numbers.batches.extend(batches.iter().map(|rows| vec![0; rows.num_rows() * width]));
         for (index, name) in table.sort.iter().enumerate() {
             let place = table.layout.find(name)?;
-            // A column of the origins is ranked among them, few as they are.
+            // What is held is ranked among itself, little as it is.
             let columns: Vec<ArrayRef> = batches
                 .iter()
                 .map(|rows| match place {
                     Place::Own(column) => rows.own_column(column),
-                    Place::Origin(column) => rows.origins().column(column).clone(),
+                    Place::Held(set, column) => rows.held()[set].values.column(column).clone(),
                 })
                 .collect();
             let ranks = ranks(table, name, &columns)?;
@@ -79,9 +79,9 @@ impl Numbers {
                 let keys = keys.iter_mut().skip(index).step_by(width);
                 match place {
                     Place::Own(_) => keys.zip(ranks).for_each(|(key, rank)| *key = rank),
-                    Place::Origin(_) => keys
-                        .zip(rows.origin_of())
-                        .for_each(|(key, origin)| *key = ranks[*origin as usize]),
+                    Place::Held(set, _) => keys
+                        .zip(rows.held()[set].of.iter())
+                        .for_each(|(key, held)| *key = ranks[*held as usize]),
                 }
             }
         }

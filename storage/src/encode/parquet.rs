@@ -34,7 +34,7 @@ use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
 pub const CHUNK: usize = 8192;
-/// Bytes of text that origins may add to a chunk: one of a few bytes per row can
+/// Bytes of text that what is held may add to a chunk: one of a few bytes per row can
 /// stand for a megabyte.
 const CHUNK_BYTES: usize = 64 << 20;
 /// Rows per row group: what a bloom filter and a range of times speak for.
@@ -94,8 +94,8 @@ struct Gather<'a> {
     batches: &'a [Rows],
     schema: SchemaRef,
     columns: Vec<Source>,
-    /// Bytes of text of each origin.
-    widths: Vec<usize>,
+    /// Bytes of text of what is held, set by set.
+    widths: Vec<Vec<usize>>,
 }
 
 /// Where a column of the file comes from.
@@ -104,8 +104,8 @@ enum Source {
     Nowhere,
     /// A column of each batch.
     Own(Vec<ArrayRef>),
-    /// A column of the origins.
-    Origin(ArrayRef),
+    /// A column of a set that is held, by the set's index.
+    Held(usize, ArrayRef),
 }
 
 impl<'a> Gather<'a> {
@@ -121,10 +121,11 @@ impl<'a> Gather<'a> {
         }
         let rows = batches.iter().map(Rows::num_rows).sum();
         let source = |column| match table.layout.place(column) {
-            Place::Origin(column) => {
-                let origins = batches.iter().take(1).map(|rows| rows.origins().column(column));
-                let column = coded(origins.cloned().collect(), rows)?.pop();
-                Ok(column.map_or(Source::Nowhere, Source::Origin))
+            Place::Held(set, column) => {
+                let held =
+                    batches.iter().take(1).map(|rows| rows.held()[set].values.column(column));
+                let column = coded(held.cloned().collect(), rows)?.pop();
+                Ok(column.map_or(Source::Nowhere, |column| Source::Held(set, column)))
             }
             Place::Own(column) if batches.iter().all(|rows| rows.own()[column].is_none()) => {
                 Ok(Source::Nowhere)
@@ -139,14 +140,16 @@ impl<'a> Gather<'a> {
         let field = |(source, field): (&Source, &FieldRef)| match source {
             Source::Nowhere => field.clone(),
             Source::Own(all) => typed(field, &all[0]),
-            Source::Origin(column) => typed(field, column),
+            Source::Held(_, column) => typed(field, column),
         };
         let fields = columns.iter().zip(fields.fields()).map(field).collect::<Vec<FieldRef>>();
         Ok(Gather {
             batches,
             schema: Arc::new(Schema::new(fields)),
             columns,
-            widths: batches.first().map_or_else(Vec::new, |rows| widths(rows.origins())),
+            widths: batches.first().map_or_else(Vec::new, |rows| {
+                rows.held().iter().map(|held| widths(&held.values)).collect()
+            }),
         })
     }
 
@@ -162,20 +165,24 @@ impl<'a> Gather<'a> {
     fn chunks(&self, rows: &[(usize, usize)]) -> impl Iterator<Item = Range<usize>> {
         let width = |at: usize| {
             let (batch, row) = rows[at];
-            self.widths[self.batches[batch].origin_of()[row] as usize]
+            let held = self.batches[batch].held().iter().zip(&self.widths);
+            held.map(|(held, widths)| widths[held.of[row] as usize]).sum()
         };
         stretches(rows.len(), CHUNK, CHUNK_BYTES, width)
     }
 
     fn rows(&self, rows: &[(usize, usize)]) -> Result<RecordBatch, Error> {
-        let origin = |&(batch, row): &(usize, usize)| self.batches[batch].origin_of()[row];
-        let origin_of = UInt32Array::from_iter_values(rows.iter().map(origin));
+        let held_of = |set: usize| {
+            let of: Vec<&[u32]> = self.batches.iter().map(|rows| &*rows.held()[set].of).collect();
+            UInt32Array::from_iter_values(rows.iter().map(|&(batch, row)| of[batch][row]))
+        };
+        let held_of: Vec<UInt32Array> = (0..self.widths.len()).map(held_of).collect();
         let mut columns = Vec::with_capacity(self.columns.len());
         for (source, field) in self.columns.iter().zip(self.schema.fields()) {
             columns.push(match source {
                 Source::Nowhere => new_null_array(field.data_type(), rows.len()),
                 Source::Own(all) => interleaved(all, rows)?,
-                Source::Origin(column) => take(column, &origin_of, None)?,
+                Source::Held(set, column) => take(column, &held_of[*set], None)?,
             });
         }
         Ok(RecordBatch::try_new(self.schema.clone(), columns)?)

@@ -1,27 +1,29 @@
-//! The one record batch that holds rows and their origins in the log, and back
+//! The one record batch that holds rows and what they share in the log, and back
 //! to rows of today's table: columns are mapped by name.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray,
     new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
-use schema::rows::Layout;
+use schema::rows::{Held, Layout, Place};
 use schema::{Rows, TableDef};
 
-/// The columns of the batch, whose only row holds them as lists.
-const COLUMNS: [&str; 3] = ["rows", "origin_of", "origins"];
+/// The columns of the batch, whose only row holds them as lists: the rows' own
+/// columns, then what is held of them, where tables have that.
+const COLUMNS: [&str; 5] = ["rows", "origin_of", "origins", "head_of", "heads"];
 
 /// The schema of rows of this layout. A record leaves out the own columns that no
 /// row has a value in: its schema is a [`narrow`] one.
 pub(super) fn schema(layout: &Layout) -> SchemaRef {
     let structs = |schema: &SchemaRef| DataType::Struct(schema.fields().clone());
-    let types = [structs(&layout.own), DataType::UInt32, structs(&layout.origin)];
+    let held = layout.held.iter().flat_map(|held| [DataType::UInt32, structs(held)]);
+    let types = std::iter::once(structs(&layout.own)).chain(held);
     let list = |(name, of)| Field::new(name, list_of(of), false);
     Arc::new(Schema::new(COLUMNS.into_iter().zip(types).map(list).collect::<Vec<Field>>()))
 }
@@ -32,7 +34,8 @@ fn list_of(element: DataType) -> DataType {
 
 /// Whether a schema is of this form; records of earlier versions have another.
 pub(super) fn is_ours(schema: &Schema) -> bool {
-    schema.fields().iter().map(|field| field.name()).eq(COLUMNS)
+    let names = schema.fields().iter().map(|field| field.name());
+    matches!(names.len(), 3 | 5) && names.zip(COLUMNS).all(|(name, column)| name == column)
 }
 
 /// The schema with only those of the own columns that are present. `None` if
@@ -60,12 +63,11 @@ fn fields(list: &Field) -> Option<&Fields> {
 /// Copies nothing; `schema` is that of the rows' layout and the columns they have.
 pub(super) fn wrap(rows: &Rows, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let own: Vec<ArrayRef> = rows.own().iter().flatten().cloned().collect();
-    let origins = rows.origins();
-    let parts = [
-        (own, rows.num_rows()),
-        (vec![Arc::new(rows.taken()) as ArrayRef], rows.num_rows()),
-        (origins.columns().to_vec(), origins.num_rows()),
-    ];
+    let mut parts = vec![(own, rows.num_rows())];
+    for held in rows.held() {
+        parts.push((vec![Arc::new(held.taken()) as ArrayRef], rows.num_rows()));
+        parts.push((held.values.columns().to_vec(), held.values.num_rows()));
+    }
     let mut lists: Vec<ArrayRef> = Vec::with_capacity(parts.len());
     for (field, (mut columns, length)) in schema.fields().iter().zip(parts) {
         let DataType::List(element) = field.data_type() else {
@@ -94,30 +96,46 @@ pub(super) fn unwrap(batch: &RecordBatch, table: &TableDef) -> Result<Rows, Stri
 }
 
 fn read(batch: &RecordBatch, layout: &Arc<Layout>) -> Result<Rows, ArrowError> {
-    let Some([own, origin_of, origins]) = parts(batch) else {
+    let Some((own, held)) = parts(batch) else {
         return Rows::plain(layout, &conform(batch, &layout.schema)?);
     };
-    let (own, origins) = (columns(own.as_struct())?, columns(origins.as_struct())?);
-    let origin_of = origin_of.as_primitive::<UInt32Type>();
-    let meets = |schema: &SchemaRef, other: &RecordBatch| {
-        schema.fields().iter().any(|field| other.column_by_name(field.name()).is_some())
+    let own = columns(own.as_struct())?;
+    let held = held.iter().map(|(of, values)| {
+        let of = of.as_primitive::<UInt32Type>().values().clone();
+        Ok(Held { of, values: columns(values.as_struct())? })
+    });
+    let held = held.collect::<Result<Vec<Held>, ArrowError>>()?;
+    // A column that has changed its place since, or sets that were not there then.
+    let strays = |set: usize, rows: &RecordBatch| {
+        let place = |field: &FieldRef| match layout.find(field.name()) {
+            Ok(Place::Own(_)) => set > 0,
+            Ok(Place::Held(now, _)) => set != now + 1,
+            Err(_) => false,
+        };
+        rows.schema_ref().fields().iter().any(place)
     };
-    if meets(&layout.own, &origins) || meets(&layout.origin, &own) {
-        return Rows::plain(layout, &conform(&whole(&own, origin_of, &origins)?, &layout.schema)?);
+    let mut parts = std::iter::once(&own).chain(held.iter().map(|held| &held.values)).enumerate();
+    if held.len() != layout.held.len() || parts.any(|(set, part)| strays(set, part)) {
+        return Rows::plain(layout, &conform(&whole(&own, &held)?, &layout.schema)?);
     }
     let own =
         layout.own.fields().iter().map(|field| of_today(&own, field)).collect::<Result<_, _>>()?;
-    Rows::new(layout, own, origin_of.values().clone(), conform(&origins, &layout.origin)?)
+    let held = held
+        .into_iter()
+        .zip(&layout.held)
+        .map(|(held, schema)| Ok(Held { values: conform(&held.values, schema)?, ..held }));
+    Rows::new(layout, own, held.collect::<Result<_, ArrowError>>()?)
 }
 
 /// What the lists hold, if the batch is of this form.
-fn parts(batch: &RecordBatch) -> Option<[ArrayRef; 3]> {
+fn parts(batch: &RecordBatch) -> Option<(ArrayRef, Vec<(ArrayRef, ArrayRef)>)> {
     if !is_ours(batch.schema_ref()) || batch.num_rows() != 1 {
         return None;
     }
     let list = |column: &ArrayRef| Some(column.as_list_opt::<i32>()?.value(0));
-    let [rows, origin_of, origins] = batch.columns() else { return None };
-    Some([list(rows)?, list(origin_of)?, list(origins)?])
+    let (rows, held) = batch.columns().split_first()?;
+    let held = held.as_chunks::<2>().0.iter().map(|[of, values]| Some((list(of)?, list(values)?)));
+    Some((list(rows)?, held.collect::<Option<_>>()?))
 }
 
 fn columns(rows: &StructArray) -> Result<RecordBatch, ArrowError> {
@@ -127,18 +145,17 @@ fn columns(rows: &StructArray) -> Result<RecordBatch, ArrowError> {
 }
 
 /// The rows with every column; only where one has changed its place.
-fn whole(
-    own: &RecordBatch,
-    origin_of: &UInt32Array,
-    origins: &RecordBatch,
-) -> Result<RecordBatch, ArrowError> {
-    let fields = own.schema_ref().fields().iter().chain(origins.schema_ref().fields());
-    let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<FieldRef>>()));
+fn whole(own: &RecordBatch, held: &[Held]) -> Result<RecordBatch, ArrowError> {
+    let mut fields: Vec<FieldRef> = own.schema_ref().fields().iter().cloned().collect();
     let mut columns = own.columns().to_vec();
-    for column in origins.columns() {
-        columns.push(take(column, origin_of, None)?);
+    for held in held {
+        fields.extend(held.values.schema_ref().fields().iter().cloned());
+        for column in held.values.columns() {
+            columns.push(take(column, &held.taken(), None)?);
+        }
     }
-    RecordBatch::try_new(schema, columns)
+    let options = RecordBatchOptions::new().with_row_count(Some(own.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)
 }
 
 fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {

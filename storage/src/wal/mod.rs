@@ -35,8 +35,9 @@
 //!         not · which of the rows' own columns are there · metadata length u64 ·
 //!         Arrow IPC record batch message without schema and dictionaries, its
 //!         body packed as one. The batch has one row, of three lists: the rows' own
-//!         columns, their origins by index, the origins. Version 1 had no more
-//!         than a message with the table's columns, its buffers packed by LZ4
+//!         columns, their origins by index, the origins; of metrics two more, their
+//!         heads by index and the heads, which version 2 did not have. Version 1 had
+//!         no more than a message with the table's columns, its buffers packed by LZ4
 //! ```
 //!
 //! A segment's valid end is told by the next one's header: what a failed group
@@ -49,7 +50,7 @@
 //! | [`disk`], [`memory`] | its two implementations: a locked folder; one that can lose power |
 //! | `wire`, `frame` | bytes and checksums |
 //! | `rows` | rows to and from payloads |
-//! | `form` | the one batch that holds rows and origins, columns by name |
+//! | `form` | the one batch that holds rows and what they share, columns by name |
 //! | `segment` | a segment's beginning: making one, reading one, refusing one (F20) |
 //! | `identity` | the folder's identity file |
 //! | `scan` | walks a segment, over damage too |

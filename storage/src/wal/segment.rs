@@ -10,7 +10,7 @@ use crate::Error;
 
 /// The version of everything in the folder, which is written. A reader refuses a
 /// newer one. 2: rows name their origins.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// Magic, version and their checksum: the part that never changes.
 const PRELUDE: usize = 16;
 const MAGIC: [u8; 8] = *b"CLSLWAL\n";

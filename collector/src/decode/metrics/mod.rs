@@ -3,18 +3,20 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`check`] | what makes a point unacceptable (D2 to D5) |
+//! | [`heads`] | what a metric says of all its points |
 //! | [`values`] | the columns that hold what a point measured |
 //! | [`exemplars`] | example measurements |
 
 mod check;
 mod exemplars;
+mod heads;
 mod values;
 
 use std::borrow::Cow;
 use std::mem;
 
 use super::attributes::{RecordAttributes, Sorted};
-use super::columns::{Finished, Flags, Longs, MapColumn, Texts, append_text};
+use super::columns::{Finished, Longs};
 use super::model::{Kind, Metric, Point};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Warning};
@@ -23,6 +25,7 @@ use super::wire::Chunk;
 use super::{Context, Encoding, Error, protobuf};
 use crate::json;
 use exemplars::Exemplars;
+use heads::Heads;
 use values::Values;
 
 pub(super) fn decode<'a>(
@@ -44,6 +47,7 @@ struct MetricRows<'a> {
     /// The point at hand; kept for its allocations.
     point: Point<'a>,
     metadata: Sorted,
+    heads: Heads<'a>,
     buffer: String,
     values: Values,
     exemplars: Exemplars,
@@ -52,15 +56,8 @@ struct MetricRows<'a> {
 
 #[derive(Default)]
 struct Columns {
-    metric_name: Texts,
-    metric_kind: Texts,
     series_id: Longs,
-    unit: Texts,
-    description: Texts,
-    temporality: Texts,
-    is_monotonic: Flags,
     start_time_unix_nano: Longs,
-    metadata: MapColumn,
     flags: Longs,
 }
 
@@ -87,6 +84,7 @@ impl<'a> MetricRows<'a> {
             attributes: RecordAttributes::new(cx.table),
             point: Point::default(),
             metadata: Sorted::default(),
+            heads: Heads::default(),
             buffer: String::new(),
             values: Values::default(),
             exemplars: Exemplars::default(),
@@ -120,7 +118,8 @@ impl<'a> MetricRows<'a> {
 
     /// What the points of a metric need; None if it can have none.
     fn head<'m>(&mut self, metric: &'m Metric<'a>, size: usize) -> Option<Head<'m, 'a>> {
-        let MetricRows { origin, metadata, .. } = self;
+        let MetricRows { origin, metadata, heads, .. } = self;
+        heads.next();
         let Some(kind) = metric.kind else {
             origin.notes.warnings.add(Warning::EmptyMetric);
             return None;
@@ -170,8 +169,8 @@ impl<'a> MetricRows<'a> {
         time: i64,
         size: usize,
     ) -> Result<(), Error> {
-        let MetricRows { origin, attributes, metadata, values, exemplars, columns: c, .. } = self;
-        let (row, metric) = (origin.row(), head.metric);
+        let MetricRows { origin, attributes, metadata, heads, values, exemplars, .. } = self;
+        let (row, c) = (origin.row(), &mut self.columns);
         attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
         origin.charge(size + head.size + attributes.sorted.bytes + metadata.bytes)?;
         origin.charge(values::bytes(&point.data))?;
@@ -183,37 +182,24 @@ impl<'a> MetricRows<'a> {
         let digest = origin.digest.start().number(resource).number(scope).number(head.digest);
         let series = digest.attributes(attributes.sorted.iter(&point.attributes)).finish();
         c.series_id.append_value(series as i64);
-        c.metric_name.append_value(&metric.name);
-        c.metric_kind.append_value(name_of(head.kind));
-        append_text(&mut c.unit, &metric.unit);
-        append_text(&mut c.description, &metric.description);
-        c.temporality.append_option(head.temporality.as_deref());
-        c.is_monotonic.append_option((head.kind == Kind::Sum).then_some(metric.is_monotonic));
         c.start_time_unix_nano.append_value(point.start_time_unix_nano as i64);
-        metadata.append_map(&metric.metadata, &mut c.metadata);
+        heads.accept(head, metadata);
         c.flags.append_value(i64::from(point.flags));
         origin.accept(time)
     }
 
     fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
-        let MetricRows { origin, attributes, values, exemplars, columns: c, .. } = self;
+        let MetricRows { origin, attributes, heads, values, exemplars, columns: c, .. } = self;
         let schema = &cx.table.schema;
         origin.finish(|finished: &mut Finished, rows| {
             attributes.finish(finished, rows)?;
             values.finish(finished, schema, rows)?;
             let list = schema.field_with_name("exemplars")?.data_type();
             finished.add("exemplars", exemplars.finish(list, rows)?);
-            finished.sparse("metric_name", c.metric_name, rows);
-            finished.sparse("metric_kind", c.metric_kind, rows);
             finished.sparse("series_id", c.series_id, rows);
-            finished.sparse("unit", c.unit, rows);
-            finished.sparse("description", c.description, rows);
-            finished.sparse("temporality", c.temporality, rows);
-            finished.sparse("is_monotonic", c.is_monotonic, rows);
             finished.sparse("start_time_unix_nano", c.start_time_unix_nano, rows);
-            finished.add("metadata", c.metadata.finish()?);
             finished.sparse("flags", c.flags, rows);
-            Ok(())
+            Ok(heads.finish(cx.table)?)
         })
     }
 }

@@ -14,8 +14,8 @@ use std::mem;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
-use arrow::buffer::ScalarBuffer;
 use schema::Scope as AttributeScope;
+use schema::rows::{Held, ORIGINS};
 use schema::table::PARTITION;
 
 use super::columns::{Dates, Finished, Longs, Texts, Times, append_text};
@@ -224,10 +224,11 @@ impl<'a> Origin<'a> {
         });
     }
 
-    /// Ends the request: the columns of this file join the signal's own.
+    /// Ends the request: the columns of this file join the signal's own, and its
+    /// heads if it has any.
     pub(in crate::decode) fn finish(
         self,
-        own: impl FnOnce(&mut Finished, usize) -> Result<(), Error>,
+        own: impl FnOnce(&mut Finished, usize) -> Result<Option<Held>, Error>,
     ) -> Result<Decoded, Error> {
         let Origin { cx, notes, rejected, columns, resource, scope, origins, origin_of, .. } = self;
         let rows = origin_of.len();
@@ -238,7 +239,7 @@ impl<'a> Origin<'a> {
         }
         let layout = &cx.table.layout;
         let mut finished = Finished::default();
-        own(&mut finished, rows)?;
+        let heads = own(&mut finished, rows)?;
         let Columns { mut time, time_unix_nano, mut date, scope_name, scope_version } = columns;
         let micros = cx.ingest_unix_nano.div_euclid(1000);
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
@@ -262,9 +263,10 @@ impl<'a> Origin<'a> {
         finished.sparse("scope_version", scope_version, origins);
         resource.finish(&mut finished, origins)?;
         scope.finish(&mut finished, origins)?;
-        let origins = finished.batch(&layout.origin, origins)?;
-        let origin_of = ScalarBuffer::from_iter(origin_of);
-        Ok(Decoded { rows: Some(schema::Rows::new(layout, own, origin_of, origins)?), ..outcome })
+        let values = finished.batch(&layout.held[ORIGINS], origins)?;
+        let origins = Held { of: origin_of.into_iter().collect(), values };
+        let held = std::iter::once(origins).chain(heads).collect();
+        Ok(Decoded { rows: Some(schema::Rows::new(layout, own, held)?), ..outcome })
     }
 }
 

@@ -201,7 +201,7 @@ impl<'a> SpanRows<'a> {
             finished.sparse("dropped_attributes_count", c.dropped_attributes_count, rows);
             finished.sparse("dropped_events_count", c.dropped_events_count, rows);
             finished.sparse("dropped_links_count", c.dropped_links_count, rows);
-            Ok(())
+            Ok(None)
         })
     }
 }
