@@ -7,7 +7,8 @@ use super::ring::SECOND;
 use super::subject::{Stream, Subject};
 use super::tally::Tally;
 use crate::document::provider::{Indicator, Measure, Nature, Outcome, Provider};
-use crate::indicator::text::{SAMPLED, cell, counted, instant, literal};
+use crate::indicator::sampling::THRESHOLD;
+use crate::indicator::text::{cell, counted, instant, literal};
 use crate::indicator::{Series, Table, answer, query, statement};
 use crate::statistics::bootstrap;
 use crate::verdict::compare;
@@ -30,16 +31,16 @@ pub fn cells(subject: &Subject, from: i64, to: i64, late: i64, since: Option<i64
     };
     let second = "CAST(received AS BIGINT) / 1000000";
     let [errors, traced] = counts.map(|(condition, name)| counted(condition, name));
-    let sampled = match subject.stream {
-        Stream::Logs => "0 AS sampled",
-        _ => SAMPLED,
+    let (threshold, by) = match subject.stream {
+        Stream::Logs => (String::new(), "1, 2"),
+        _ => (format!(", {THRESHOLD}"), "1, 2, 3"),
     };
     format!(
         "WITH own AS (SELECT {distinct}, min(ingest_time) AS received\n\
          FROM {table} WHERE ingest_time >= {from} AND ingest_time < {to}\n\
          AND service_name = {service}{extra}{named} GROUP BY {distinct})\n\
-         SELECT {shown} AS second, {cell}, count(*) AS n, {errors}, {traced}, {sampled}\n\
-         FROM own WHERE {ended} >= {second} * {SECOND} - {late}{since} GROUP BY 1, 2 ORDER BY 1, 2",
+         SELECT {shown} AS second, {cell}{threshold}, count(*) AS n, {errors}, {traced}\n\
+         FROM own WHERE {ended} >= {second} * {SECOND} - {late}{since} GROUP BY {by} ORDER BY {by}",
         table = subject.stream.source().table(),
         from = instant(from),
         to = instant(to),
@@ -63,12 +64,16 @@ pub fn tallies(table: &Table) -> Result<Vec<(i64, Tally)>, Gap> {
     for row in answer::Rows::of(table)?.iter() {
         let second = row.whole("second")?;
         let (cell, n) = (row.whole("cell")?, row.count("n")?);
+        let weight = row.weight();
+        let unknown = if weight.is_none() { n } else { 0 };
+        let of = |count: u64| count as f64 * weight.unwrap_or(1.0);
         let tally = Tally {
             n,
-            errors: row.count("errors")?,
-            traced: row.count("traced")?,
-            sampled: row.count("sampled")?,
-            cells: [(u16::try_from(cell).unwrap_or(u16::MAX), n)].into(),
+            unknown,
+            all: of(n),
+            errors: of(row.count("errors")?),
+            traced: of(row.count("traced")?),
+            cells: [(u16::try_from(cell).unwrap_or(u16::MAX), of(n))].into(),
         };
         match seconds.last_mut() {
             Some((last, sum)) if *last == second => sum.add(&tally),

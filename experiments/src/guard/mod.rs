@@ -19,12 +19,13 @@
 //! | [`watched`] | one guard: where it looks and what it sees |
 //! | [`state`] | how long a condition holds, how long a guard is blind |
 //! | [`watcher`] | a run's guards together, and what they want to know |
+//! | [`timeline`] | the time that all of this goes by |
 //! | [`decision`] | go, stop, or cannot tell |
 //! | [`lint`] | guards that cannot work |
 //!
 //! A guard counts a row in the second that the node received it, so that slow
 //! requests and late batches count when they become known, and no clock but the
-//! node's is trusted; what ended over a minute (or `window.late`, if longer) before
+//! node's is trusted, which may be set all the same; what ended over a minute (or `window.late`, if longer) before
 //! says nothing of now. What cannot be seen is `cannot_tell`, and after `grace` a stop (J2).
 //!
 //! Deliberately not here: tasks, time, HTTP and webhooks (the root), and what an
@@ -41,6 +42,7 @@ pub mod subject;
 pub mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod timeline;
 pub mod watched;
 pub mod watcher;
 
@@ -48,4 +50,5 @@ pub use decision::{Decision, Verdict};
 pub use flow::Flow;
 pub use reduce::{Heard, Plan};
 pub use subject::Subject;
+pub use timeline::Timeline;
 pub use watcher::{Answer, Fired, Question, Want, Watcher};

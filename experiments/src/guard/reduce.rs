@@ -12,6 +12,7 @@ use schema::{Batch, Rows, Signal, Tenant};
 use super::ring::SECOND;
 use super::subject::{Stream, Subject};
 use super::tally::{Mark, cell};
+use crate::indicator::sampling;
 use crate::verdict::evidence::Source;
 
 /// What is looked for. Each stands here once, however many runs ask for it.
@@ -21,7 +22,7 @@ pub struct Plan {
 }
 
 /// Marks of one watched subject that arrived in one second.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Arrival {
     pub subject: Subject,
     pub second: i64,
@@ -29,7 +30,7 @@ pub struct Arrival {
 }
 
 /// What one batch told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Heard {
     pub tenant: Tenant,
     pub source: Source,
@@ -206,7 +207,7 @@ impl<'a> Reader<'a> {
             cell: cell(duration),
             error: failed || logged,
             traced: said(&self.trace, row).is_some(),
-            sampled: said(&self.state, row).is_some_and(sampled),
+            weight: said(&self.state, row).map_or(Some(1.0), weight),
         })
     }
 
@@ -226,11 +227,13 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Whether a trace state has a sampling threshold above zero (`ot=th:…`).
-fn sampled(state: &str) -> bool {
-    let ours = state.split(',').find_map(|part| part.trim().strip_prefix("ot="));
-    let threshold = ours.and_then(|ours| ours.split(';').find_map(|f| f.strip_prefix("th:")));
-    threshold.is_some_and(|digits| digits.bytes().any(|c| matches!(c, b'1'..=b'9' | b'a'..=b'f')))
+/// For how many a span of this trace state stands, as the judge's SQL reads it
+/// (`sampling::THRESHOLD`): one, unless OpenTelemetry's part says otherwise.
+fn weight(state: &str) -> Option<f64> {
+    let ours = state.split(',').find_map(|part| part.trim_start().strip_prefix("ot="));
+    let Some(ours) = ours else { return Some(1.0) };
+    let threshold = ours.split(';').find_map(|field| field.strip_prefix("th:"));
+    sampling::weight(threshold?.trim_end())
 }
 
 /// The plan of several subjects, each once.

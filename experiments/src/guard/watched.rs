@@ -5,8 +5,10 @@ use super::flow::{Flow, KEPT};
 use super::ring::{Ring, SECOND};
 use super::state::{Sight, State};
 use super::subject::Subject;
+use super::tally::Tally;
 use crate::document::guard::{Guard, Mode, NoData, Over, Threshold, Watch};
 use crate::document::provider::{Family, Measure, Nature, Provider};
+use crate::document::tolerance::Criteria;
 use crate::document::units::Period;
 use crate::radius::{Place, Radius};
 use crate::verdict::evidence::{Gap, Source};
@@ -175,14 +177,11 @@ impl Watched {
             (None, Some(at)) => (ring.total(), (scene.now.saturating_sub(at)) as f64 / 1e9),
             (None, None) => return Sight::Waiting,
         };
-        let counts = measure.indicator.nature() == Nature::Count;
-        if counts && tally.sampled > 0 {
-            self.n = tally.n;
-            let detail = format!("{} of {} rows stand for others", tally.sampled, tally.n);
-            return Sight::blind(Reason::Biased, detail);
-        }
         let frozen = frozen_tally(measure, &tally);
         let reading = Reading { value: tally.value(measure, seconds), n: tally.n, frozen };
+        if tally.unknown > 0 {
+            return self.biased(measure, &tally, reading);
+        }
         let first = match self.seconds() {
             Some(seconds) => scene.now.div_euclid(SECOND) + 1 - seconds.max(self.silence()),
             None => scene.injected.map_or(i64::MIN, |at| at.div_euclid(SECOND)),
@@ -200,6 +199,27 @@ impl Watched {
         self.judge(reading, false)
     }
 
+    /// Of rows that stand for an unknown number of others. Each stands for one at
+    /// least, so that a count of them that is too high is too high; all else may
+    /// be anything.
+    fn biased(&mut self, measure: &Measure, tally: &Tally, reading: Reading) -> Sight {
+        let above = self.threshold().is_some_and(|threshold| {
+            matches!(threshold.when.criteria, Criteria::More | Criteria::AtLeast)
+        });
+        if above && measure.indicator.nature() == Nature::Count {
+            let judged = self.judge(reading, true);
+            if matches!(judged, Sight::Seen { holds: true, .. }) {
+                return judged;
+            }
+        }
+        (self.value, self.n) = (None, tally.n);
+        let detail = format!(
+            "{} of {} spans stand for an unknown number of others: their trace state has no threshold",
+            tally.unknown, tally.n
+        );
+        Sight::blind(Reason::Biased, detail)
+    }
+
     /// Whether a subject that is usually asked is not any more.
     fn silent(
         &self,
@@ -210,18 +230,18 @@ impl Watched {
     ) -> Option<Sight> {
         let usual = self.usual?;
         let seconds = self.silence();
-        let n = ring.window(scene.now, seconds).n;
+        let n = ring.window(scene.now, seconds).all;
         let expected = usual.own * seconds as f64;
         if !matches!(measure.family, Family::Red | Family::Slo | Family::Trace)
             || expected < EXPECTED
-            || n as f64 >= VANISHED * expected
+            || n >= VANISHED * expected
         {
             return None;
         }
         let source = subject.stream.source();
         let others = scene.flow.others(source, &subject.service, scene.now, seconds);
         let told = format!(
-            "{n} of about {expected:.0} expected rows of {} in {seconds} s",
+            "{n:.0} of about {expected:.0} expected rows of {} in {seconds} s",
             measure.subject
         );
         Some(match usual.others > 0.0 && others >= FLOWING * usual.others {

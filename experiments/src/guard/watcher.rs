@@ -11,6 +11,7 @@ use super::reduce::Heard;
 use super::ring::{Ring, SECOND};
 use super::state::Standing;
 use super::subject::Subject;
+use super::timeline::Timeline;
 use super::watched::{How, Scene, Usual, Watched};
 use crate::Error;
 use crate::document::Experiment;
@@ -83,7 +84,11 @@ pub struct Watcher {
     rings: BTreeMap<Subject, Ring>,
     sources: Vec<Source>,
     opened: i64,
+    /// By the wall clock, as all that is asked for.
     injected: Option<i64>,
+    /// The same as it was then in the time that guards go by.
+    since: Option<i64>,
+    time: Timeline,
     /// Cells that came before the total that belongs to them.
     cells: BTreeMap<(Subject, i64), Vec<(i64, super::tally::Tally)>>,
     own: BTreeMap<usize, f64>,
@@ -97,8 +102,8 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// Of a run that was opened at `opened`. Rows that arrive after this second
-    /// are heard, earlier ones are asked for.
+    /// Of a run that was opened at `opened` by the wall clock. Rows that arrive after
+    /// this second are heard, earlier ones are asked for.
     pub fn new(id: &str, experiment: Arc<Experiment>, opened: i64, now: i64) -> Watcher {
         let guards: Vec<Watched> = experiment.guard.iter().map(Watched::new).collect();
         let mut spans: BTreeMap<Subject, i64> = BTreeMap::new();
@@ -121,6 +126,8 @@ impl Watcher {
             sources: sources.into_iter().collect(),
             opened,
             injected: None,
+            since: None,
+            time: Timeline::new(now),
             cells: BTreeMap::new(),
             own: BTreeMap::new(),
             others: BTreeMap::new(),
@@ -138,17 +145,25 @@ impl Watcher {
         self
     }
 
+    /// How the time that it is given lies to the wall clock's.
+    pub fn goes_by(&mut self, time: Timeline) {
+        self.time = time;
+    }
+
     /// What it listens to.
     pub fn subjects(&self) -> impl Iterator<Item = &Subject> {
         self.rings.keys()
     }
 
-    /// The fault was injected at `at`; what has counted since then is asked for.
+    /// The fault was injected at `at` by the wall clock; what has counted since then
+    /// is asked for.
     pub fn injected(&mut self, at: i64, now: i64) {
         if self.injected == Some(at) {
             return;
         }
         self.injected = Some(at);
+        let at = self.time.of(at);
+        self.since = Some(at);
         for guard in self.guards.iter().filter(|guard| guard.seconds().is_none()) {
             let How::Heard(_, subject) = &guard.how else { continue };
             if let Some(ring) = self.rings.get_mut(subject) {
@@ -224,27 +239,36 @@ impl Watcher {
 
     fn question(&self, want: &Want, now: i64) -> Option<Question> {
         let late = self.experiment.window.late.max(LATE).nanos();
+        // Rows from both sides of a jump lie apart: they are heard, or never told.
+        let jumped = |from: i64| self.time.jumped().is_some_and(|jumped| from <= jumped);
+        let wall = |at: i64| self.time.wall(at);
         let sql = match want {
             Want::Cells(subject, whole) => {
-                let span = self.rings.get(subject)?.span();
-                asked::cells(subject, whole - span * SECOND, *whole, late, None)
+                let from = whole - self.rings.get(subject)?.span() * SECOND;
+                if jumped(from) {
+                    return None;
+                }
+                asked::cells(subject, wall(from), wall(*whole), late, None)
             }
             Want::Total(subject, whole) => {
                 let since = self.rings.get(subject)?.counts_since()?;
-                asked::cells(subject, since, *whole, late, Some(since))
+                if jumped(since) {
+                    return None;
+                }
+                asked::cells(subject, wall(since), wall(*whole), late, Some(wall(since)))
             }
             Want::Usual(at) => match &self.guards.get(*at)?.how {
-                How::Heard(measure, _) => statement(measure, self.before(), now),
+                How::Heard(measure, _) => statement(measure, self.before(), wall(now)),
                 _ => return None,
             },
-            Want::Flowed(source) => flowed::rows(*source, self.before(), now),
+            Want::Flowed(source) => flowed::rows(*source, self.before(), wall(now)),
             Want::Value(at) => {
                 let guard = self.guards.get(*at)?;
                 let How::Asked { provider, .. } = &guard.how else { return None };
-                question(provider, self.stretch(guard, now)?, now)
+                question(provider, self.stretch(guard, wall(now))?, wall(now))
             }
             Want::Radius(_) => {
-                let inject = self.injected?;
+                let (inject, now) = (self.injected?, wall(now));
                 if now - inject < self.experiment.window.settle.nanos() + RADIUS.nanos() {
                     return None;
                 }
@@ -262,7 +286,7 @@ impl Watcher {
         Some(Question::Sql(want.clone(), sql))
     }
 
-    /// The buckets that a guard's question is about.
+    /// The buckets that a guard's question is about, by the wall clock.
     fn stretch(&self, guard: &Watched, now: i64) -> Option<Span> {
         match guard.seconds() {
             Some(seconds) => Some(asked::stretch(now, seconds * SECOND)),
@@ -311,7 +335,7 @@ impl Watcher {
                 let guard = self.guards.get(*at)?;
                 match &guard.how {
                     How::Asked { provider: Provider::Measure(_), .. } => {
-                        Some(self.stretch(guard, asked)?.from)
+                        Some(self.stretch(guard, self.time.wall(asked))?.from)
                     }
                     // A query may look wherever it likes.
                     _ => None,
@@ -324,7 +348,10 @@ impl Watcher {
     fn told(&mut self, want: Want, table: &Table, asked: i64, now: i64) {
         match want {
             Want::Cells(subject, whole) => {
-                let Ok(seconds) = tallies(table) else { return };
+                let Ok(mut seconds) = tallies(table) else { return };
+                seconds.iter_mut().for_each(|(second, _)| {
+                    *second = self.time.of(*second * SECOND).div_euclid(SECOND);
+                });
                 let Some(ring) = self.rings.get_mut(&subject) else { return };
                 match ring.counts_since() {
                     None => ring.restore(whole, seconds, Default::default()),
@@ -362,7 +389,7 @@ impl Watcher {
             Want::Value(at) => {
                 let Some(guard) = self.guards.get(at) else { return };
                 let (How::Asked { provider, .. }, Some(span)) =
-                    (&guard.how, self.stretch(guard, asked))
+                    (&guard.how, self.stretch(guard, self.time.wall(asked)))
                 else {
                     return;
                 };
@@ -393,7 +420,7 @@ impl Watcher {
 
     /// Where every guard stands, and what that means for the run.
     pub fn evaluate(&mut self, flow: &Flow, now: i64) -> (Decision, Vec<Fired>) {
-        let scene = Scene { now, injected: self.injected, flow, sources: &self.sources };
+        let scene = Scene { now, injected: self.since, flow, sources: &self.sources };
         let mut decision: Option<Decision> = None;
         let mut fired = Vec::new();
         for (at, guard) in self.guards.iter_mut().enumerate() {

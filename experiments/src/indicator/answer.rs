@@ -180,7 +180,7 @@ impl<'a> Row<'a> {
     }
 
     /// For how many this row stands; `None` where that is not known.
-    fn weight(&self) -> Option<f64> {
+    pub(crate) fn weight(&self) -> Option<f64> {
         match self.get("th") {
             None | Some(Value::Null) => Some(1.0),
             Some(threshold) => sampling::weight(threshold.as_str().unwrap_or_default()),

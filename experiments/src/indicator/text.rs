@@ -18,11 +18,6 @@ const NEAR_PIECES: Period = Period::secs(60);
 /// for every tolerance, and few enough to send.
 pub const CELLS: f64 = 100.0;
 
-/// Spans that stand for others: a sampling threshold above zero in the trace
-/// state (OpenTelemetry's consistent sampling, `ot=th:…`).
-pub const SAMPLED: &str =
-    "sum(CASE WHEN regexp_like(trace_state, 'ot=[^,]*th:0*[1-9a-f]') THEN 1 ELSE 0 END) AS sampled";
-
 /// A text literal.
 pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))

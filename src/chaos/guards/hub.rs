@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use experiments::guard::reduce::plan;
 use experiments::guard::watcher::Answer;
-use experiments::guard::{Fired, Flow, Heard, Question, Want, Watcher};
+use experiments::guard::{Fired, Flow, Heard, Question, Timeline, Want, Watcher};
 use experiments::run::State;
 use experiments::tap::{Feed, Losses};
 use experiments::{Ask as _, Run, radius};
@@ -79,6 +79,8 @@ pub struct Hub {
     deeds: Deeds,
     /// What was received since then this node sees, whatever the store does.
     since: i64,
+    time: Timeline,
+    begun: Instant,
 }
 
 impl Hub {
@@ -97,6 +99,8 @@ impl Hub {
         let since = clock.now_unix_nano();
         Hub {
             since,
+            time: Timeline::new(since),
+            begun: Instant::now(),
             runs,
             feed,
             engine,
@@ -174,15 +178,31 @@ impl Hub {
         Ok(())
     }
 
+    /// The time that guards go by: no clock that is set moves their windows.
+    fn now(&mut self) -> i64 {
+        let since = i64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let before = self.time.jumped();
+        let now = self.time.now(self.clock.now_unix_nano(), since);
+        if self.time.jumped() != before {
+            tracing::warn!("the clock was set; guards go on by the time that passed");
+            let time = self.time;
+            self.watching.values_mut().for_each(|one| one.watcher.goes_by(time));
+        }
+        now
+    }
+
     fn take(&mut self, heard: Heard) {
-        self.count(&heard);
+        let now = self.now();
+        self.count(heard, now);
         for _ in 1..AT_ONCE {
             let Some(heard) = self.feed.ready() else { return };
-            self.count(&heard);
+            self.count(heard, now);
         }
     }
 
-    fn count(&mut self, heard: &Heard) {
+    fn count(&mut self, mut heard: Heard, now: i64) {
+        self.time.translate(&mut heard, now);
+        let heard = &heard;
         self.taken.push(heard.received);
         if let Some(flow) = self.flows.get_mut(&heard.tenant) {
             flow.take(heard);
@@ -197,7 +217,7 @@ impl Hub {
     }
 
     fn evaluate(&mut self) {
-        let now = self.clock.now_unix_nano();
+        let now = self.now();
         let losses = self.lost();
         let missed = losses.missed > self.losses.missed;
         if missed {
@@ -213,7 +233,8 @@ impl Hub {
                 watching.watcher.lost(now);
             }
             let Some(flow) = self.flows.get(&key.0) else { continue };
-            let (decision, new) = watching.watcher.evaluate(flow, now);
+            let (mut decision, new) = watching.watcher.evaluate(flow, now);
+            decision.evaluated_at = self.time.wall(now);
             self.board.post(key, decision);
             fired.extend(new.into_iter().map(|fired| (watching.run.clone(), fired)));
         }
@@ -297,14 +318,15 @@ impl Hub {
             self.leave(&key);
             return;
         };
-        let now = self.clock.now_unix_nano();
+        let now = self.now();
         let same = |watching: &Watching| {
             let known = watching.run.experiment.as_ref();
             known.is_some_and(|known| Arc::ptr_eq(known, &experiment) || **known == *experiment)
         };
         if !self.watching.get(&key).is_some_and(same) {
-            let watcher =
+            let mut watcher =
                 Watcher::new(run.id.as_str(), experiment, run.opened.at, now).seeing(self.since);
+            watcher.goes_by(self.time);
             let losses = self.lost();
             let flow = || Flow::new(now, losses);
             self.flows.entry(key.0.clone()).or_insert_with(flow);
@@ -343,11 +365,11 @@ impl Hub {
     }
 
     fn ask(&mut self) {
-        let now = self.clock.now_unix_nano();
+        let now = self.now();
         for (key, watching) in &mut self.watching {
             for question in watching.watcher.questions(now) {
                 let local = Local { engine: self.engine.clone(), tenant: key.0.clone() };
-                let (key, turns) = (key.clone(), self.turns.clone());
+                let (key, turns, wall) = (key.clone(), self.turns.clone(), self.time.wall(now));
                 let experiment = watching.run.experiment.clone();
                 self.asking.spawn(async move {
                     // Never closed while questions are asked.
@@ -365,7 +387,7 @@ impl Hub {
                         Question::Radius(want, window) => {
                             let found = async {
                                 let Some(experiment) = experiment else { return Err(late()) };
-                                radius::discover(&experiment, &window, now, &local).await
+                                radius::discover(&experiment, &window, wall, &local).await
                             };
                             let found = tokio::time::timeout(PATIENCE * 2, found).await;
                             let found = found.unwrap_or_else(|_| Err(late()));
@@ -388,7 +410,7 @@ impl Hub {
         if let Answer::Table(Err(error)) = &answer {
             tracing::debug!(run = %key.1, ?want, %error, "a guard's question was not answered");
         }
-        let now = self.clock.now_unix_nano();
+        let now = self.now();
         if let Some(watching) = self.watching.get_mut(&key) {
             watching.watcher.answered(want, answer, asked, now);
         }

@@ -18,7 +18,7 @@ fn table(columns: &[&str], rows: serde_json::Value) -> Table {
     }
 }
 
-pub const CELLS: [&str; 6] = ["second", "cell", "n", "errors", "traced", "sampled"];
+pub const CELLS: [&str; 5] = ["second", "cell", "n", "errors", "traced"];
 
 /// A watcher with its flow, and rows that come as a second of them at a time.
 pub struct Stage {
@@ -270,7 +270,8 @@ fn a_flood_is_counted_in_bounded_memory() {
     use crate::guard::ring::DISTINCT;
     use crate::guard::tally::Mark;
     let mut ring = Ring::new(10, 60 * SECOND, T - SECOND);
-    let mark = |id: u64| Mark { id, ended: T, cell: 1, error: false, traced: true, sampled: false };
+    let mark =
+        |id: u64| Mark { id, ended: T, cell: 1, error: false, traced: true, weight: Some(1.0) };
     let many: Vec<Mark> = (0..DISTINCT as u64 + 100).map(mark).collect();
     ring.take(T / SECOND, &many);
     assert_eq!(ring.window(T, 10).n, DISTINCT as u64 + 100);

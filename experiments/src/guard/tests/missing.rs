@@ -125,11 +125,10 @@ fn guard_too_few_denies() {
     assert_eq!(last.verdict, Verdict::Stop);
 }
 
-/// Scenario: durations that are all the same, and counts of sampled spans.
-/// Guarantees: a dead signal stops the run whose guard reads it; a count of rows
-/// that stand for others is none.
+/// Scenario: durations that are all the same.
+/// Guarantees: a dead signal stops the run whose guard reads it.
 #[test]
-fn guard_dead_and_biased_signals_are_not_healthy() {
+fn guard_dead_signals_are_not_healthy() {
     let mut stage = Stage::settled("{service: shop, indicator: p95, when: \"> 1s\", for: 1s}", 10);
     assert_eq!(stage.evaluate().0.verdict, Verdict::Go);
     let mut last = None;
@@ -144,10 +143,103 @@ fn guard_dead_and_biased_signals_are_not_healthy() {
     }
     let last = last.unwrap();
     assert_eq!((last.verdict, last.reason.as_deref()), (Verdict::Stop, Some("dead_signal")));
-    let mut stage = Stage::settled("{service: shop, indicator: rate, when: \"< 1\"}", 10);
+}
+
+/// Scenario: spans that stand for four each, half of them failed; then spans whose
+/// trace state says that they were sampled and not how, for a ratio, for a count
+/// that must not be low and for one that must not be high.
+/// Guarantees: J2: known samples count as what they stand for, by value, and as what
+/// they are, by number; unknown ones are `biased` and never go, and stop a run by a
+/// count that exceeds its limit already, for each stands for one at least.
+#[test]
+fn guard_sampled_spans_count_as_what_they_stand_for() {
+    let hear_state = |stage: &mut Stage, state: &'static str| {
+        stage.now += SECOND;
+        let row = |id: u64| Row {
+            state: Some(state),
+            error: id.is_multiple_of(2),
+            duration: 1_000_000 * (10 + id as i64),
+            ..Row::served("shop", (1 << 40) + id, stage.now)
+        };
+        let rows: Vec<Row> = (0..10).map(row).collect();
+        let heard = hear(&watch(&stage.watcher), "spans", &rows);
+        stage.flow.take(&heard);
+        stage.watcher.take(&heard);
+        stage.evaluate().0
+    };
+    let guard = |indicator: &str, when: &str| {
+        let guard = format!(
+            "{{service: shop, indicator: {indicator}, when: \"{when}\", for: 0s, window: 5s, min-samples: 5}}"
+        );
+        Stage::settled(&guard, 10)
+    };
+    // Five seconds: 50 seen, 10 of which stand for 40, 5 of these for 20 failures.
+    let seen = hear_state(&mut guard("errors", "> 20.5"), "ot=th:c");
+    assert_eq!((seen.verdict, seen.value, seen.n), (Verdict::Go, Some(20.0), 50), "{seen:?}");
+    let seen = hear_state(&mut guard("error_ratio", "> 0.2"), "x=1, ot=rv:1;th:c");
+    assert_eq!((seen.verdict, seen.value), (Verdict::Stop, Some(20.0 / 80.0)), "{seen:?}");
+    let unknown = "ot=p:8";
+    for (indicator, when) in
+        [("error_ratio", "> 0.05"), ("errors", "> 100"), ("rate", "< 1"), ("p95", "> 1s")]
+    {
+        let seen = hear_state(&mut guard(indicator, when), unknown);
+        assert_eq!(seen.verdict, Verdict::CannotTell, "{indicator} {when}");
+        assert_eq!((seen.reason.as_deref(), seen.value), (Some("biased"), None), "{seen:?}");
+    }
+    let seen = hear_state(&mut guard("errors", "> 4"), unknown);
+    assert_eq!((seen.verdict, seen.value), (Verdict::Stop, Some(5.0)), "{seen:?}");
+}
+
+/// Scenario: the node's clock is set an hour ahead while requests come in, then back by
+/// two; other clocks are not. The requests go on well, then they fail. Beside it a
+/// guard that counts since the injection, which has lost rows when the clock is set.
+/// Guarantees: a jump leaves no guard without data, makes nothing last longer or shorter,
+/// and delays no stop; what cannot be counted any more is never taken for none (J2).
+#[test]
+fn guard_time_does_not_jump() {
+    for hours in [1, -2] {
+        let ahead = hours * 3_600 * SECOND;
+        let mut stage = Stage::settled(ERRORS, 10);
+        let start = stage.now;
+        let mut line = Timeline::new(start);
+        let mut id = 1 << 40;
+        let mut second = |stage: &mut Stage, errors: u64| {
+            stage.now += SECOND;
+            assert_eq!(line.now(stage.now + ahead, stage.now - start), stage.now);
+            stage.watcher.goes_by(line);
+            let row = |at: u64| Row {
+                error: at < errors,
+                duration: 1_000_000 * (10 + at as i64),
+                time: stage.now - SECOND / 2,
+                ..Row::served("shop", id + at, stage.now + ahead)
+            };
+            let rows: Vec<Row> = (0..10).map(row).collect();
+            id += 10;
+            let mut heard = hear(&watch(&stage.watcher), "spans", &rows);
+            line.translate(&mut heard, stage.now);
+            stage.flow.take(&heard);
+            stage.watcher.take(&heard);
+            stage.evaluate().0
+        };
+        for _ in 0..40 {
+            let seen = second(&mut stage, 0);
+            assert_eq!((seen.verdict, seen.n >= 90), (Verdict::Go, true), "{seen:?}");
+        }
+        assert_eq!(second(&mut stage, 10).verdict, Verdict::Go, "it must hold for 2 s");
+        assert_eq!(second(&mut stage, 10).verdict, Verdict::Go);
+        assert_eq!(second(&mut stage, 10).verdict, Verdict::Stop);
+    }
+    let budget = "{service: shop, indicator: errors, since: inject, when: \"> 500\"}";
+    let mut stage = Stage::settled(budget, 10);
+    stage.watcher.injected(stage.now, stage.now);
+    until(&mut stage, (10, 0), 10, Verdict::Go);
+    let mut line = Timeline::new(stage.now);
     stage.now += SECOND;
-    let sampled = Row { state: Some("ot=th:8"), ..Row::served("shop", 1 << 40, stage.now) };
-    let heard = hear(&watch(&stage.watcher), "spans", &[sampled]);
-    stage.watcher.take(&heard);
-    assert_eq!(stage.evaluate().0.reason.as_deref(), Some("biased"));
+    line.now(stage.now + 3_600 * SECOND, SECOND);
+    stage.watcher.goes_by(line);
+    stage.watcher.lost(stage.now);
+    for _ in 0..20 {
+        let seen = stage.second((10, 0), 10);
+        assert_eq!((seen.verdict, stage.answer(10)), (Verdict::CannotTell, 0), "{seen:?}");
+    }
 }
