@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, Admin, Phase};
 use crate::bind::{Addresses, Listeners};
 use crate::chaos::alerts::{Alerts, Overhearing};
+use crate::chaos::publishing::Places;
 use crate::chaos::{self, Chaos};
 use crate::cli::{self, Usage};
 use crate::config::Config;
@@ -126,10 +127,15 @@ impl Daemon {
             ear,
             alerts,
             feed,
-            webhooks: config.experiments.webhooks(&cli::environment()),
+            webhooks: config.experiments.webhooks(&cli::environment()).map_err(Usage)?,
             shortages: Box::new(move || refusing.shortages()),
             storage: storage.clone(),
             pinned_days: config.experiments.pinned_days,
+            places: Places::open(
+                &config.experiments.publish,
+                &config.store.options.texts(),
+                &cli::environment(),
+            )?,
         };
         let chaos = Chaos::new(components, &mut registry);
 

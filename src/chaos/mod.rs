@@ -15,6 +15,7 @@
 //! | [`journal`] | rows written through the sink, read back by SQL |
 //! | [`told`] | what was said of runs, as rows |
 //! | [`pins`] | the days of judged runs, kept beyond their retention |
+//! | [`publishing`] | reports where documents want them |
 //! | [`answer`] | the engine as what experiments ask |
 //! | [`api`] | the HTTP API of experiments and runs |
 //! | [`alerts`] | alerts of others, taken in |
@@ -33,6 +34,7 @@ mod journal;
 mod judging;
 mod keeper;
 mod pins;
+pub mod publishing;
 pub mod runs;
 mod told;
 
@@ -54,6 +56,7 @@ use guards::webhook::Webhooks;
 use journal::Journal;
 use keeper::Keeper;
 use pins::Pinning;
+use publishing::{Places, Publisher};
 pub use runs::Runs;
 
 /// What experiments take.
@@ -75,6 +78,8 @@ pub struct Components {
     /// It is told which days judged runs keep, so many of them at most.
     pub storage: Arc<Storage>,
     pub pinned_days: u32,
+    /// Where documents may have their reports.
+    pub places: Places,
 }
 
 /// Experiments of a running daemon.
@@ -85,13 +90,15 @@ pub struct Chaos {
     keeper: Keeper,
     hub: Hub,
     pinning: Pinning,
+    places: Arc<Places>,
 }
 
 impl Chaos {
     pub fn new(components: Components, registry: &mut Registry) -> Chaos {
         let Components { engine, sink, catalog, budget, clock, node_id, .. } = components;
-        let Components { ear, feed, webhooks, shortages, alerts, storage, pinned_days, .. } =
-            components;
+        let Components { ear, feed, webhooks, shortages, alerts, .. } = components;
+        let Components { storage, pinned_days, places, .. } = components;
+        let places = Arc::new(places);
         let (runs, orders) = Runs::new(clock.clone());
         let (name, node_id) = (node_id.clone(), node_id);
         let journal = Journal { sink, catalog, budget, clock: clock.clone(), node_id };
@@ -108,13 +115,15 @@ impl Chaos {
         let hub = Hub::new(guards, registry);
         let most = usize::try_from(pinned_days).unwrap_or(usize::MAX);
         let pinning = Pinning::new(storage.clone(), engine.clone(), clock, most, registry);
-        let keeper = Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), storage);
-        Chaos { runs, engine, alerts, keeper, hub, pinning }
+        let publisher = Publisher::new(places.clone(), journal.clone(), engine.clone());
+        let keeper =
+            Keeper::new(runs.clone(), orders, ear, journal, engine.clone(), storage, publisher);
+        Chaos { runs, engine, alerts, keeper, hub, pinning, places }
     }
 
     /// The routes of experiments, to be merged into the HTTP door's.
     pub fn router(&self) -> Router {
-        api::router(self.runs.clone(), self.engine.clone())
+        api::router(self.runs.clone(), self.engine.clone(), self.places.clone())
             .merge(alerts::router(self.alerts.clone()))
             .merge(guards::router(&self.hub))
     }

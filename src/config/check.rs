@@ -60,7 +60,7 @@ pub fn check(config: &Config, layers: &Layers) -> Result<Vec<Problem>, Invalid> 
     {
         found.problem(&key, &message);
     }
-    for (key, message) in config.experiments.problems() {
+    for (key, message) in config.experiments.problems(&config.store.options.texts()) {
         found.problem(key, &message);
     }
     let limits = &config.limits;

@@ -1,7 +1,11 @@
 //! The section `experiments`, and what guards make of it.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use storage::store;
 
 use super::units::text;
 use crate::chaos::guards::egress::Egress;
@@ -17,6 +21,13 @@ pub struct Experiments {
     pub webhooks: Vec<Webhook>,
     /// Variables of the environment that documents may name as secrets.
     pub secrets: Vec<String>,
+    /// A file of certificates, PEM, that https webhooks are trusted by besides the
+    /// system's.
+    #[serde(deserialize_with = "text")]
+    pub ca: String,
+    /// Stores below which documents may have their reports published, like
+    /// s3://bucket/chaos; opened with store.options.
+    pub publish: Vec<String>,
     /// Days at most whose telemetry stays beyond its retention because runs were
     /// judged by it; the oldest are let go first. 0 keeps none.
     pub pinned_days: u32,
@@ -24,8 +35,8 @@ pub struct Experiments {
 
 impl Default for Experiments {
     fn default() -> Experiments {
-        let (egress, webhooks, secrets) = Default::default();
-        Experiments { egress, webhooks, secrets, pinned_days: 400 }
+        let (egress, webhooks, secrets, ca, publish) = Default::default();
+        Experiments { egress, webhooks, secrets, ca, publish, pinned_days: 400 }
     }
 }
 
@@ -52,8 +63,19 @@ fn variable(secret: &str) -> Option<&str> {
 
 impl Experiments {
     /// What cannot work, by key.
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
+    pub fn problems(&self, options: &BTreeMap<String, String>) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
+        for url in &self.publish {
+            // Of an option that is wrong the store's own keys tell.
+            for (_, why) in store::problems(url, options) {
+                if let Some(why) = why.strip_prefix("store.url: ") {
+                    problems.push(("experiments.publish", format!("experiments.publish: {why}")));
+                }
+            }
+        }
+        if let Err(why) = self.egress() {
+            problems.push(("experiments.ca", why));
+        }
         for host in &self.egress {
             let legal = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
             if host.is_empty() || !host.chars().all(legal) {
@@ -81,23 +103,34 @@ impl Experiments {
         problems
     }
 
+    /// What may be sent where, or what is wrong with the certificates.
+    fn egress(&self) -> Result<Egress, String> {
+        let egress = Egress::new(self.egress.iter().cloned());
+        if self.ca.is_empty() {
+            return Ok(egress);
+        }
+        let no = |why: String| format!("experiments.ca: {}: {why}", self.ca);
+        let pem = std::fs::read(&self.ca).map_err(|error| no(error.to_string()))?;
+        egress.trusting(&pem).map_err(no)
+    }
+
     /// With the secrets that the environment has.
-    pub fn webhooks(&self, environment: &[(String, String)]) -> Webhooks {
+    pub fn webhooks(&self, environment: &[(String, String)]) -> Result<Webhooks, String> {
         let own = self.webhooks.iter().filter_map(|webhook| variable(&webhook.secret));
         let wanted: Vec<&str> = self.secrets.iter().map(String::as_str).chain(own).collect();
         let named = |webhook: &Webhook| {
             let secret = Some(webhook.secret.clone()).filter(|secret| !secret.is_empty());
             (webhook.name.clone(), Named { url: webhook.url.clone(), secret })
         };
-        Webhooks {
-            egress: Egress::new(self.egress.iter().cloned()),
+        Ok(Webhooks {
+            egress: self.egress()?,
             named: self.webhooks.iter().map(named).collect(),
             secrets: environment
                 .iter()
                 .filter(|(name, value)| wanted.contains(&name.as_str()) && !value.is_empty())
                 .cloned()
                 .collect(),
-        }
+        })
     }
 }
 
@@ -121,12 +154,12 @@ mod tests {
             secrets: vec!["A".into()],
             ..Experiments::default()
         };
-        assert!(of(webhook("http://h:1/x", "env:B")).problems().is_empty());
-        assert_eq!(of(webhook("http://h:2/x", "")).problems().len(), 1);
-        assert_eq!(of(webhook("http://h:1/x", "s3cret")).problems().len(), 1);
+        assert!(of(webhook("http://h:1/x", "env:B")).problems(&BTreeMap::new()).is_empty());
+        assert_eq!(of(webhook("http://h:2/x", "")).problems(&BTreeMap::new()).len(), 1);
+        assert_eq!(of(webhook("http://h:1/x", "s3cret")).problems(&BTreeMap::new()).len(), 1);
         let environment = [("A", "1"), ("B", "2"), ("C", "3")];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let webhooks = of(webhook("http://h:1/x", "env:B")).webhooks(&environment);
+        let webhooks = of(webhook("http://h:1/x", "env:B")).webhooks(&environment).unwrap();
         assert_eq!(webhooks.secrets.keys().collect::<Vec<_>>(), ["A", "B"]);
     }
 }

@@ -142,7 +142,7 @@ pub fn document(guards: &str, more: &str) -> String {
 
 pub const ERRORS: &str = "{name: user-errors, service: frontend, indicator: error_ratio, when: \"> 0.05\", for: 1s, min-samples: 5, action: [deny, \"webhook:stop-pay\"]}";
 
-async fn open(daemon: &Daemon, run: &str, document: &str) {
+pub async fn open(daemon: &Daemon, run: &str, document: &str) {
     let body = json!({"document": document, "run_id": run}).to_string();
     let kind = [("content-type", "application/json")];
     let url = daemon.url("/api/v1/experiments/runs");
@@ -177,7 +177,7 @@ pub async fn until(daemon: &Daemon, run: &str, status: u16) -> Value {
 }
 
 /// Rows of `experiment_events` of a run and kind, once there are so many.
-async fn events(daemon: &Daemon, run: &str, kind: &str, count: usize) -> Vec<Vec<Value>> {
+pub async fn events(daemon: &Daemon, run: &str, kind: &str, count: usize) -> Vec<Vec<Value>> {
     let sql = format!(
         "SELECT reason, message, accepted FROM experiment_events WHERE run_id = '{run}' AND kind = '{kind}' ORDER BY reason"
     );

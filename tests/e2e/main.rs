@@ -30,6 +30,8 @@
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
 //! | [`away`] | runs while the store is away from the start, and of several nodes |
 //! | [`guards`] | guards, leases, webhooks, supervised injectors |
+//! | [`asked`] | guards that ask: SQL, the blast radius |
+//! | [`told`] | what a daemon tells the outside: https webhooks, published reports |
 //! | [`chaos_toolkit`] | Chaos Toolkit under a guard |
 //! | [`recipes`] | the recipes that we ship, and what they ask for |
 //! | [`cli`] | the commands |
@@ -45,6 +47,7 @@ mod otlp;
 mod programs;
 
 mod alerts;
+mod asked;
 mod attacks;
 mod away;
 mod chaos_toolkit;
@@ -65,5 +68,6 @@ mod remote;
 mod runs;
 mod sdk;
 mod shutdown;
+mod told;
 mod usage;
 mod vertical;

@@ -188,7 +188,9 @@ fn not_here(experiment: &Experiment, lint: &mut Lint) {
         note("guards are not run by `experiment judge`: they stop a run while it goes on");
     }
     if experiment.report.publish.is_some() {
-        note("report.publish is recorded; nothing is published in this version");
+        note(
+            "report.publish is a daemon's: one that judges the run publishes it where its experiments.publish allows; `experiment judge` publishes nothing",
+        );
     }
     if experiment.method.is_some() {
         note("method is recorded, never executed");

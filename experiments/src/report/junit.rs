@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
+use super::escape::escaped;
 use crate::verdict::Verdict;
 
 /// One suite with a case for the run and each finding. Deviated and aborted are
@@ -69,22 +70,4 @@ pub fn junit(report: &Report) -> String {
         escaped(&report.title),
         escaped(&report.judged_at)
     )
-}
-
-/// For attributes and text. XML has no way to write most control characters.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\n' => out.push_str("&#10;"),
-            '\t' => out.push_str("&#9;"),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

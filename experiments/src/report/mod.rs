@@ -6,6 +6,7 @@
 //! | [`chart`] | what pictures are drawn from: indicators bucket by bucket |
 //! | [`reach`] | what was touched, and who calls whom around it |
 //! | [`form`] | the JSON Schema of a report |
+//! | [`escape`] | text of anybody's in HTML and XML |
 //! | [`markdown`] | for people and step summaries |
 //! | [`junit`] | for CI: what is inconclusive or invalid is an error, never skipped |
 //! | [`html`] | one file with pictures, for a browser and for paper |
@@ -13,6 +14,7 @@
 //! Deliberately not here: where reports go, which is the caller's.
 
 pub mod chart;
+mod escape;
 mod form;
 mod html;
 mod junit;

@@ -104,7 +104,7 @@ fn events() -> TableDef {
         c(
             "kind",
             Utf8,
-            "start, inject, recover, end, abort; webhook, lease, lease-over, guard-shadow.",
+            "start, inject, recover, end, abort; webhook, lease, lease-over, guard-shadow, publish.",
         ),
         c("experiment", Utf8, "The experiment's name, where it was told."),
         c("fault_type", Utf8, "The kind of fault, where it was told."),

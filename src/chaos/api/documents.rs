@@ -32,6 +32,7 @@ pub(super) async fn declare(
     let declared = async {
         let experiment = body::document(&text)?;
         let notes = body::linted(&experiment)?;
+        api.places.check(&experiment)?;
         let name = named.name.unwrap_or_else(|| experiment.title.clone());
         body::name(&name)?;
         api.runs.declare(&tenant, &name, experiment.clone()).await?;

@@ -24,12 +24,15 @@ use schema::Tenant;
 
 use super::Runs;
 use super::answer::Local;
+use super::publishing::Places;
+pub(super) use shown::instant;
 
 /// What the routes read.
 #[derive(Clone)]
 struct Api {
     runs: Arc<Runs>,
     engine: Arc<Engine>,
+    places: Arc<Places>,
 }
 
 impl Api {
@@ -43,7 +46,7 @@ pub(super) fn tenant(caller: Option<Extension<Caller>>) -> Tenant {
     caller.map(|Extension(caller)| caller.tenant).unwrap_or_default()
 }
 
-pub fn router(runs: Arc<Runs>, engine: Arc<Engine>) -> Router {
+pub fn router(runs: Arc<Runs>, engine: Arc<Engine>, places: Arc<Places>) -> Router {
     Router::new()
         .route("/api/v1/experiments", post(documents::declare).get(documents::list))
         .route("/api/v1/experiments/{name}", get(documents::show))
@@ -52,5 +55,5 @@ pub fn router(runs: Arc<Runs>, engine: Arc<Engine>) -> Router {
         .route("/api/v1/experiments/runs/{run}/report", get(runs::report))
         .route("/api/v1/experiments/runs/{run}/judge", post(runs::judge))
         .route("/api/v1/experiments/runs/{run}/{mark}", post(runs::mark))
-        .with_state(Api { runs, engine })
+        .with_state(Api { runs, engine, places })
 }

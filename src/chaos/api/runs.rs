@@ -41,6 +41,9 @@ pub(super) async fn open(
 ) -> Response {
     let opened = async {
         let start = read(&text, said, tenant(caller))?;
+        if let Some(experiment) = &start.experiment {
+            api.places.check(experiment)?;
+        }
         api.runs.open(start).await
     };
     match opened.await {

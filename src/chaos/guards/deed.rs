@@ -2,7 +2,7 @@
 //! stopped, webhooks are called, and each of it is written down. Everything
 //! happens at once and in tasks of its own.
 
-use std::collections::BTreeSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,8 +26,10 @@ use crate::chaos::{Runs, told};
 
 /// Deliveries under way at the same time.
 const AT_ONCE: usize = 64;
-/// What was told of runs and is remembered, so that it is told once.
-const REMEMBERED: usize = 8_192;
+/// What was told of runs is remembered so long, so that it is told once: as long as
+/// runs that are over are kept at hand and judged again. Beyond so many the oldest go.
+const REMEMBERED: Duration = Duration::from_secs(7 * 86_400);
+const MOST_REMEMBERED: usize = 65_536;
 /// From one try to write something down to the next.
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long the last deliveries may take when the daemon stops.
@@ -45,6 +47,30 @@ pub struct Stop {
     pub webhooks: Vec<String>,
 }
 
+/// What was told, the oldest first.
+#[derive(Default)]
+struct Memory {
+    known: HashSet<(Key, &'static str)>,
+    order: VecDeque<((Key, &'static str), Instant)>,
+}
+
+impl Memory {
+    /// True the first time.
+    fn first(&mut self, told: (Key, &'static str), now: Instant) -> bool {
+        let gone = |(_, at): &(_, Instant)| now.duration_since(*at) > REMEMBERED;
+        while self.order.front().is_some_and(gone) || self.order.len() > MOST_REMEMBERED {
+            if let Some((oldest, _)) = self.order.pop_front() {
+                self.known.remove(&oldest);
+            }
+        }
+        let new = self.known.insert(told.clone());
+        if new {
+            self.order.push_back((told, now));
+        }
+        new
+    }
+}
+
 pub struct Deeds {
     runs: Arc<Runs>,
     journal: Arc<Journal>,
@@ -52,7 +78,7 @@ pub struct Deeds {
     webhooks: Arc<Webhooks>,
     metrics: Metrics,
     room: Arc<Semaphore>,
-    told: BTreeSet<(Key, &'static str)>,
+    told: Memory,
     tasks: JoinSet<()>,
 }
 
@@ -65,7 +91,7 @@ impl Deeds {
         metrics: Metrics,
     ) -> Deeds {
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        let (told, tasks) = (BTreeSet::new(), JoinSet::new());
+        let (told, tasks) = (Memory::default(), JoinSet::new());
         Deeds { runs, journal, clock, webhooks, metrics, room, told, tasks }
     }
 
@@ -163,11 +189,8 @@ impl Deeds {
 
     fn tell(&mut self, run: &Arc<Run>, event: &'static str, more: &Value) {
         let key: Key = (run.tenant.clone(), run.id.clone());
-        if !self.told.insert((key, event)) {
+        if !self.told.first((key, event), Instant::now()) {
             return;
-        }
-        if self.told.len() > REMEMBERED {
-            self.told.pop_first();
         }
         let Some(experiment) = run.experiment.clone() else { return };
         for (at, control) in experiment.controls.iter().enumerate() {
@@ -258,12 +281,42 @@ impl Deeds {
 }
 
 /// Until it is; the daemon's end gives it up.
-async fn written(journal: &Journal, run: &Run, row: told::EventRow) {
+pub async fn written(journal: &Journal, run: &Run, row: told::EventRow) {
     while let Err(refusal) = journal.write(&run.tenant, told::EVENTS, &[&row]).await {
         if refusal.kind == ErrorKind::Invalid || refusal.kind == ErrorKind::Internal {
             tracing::error!(run = %run.id, %refusal, "an event could not be written down");
             return;
         }
         sleep(AGAIN).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use experiments::RunId;
+    use schema::Tenant;
+
+    use super::*;
+
+    /// Scenario: turns of runs are told, again, and again after a week; and more of
+    /// them than are remembered.
+    /// Guarantees: each is told once while its run is at hand; what is let go of is
+    /// the oldest, whatever its run is called.
+    #[test]
+    fn what_was_told_is_forgotten_by_age() {
+        let mut memory = Memory::default();
+        let key = |name: &str| (Tenant::default(), RunId::new(name).unwrap());
+        let start = Instant::now();
+        let day = |days: u64| start + Duration::from_secs(days * 86_400);
+        assert!(memory.first((key("a"), "aborted"), day(0)));
+        assert!(memory.first((key("a"), "finished"), day(6)));
+        assert!(!memory.first((key("a"), "aborted"), day(7)));
+        assert!(memory.first((key("a"), "aborted"), day(8)));
+        assert!(!memory.first((key("a"), "finished"), day(8)));
+        for at in 0..MOST_REMEMBERED {
+            assert!(memory.first((key(&format!("b{at}")), "started"), day(8)));
+        }
+        assert!(memory.order.len() <= MOST_REMEMBERED + 1);
+        assert!(!memory.first((key("b7"), "started"), day(8)));
     }
 }

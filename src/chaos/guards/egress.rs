@@ -10,6 +10,8 @@ use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -19,6 +21,8 @@ use url::Url;
 #[derive(Clone, Default)]
 pub struct Egress {
     allowed: Vec<String>,
+    /// Trusted besides the system's.
+    roots: Arc<Vec<CertificateDer<'static>>>,
     tls: Arc<OnceLock<Result<TlsConnector, String>>>,
 }
 
@@ -47,7 +51,19 @@ pub struct Message<'a> {
 impl Egress {
     pub fn new(allowed: impl IntoIterator<Item = String>) -> Egress {
         let allowed = allowed.into_iter().map(|host| host.to_ascii_lowercase()).collect();
-        Egress { allowed, tls: Arc::default() }
+        Egress { allowed, roots: Arc::default(), tls: Arc::default() }
+    }
+
+    /// Trusts these certificates, PEM, too.
+    pub fn trusting(self, pem: &[u8]) -> Result<Egress, String> {
+        let read = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+        let roots = read.map_err(|error| format!("is no PEM: {error}"))?;
+        let mut store = rustls::RootCertStore::empty();
+        let (good, bad) = store.add_parsable_certificates(roots.iter().cloned());
+        if good == 0 || bad > 0 {
+            return Err(format!("{good} certificates are good and {bad} are none; all must be"));
+        }
+        Ok(Egress { allowed: self.allowed, roots: Arc::new(roots), tls: Arc::default() })
     }
 
     /// The parsed URL, if its host is allowed.
@@ -85,7 +101,7 @@ impl Egress {
             }
             let name = rustls::pki_types::ServerName::try_from(host.to_owned());
             let name = name.map_err(|error| error.to_string())?;
-            let connector = self.tls.get_or_init(connector).clone()?;
+            let connector = self.tls.get_or_init(|| connector(&self.roots)).clone()?;
             let stream = connector.connect(name, stream).await.map_err(|e| e.to_string())?;
             exchange(stream, &url, message).await
         };
@@ -96,10 +112,10 @@ impl Egress {
     }
 }
 
-fn connector() -> Result<TlsConnector, String> {
+fn connector(own: &[CertificateDer<'static>]) -> Result<TlsConnector, String> {
     let mut roots = rustls::RootCertStore::empty();
-    let (_, unreadable) =
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let all = rustls_native_certs::load_native_certs().certs.into_iter().chain(own.iter().cloned());
+    let (_, unreadable) = roots.add_parsable_certificates(all);
     if roots.is_empty() {
         return Err(format!(
             "the system has no certificates to trust ({unreadable} unreadable); install ca-certificates"

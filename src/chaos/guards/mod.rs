@@ -32,4 +32,5 @@ mod metrics;
 pub mod webhook;
 
 pub use api::router;
+pub(super) use deed::written;
 pub use hub::{Components, Hub};

@@ -158,6 +158,7 @@ impl Keeper {
         if whole {
             if before != Reading::Whole {
                 self.judge.again();
+                self.publisher.catch_up(self.runs.all());
             }
             (reader.pause, reader.next, reader.whole) = (AGAIN, now + OTHERS, true);
             return self.runs.read(Reading::Whole);

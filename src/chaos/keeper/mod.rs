@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::journal::Journal;
 use super::judging::Judge;
+use super::publishing::Publisher;
 use super::runs::{Order, Reading, Runs, Start};
 use super::{Error, told};
 use joined::Reader;
@@ -54,6 +55,7 @@ pub struct Keeper {
     unwritten: BTreeSet<(Tenant, RunId)>,
     heard: Heard,
     reader: Reader,
+    publisher: Publisher,
 }
 
 impl Keeper {
@@ -64,11 +66,24 @@ impl Keeper {
         journal: Journal,
         engine: Arc<Engine>,
         storage: Arc<Storage>,
+        publisher: Publisher,
     ) -> Keeper {
         let clock = journal.clock.clone();
         let judge = Judge::new(engine.clone(), clock.clone());
         let (unwritten, heard, reader) = (BTreeSet::new(), Heard::default(), Reader::new(storage));
-        Keeper { runs, orders, ear, journal, engine, clock, judge, unwritten, heard, reader }
+        Keeper {
+            runs,
+            orders,
+            ear,
+            journal,
+            engine,
+            clock,
+            judge,
+            unwritten,
+            heard,
+            reader,
+            publisher,
+        }
     }
 
     pub async fn run(mut self, cancel: CancellationToken) -> Result<()> {
@@ -93,6 +108,7 @@ impl Keeper {
                     }
                 }
                 Some(judged) = self.judge.next() => self.carry_out(judged).await,
+                Some(()) = self.publisher.next() => {}
                 _ = ticks.tick(), if begun => self.pass_time().await,
             }
             self.judge.begin();
@@ -101,6 +117,7 @@ impl Keeper {
         self.orders.close();
         self.reader.stop().await;
         self.judge.stop().await;
+        self.publisher.stop().await;
         Ok(())
     }
 
@@ -401,6 +418,9 @@ impl Keeper {
             Ok(()) => {
                 let judged = next.judged;
                 let run = self.runs.publish(next);
+                if let Some(report) = rows.report {
+                    self.publisher.publish(run.clone(), report);
+                }
                 if let Some(judged) = judged {
                     let verdict = judged.verdict.name();
                     tracing::info!(run = %run.id, verdict, "a run was judged");

@@ -36,6 +36,10 @@ pub struct Run {
     /// A host that the document's rollbacks may be sent to, as host or host:port; repeatable.
     #[arg(long, value_name = "HOST")]
     pub egress: Vec<String>,
+    /// A file of certificates, PEM, that https rollbacks are trusted by besides the
+    /// system's.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Folder for report.json and the document's other formats.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -1,7 +1,8 @@
-//! A daemon's API of runs, guards and leases as `run` and `bench` speak it.
+//! A daemon's API of runs, guards and leases as the commands speak it.
 
 use std::time::Duration;
 
+use anyhow::Result;
 use bytes::Bytes;
 use experiments::Error;
 use http_body_util::BodyExt as _;
@@ -17,6 +18,10 @@ use crate::client::{Client, said};
 /// How long a daemon may take to know its runs, and between two questions.
 const STARTING: Duration = Duration::from_secs(30);
 const AGAIN: Duration = Duration::from_millis(200);
+/// From one look at a run that is not judged yet to the next.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub const RUNS: &str = "/api/v1/experiments/runs";
 
 /// What a guard answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,19 +65,40 @@ impl Daemon {
         Ok((status, read.unwrap_or_else(|_| Value::String(said(status, &bytes)))))
     }
 
-    async fn asked(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
+    /// A good answer. What the caller did wrong is told as such; a daemon that is
+    /// away or cannot answer is no verdict.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
         let (status, answer) = self.call(method, path, body).await?;
         accepted(status, answer)
+    }
+
+    /// A run as it is.
+    pub async fn run(&self, id: &str) -> Result<Value> {
+        Ok(self.ask(Method::GET, &path(id, "")?, &Value::Null).await?)
+    }
+
+    /// The run once it is judged; as it is when the time is over.
+    pub async fn judged(&self, id: &str, wait: Duration) -> Result<Value> {
+        let until = Instant::now() + wait;
+        loop {
+            let run = self.run(id).await?;
+            if !run["verdict"].is_null() || Instant::now() >= until {
+                return Ok(run);
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// Opens a run, and answers its id.
     pub async fn open(&self, run: &Value) -> Result<String, Error> {
         let deadline = Instant::now() + STARTING;
-        let path = "/api/v1/experiments/runs";
         let run = loop {
-            let (status, answer) = self.call(Method::POST, path, run).await?;
-            // A daemon that has just started reads the runs of the last process.
-            if status != StatusCode::SERVICE_UNAVAILABLE || Instant::now() >= deadline {
+            let (status, answer) = self.call(Method::POST, RUNS, run).await?;
+            // A daemon that has just started reads the runs of the last process; one
+            // whose store is away cannot tell of a run with this name.
+            let named = run.get("run_id").is_some_and(|id| !id.is_null());
+            let patient = Instant::now() < deadline && !(named && away(&answer));
+            if status != StatusCode::SERVICE_UNAVAILABLE || !patient {
                 break accepted(status, answer)?;
             }
             sleep(AGAIN).await;
@@ -84,7 +110,7 @@ impl Daemon {
     /// inject, recover, end or abort.
     pub async fn mark(&self, run: &str, mark: &str, body: &Value) -> Result<(), Error> {
         let path = format!("/api/v1/experiments/runs/{run}/{mark}");
-        self.asked(Method::POST, &path, body).await.map(drop)
+        self.ask(Method::POST, &path, body).await.map(drop)
     }
 
     /// The last judging's report; `None` while there is none.
@@ -120,7 +146,7 @@ impl Daemon {
     /// Renews a lease; an error when it was not.
     pub async fn renew(&self, run: &str, ttl: &str, holder: &str) -> Result<(), Error> {
         let body = json!({ "ttl": ttl, "holder": holder });
-        self.asked(Method::POST, &format!("/api/v1/leases/{run}"), &body).await.map(drop)
+        self.ask(Method::POST, &format!("/api/v1/leases/{run}"), &body).await.map(drop)
     }
 
     pub async fn release(&self, run: &str) -> Result<(), Error> {
@@ -133,14 +159,29 @@ impl Daemon {
     }
 }
 
+/// Whether more patience would not help.
+fn away(answer: &Value) -> bool {
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    message.contains("store is away")
+}
+
+/// A run's id is a part of a path, and nothing else.
+pub fn path(id: &str, rest: &str) -> Result<String, Usage> {
+    let id = experiments::RunId::new(id).map_err(|error| Usage(format!("RUN is {error}")))?;
+    Ok(format!("{RUNS}/{id}{rest}"))
+}
+
 /// A good answer, or what was said against the request.
 fn accepted(status: StatusCode, answer: Value) -> Result<Value, Error> {
     if status.is_success() {
         return Ok(answer);
     }
     let message = said(status, answer.to_string().as_bytes());
-    Err(match status.is_client_error() {
-        true => Error::invalid(message),
-        false => Error::Engine { kind: ErrorKind::Unavailable, message },
+    Err(match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            Error::Engine { kind: ErrorKind::Unavailable, message }
+        }
+        status if status.is_client_error() => Error::invalid(message),
+        _ => Error::Engine { kind: ErrorKind::Unavailable, message },
     })
 }

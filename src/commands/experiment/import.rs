@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::runs::{Remote, told};
+use super::daemon::{Daemon, RUNS};
+use super::runs::told;
 use super::spoken::Import;
 use crate::cli::Usage;
 
@@ -58,9 +59,9 @@ pub async fn run(asked: Import) -> Result<ExitCode> {
         }
         _ => body["experiment"] = experiment.into(),
     }
-    let remote = Remote::new(&asked.server)?;
-    remote.ask(Method::POST, "/api/v1/experiments/runs", body).await?;
-    let run = remote.judged(&run_id, asked.wait.0).await?;
+    let daemon = Daemon::new(&asked.server)?;
+    daemon.ask(Method::POST, RUNS, &body).await?;
+    let run = daemon.judged(&run_id, asked.wait.0).await?;
     if !asked.dry_run && !run["verdict"].is_null() {
         write_back(&mut journal, &run);
         replace(&asked.journal, &serde_json::to_string_pretty(&journal)?)?;

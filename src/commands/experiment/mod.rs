@@ -41,6 +41,7 @@ use experiments::report::{Report, html, junit, markdown};
 use experiments::{Verified, Window};
 use schema::{Clock as _, ErrorKind};
 
+use crate::chaos::publishing::files;
 use crate::cli::{
     ExperimentCommand, Judge, Lint, Rendered, ReportForm, Usage, Verified as VerifyReport,
     environment,
@@ -151,16 +152,7 @@ fn write(folder: &Path, report: &Report, forms: &[Form]) -> Result<()> {
         let path: PathBuf = folder.join(name);
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     };
-    put("report.json", report.to_json()?)?;
-    for form in forms {
-        match form {
-            Form::Md => put("report.md", markdown(report))?,
-            Form::Junit => put("report.xml", junit(report))?,
-            Form::Html => put("report.html", html(report))?,
-            Form::Json => {}
-        }
-    }
-    Ok(())
+    files(report, forms)?.into_iter().try_for_each(|file| put(file.name, file.text))
 }
 
 fn read(path: &Path) -> Result<Report> {

@@ -6,83 +6,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use bytes::Bytes;
-use http_body_util::BodyExt as _;
-use hyper::header::CONTENT_TYPE;
-use hyper::{Method, StatusCode};
-use schema::ErrorKind;
+use hyper::Method;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
+use super::daemon::{Daemon, RUNS, path};
 use super::spoken::{List, Mark, Show, Start, Stop, Verdict};
 use crate::cli::Usage;
-use crate::client::{Client, said};
 
-const RUNS: &str = "/api/v1/experiments/runs";
-/// From one look at a run that is not judged yet to the next.
-const LOOK: Duration = Duration::from_millis(500);
 /// Without a verdict the question is open, which is no pass.
 const INCONCLUSIVE: u8 = 3;
 
-/// A daemon's API of experiments.
-pub struct Remote(Client);
-
-impl Remote {
-    pub fn new(server: &str) -> Result<Remote, Usage> {
-        Client::new(server, "--server").map(Remote)
-    }
-
-    /// A JSON answer. What the caller did wrong is told as such; a daemon that is
-    /// away or cannot answer is no verdict.
-    pub async fn ask(&self, method: Method, path: &str, body: Value) -> Result<Value> {
-        let away =
-            |message: String| experiments::Error::Engine { kind: ErrorKind::Unavailable, message };
-        let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let headers = [(CONTENT_TYPE, "application/json")];
-        let sent = self.0.send(method, path, &headers, body).await;
-        let answer = sent.map_err(|error| away(format!("{error:#}")))?;
-        let status = answer.status();
-        let broken = |_| away("the daemon's answer broke off".to_owned());
-        let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
-        if !status.is_success() {
-            let message = said(status, &bytes);
-            return Err(match status {
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => away(message).into(),
-                status if status.is_client_error() => experiments::Error::invalid(message).into(),
-                _ => away(message).into(),
-            });
-        }
-        let read = serde_json::from_slice(&bytes);
-        Ok(read
-            .map_err(|_| away("the daemon did not answer JSON; is it another version?".into()))?)
-    }
-
-    pub async fn run(&self, id: &str) -> Result<Value> {
-        self.ask(Method::GET, &path(id, "")?, Value::Null).await
-    }
-
-    /// The run once it is judged; as it is when the time is over.
-    pub async fn judged(&self, id: &str, wait: Duration) -> Result<Value> {
-        let until = Instant::now() + wait;
-        loop {
-            let run = self.run(id).await?;
-            if !run["verdict"].is_null() || Instant::now() >= until {
-                return Ok(run);
-            }
-            sleep(LOOK).await;
-        }
-    }
-}
-
-/// A run's id is a part of a path, and nothing else.
-pub fn path(id: &str, rest: &str) -> Result<String> {
-    let id = experiments::RunId::new(id);
-    let id = id.map_err(|error| Usage(format!("RUN is {error}")))?;
-    Ok(format!("{RUNS}/{id}{rest}"))
-}
-
 pub async fn start(asked: Start) -> Result<ExitCode> {
-    let remote = Remote::new(&asked.server)?;
+    let daemon = Daemon::new(&asked.server)?;
     let mut body = json!({
         "run_id": asked.run_id, "at": asked.at, "inject": asked.inject, "recover": asked.recover,
         "end": asked.end, "overlap": asked.overlap.map(|overlap| overlap.name()),
@@ -100,38 +35,38 @@ pub async fn start(asked: Start) -> Result<ExitCode> {
     } else {
         body["experiment"] = asked.experiment.clone().into();
     }
-    let run = remote.ask(Method::POST, RUNS, body).await?;
+    let run = daemon.ask(Method::POST, RUNS, &body).await?;
     say(&text(&run, "run_id"))
 }
 
 pub async fn mark(asked: Mark) -> Result<ExitCode> {
-    let remote = Remote::new(&asked.server)?;
+    let daemon = Daemon::new(&asked.server)?;
     let path = path(&asked.run, &format!("/{}", asked.mark.name()))?;
     let mut body = json!({ "at": asked.at });
     if let Some(reason) = asked.reason {
         body["reason"] = reason.into();
     }
-    let run = remote.ask(Method::POST, &path, body).await?;
+    let run = daemon.ask(Method::POST, &path, &body).await?;
     say(&format!("{} is {}", text(&run, "run_id"), text(&run, "state")))
 }
 
 pub async fn stop(asked: Stop) -> Result<ExitCode> {
-    let remote = Remote::new(&asked.server)?;
+    let daemon = Daemon::new(&asked.server)?;
     let (what, body) = match asked.abort {
         Some(reason) => ("/abort", json!({ "reason": reason, "at": asked.at })),
         None => ("/end", json!({ "at": asked.at })),
     };
-    let run = remote.ask(Method::POST, &path(&asked.run, what)?, body).await?;
+    let run = daemon.ask(Method::POST, &path(&asked.run, what)?, &body).await?;
     let Some(wait) = asked.wait else {
         return say(&format!("{} is {}", text(&run, "run_id"), text(&run, "state")));
     };
-    told(&remote.judged(&asked.run, wait.0).await?)
+    told(&daemon.judged(&asked.run, wait.0).await?)
 }
 
 pub async fn list(asked: List) -> Result<ExitCode> {
-    let remote = Remote::new(&asked.server)?;
+    let daemon = Daemon::new(&asked.server)?;
     let answer =
-        remote.ask(Method::GET, &format!("{RUNS}?limit={}", asked.limit), Value::Null).await?;
+        daemon.ask(Method::GET, &format!("{RUNS}?limit={}", asked.limit), &Value::Null).await?;
     if asked.json {
         return say(&serde_json::to_string_pretty(&answer)?);
     }
@@ -140,6 +75,9 @@ pub async fn list(asked: List) -> Result<ExitCode> {
     for run in answer["runs"].as_array().into_iter().flatten() {
         let keys = ["run_id", "experiment", "state", "verdict", "source", "t_inject"];
         lines.push(keys.map(|key| text(run, key)));
+    }
+    for why in answer["incomplete"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        eprintln!("note: there may be more runs: {}", text(&json!({ "why": why }), "why"));
     }
     let width =
         |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
@@ -153,15 +91,15 @@ pub async fn list(asked: List) -> Result<ExitCode> {
 }
 
 pub async fn show(asked: Show) -> Result<ExitCode> {
-    let run = Remote::new(&asked.server)?.run(&asked.run).await?;
+    let run = Daemon::new(&asked.server)?.run(&asked.run).await?;
     say(&serde_json::to_string_pretty(&run)?)
 }
 
 /// Its exit code is the verdict's; with `--value` a bare number or a failure, for
 /// tools that compare what a command prints.
 pub async fn verdict(asked: Verdict) -> Result<ExitCode> {
-    let remote = Remote::new(&asked.server)?;
-    let run = remote.judged(&asked.run, asked.wait.map_or(Duration::ZERO, |wait| wait.0)).await?;
+    let daemon = Daemon::new(&asked.server)?;
+    let run = daemon.judged(&asked.run, asked.wait.map_or(Duration::ZERO, |wait| wait.0)).await?;
     if !asked.value && asked.hypothesis.is_none() {
         return told(&run);
     }
@@ -174,7 +112,7 @@ pub async fn verdict(asked: Verdict) -> Result<ExitCode> {
     if run["verdict"].is_null() {
         return told(&run);
     }
-    let report = remote.ask(Method::GET, &path(&asked.run, "/report")?, Value::Null).await?;
+    let report = daemon.ask(Method::GET, &path(&asked.run, "/report")?, &Value::Null).await?;
     let findings = report["findings"].as_array();
     let found = findings.into_iter().flatten().find(|one| one["hypothesis"] == *hypothesis);
     let Some(found) = found else {

@@ -44,6 +44,7 @@ pub async fn run(asked: Run) -> Result<ExitCode> {
     if asked.quick {
         experiment.window.quick();
     }
+    let egress = egress(&asked)?;
     let daemon = Daemon::new(&asked.server)?;
     let now = SystemClock.now_unix_nano();
     let traffic = Engine::new(&asked.server)?.traffic(now, TRAFFIC).await?;
@@ -62,7 +63,7 @@ pub async fn run(asked: Run) -> Result<ExitCode> {
     let run = daemon.open(&start).await?;
     eprintln!("run {run}: opened; its guards answer at {}/api/v1/guards/{run}", daemon.base());
     let stopped = match ready(&daemon, &run, asked.ready.0, &mut signals).await? {
-        Ready::Go => supervise(&asked, &experiment, &daemon, &run, &mut signals).await?,
+        Ready::Go => supervise(&asked, &experiment, &daemon, &run, &mut signals, &egress).await?,
         Ready::Stop(stopped) => Some(stopped),
         Ready::Never(why) => {
             daemon.mark(&run, "end", &Value::Null).await?;
@@ -130,6 +131,7 @@ async fn supervise(
     daemon: &Daemon,
     run: &str,
     signals: &mut Signals,
+    egress: &Egress,
 ) -> Result<Option<Stopped>> {
     let (ttl, holder) = (format!("{}s", TTL.as_secs()), format!("run {}", std::process::id()));
     daemon.renew(run, &ttl, &holder).await?;
@@ -157,7 +159,7 @@ async fn supervise(
                     let status = ended?;
                     if !status.success() {
                         eprintln!("run {run}: the command ended with {status}");
-                        rollback(asked, experiment).await;
+                        rollback(experiment, egress).await;
                     }
                     break None;
                 }
@@ -185,7 +187,7 @@ async fn supervise(
                 asked.grace
             );
         }
-        rollback(asked, experiment).await;
+        rollback(experiment, egress).await;
         // Against a run that is stopped already this changes nothing.
         again(|| abort(daemon, run, stopped)).await?;
     }
@@ -194,9 +196,18 @@ async fn supervise(
     Ok(stopped)
 }
 
-async fn rollback(asked: &Run, experiment: &Experiment) {
+/// Where rollbacks may be sent to; what is wrong with it is told before a fault is
+/// injected that could not be undone.
+fn egress(asked: &Run) -> Result<Egress> {
     let egress = Egress::new(asked.egress.iter().cloned());
-    if !rollback::play(experiment.rollbacks.as_ref(), &egress).await {
+    let Some(ca) = &asked.ca else { return Ok(egress) };
+    let no = |why: String| Usage(format!("--ca {}: {why}", ca.display()));
+    let pem = std::fs::read(ca).map_err(|error| no(error.to_string()))?;
+    Ok(egress.trusting(&pem).map_err(no)?)
+}
+
+async fn rollback(experiment: &Experiment, egress: &Egress) {
+    if !rollback::play(experiment.rollbacks.as_ref(), egress).await {
         eprintln!("warning: not every rollback was played; the fault may still be in place");
     }
 }

@@ -32,10 +32,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
-use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use object_store::path::Path as ObjectPath;
+use object_store::{Attribute, ObjectStore, PutMode, PutOptions, PutPayload};
 use url::Url;
 
 use crate::Error;
@@ -97,6 +98,18 @@ impl Store {
     /// Where it is. There are no credentials in it.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Writes an object whole, in the place of one that is there. `name` is below
+    /// the URL's path; `media` is its type, where the store keeps one.
+    pub async fn put(&self, name: &str, media: &'static str, bytes: Bytes) -> Result<(), Error> {
+        let path = name.split('/').filter(|part| !part.is_empty()).collect::<ObjectPath>();
+        let mut options = PutOptions::from(PutMode::Overwrite);
+        if self.local.is_none() {
+            options.attributes.insert(Attribute::ContentType, media.into());
+        }
+        let put = self.objects.put_opts(&path, PutPayload::from(bytes), options).await;
+        put.map(drop).map_err(Error::store(format!("{path} could not be written")))
     }
 
     /// Whether there is any object at all.

@@ -1,5 +1,7 @@
 //! The only way to write markup: names are constants of ours, all else is text.
 
+use super::super::escape::escape;
+
 /// Elements that have no end.
 const VOID: [&str; 1] = ["meta"];
 
@@ -63,23 +65,5 @@ impl Markup {
         self.0.push_str("<style>\n");
         self.0.push_str(sheet);
         self.0.push_str("</style>\n");
-    }
-}
-
-/// For text and for attributes in double quotes. Control characters mean
-/// nothing, and marks of direction could make a verdict read as another.
-fn escape(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() => out.push('\u{fffd}'),
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
     }
 }
