@@ -45,7 +45,7 @@ impl Error {
     /// The store is away, and the local log does not have it.
     pub fn unchecked(id: &str) -> Error {
         let message = format!(
-            "the object store is away, and whether there is a run {id} cannot be told without it"
+            "the object store does not answer, and whether there is a run {id} cannot be told without it"
         );
         let hint = "try again when the store is back; a new run needs none if it is opened without a run id";
         Error::new(ErrorKind::Unavailable, message, hint)

@@ -28,12 +28,8 @@ use super::journal::{Journal, objects};
 use super::{Error, told};
 
 /// Between the tries of one report; the store's client repeats by itself, too.
-const PAUSES: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(5),
-    Duration::from_secs(25),
-    Duration::from_secs(60),
-];
+const PAUSES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(25)];
 /// Reports under way at the same time.
 const AT_ONCE: usize = 16;
 

@@ -30,7 +30,7 @@
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
 //! | [`away`] | runs while the store is away from the start, and of several nodes |
 //! | [`guards`] | guards, leases, webhooks, supervised injectors |
-//! | [`asked`] | guards that ask: SQL, the blast radius |
+//! | [`asked`] | guards that ask by SQL |
 //! | [`told`] | what a daemon tells the outside: https webhooks, published reports |
 //! | [`chaos_toolkit`] | Chaos Toolkit under a guard |
 //! | [`recipes`] | the recipes that we ship, and what they ask for |

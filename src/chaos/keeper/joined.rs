@@ -142,9 +142,10 @@ impl Keeper {
                 }
             }
         }
-        if whole {
-            self.runs.change(|known| known.elsewhere = elsewhere);
-        }
+        self.runs.change(|known| match whole {
+            true => known.elsewhere = elsewhere,
+            false => known.elsewhere.extend(elsewhere),
+        });
         if kept > 0 {
             tracing::info!(runs = kept, "the runs of the last process are taken up");
         }

@@ -94,11 +94,8 @@ impl Daemon {
         let deadline = Instant::now() + STARTING;
         let run = loop {
             let (status, answer) = self.call(Method::POST, RUNS, run).await?;
-            // A daemon that has just started reads the runs of the last process; one
-            // whose store is away cannot tell of a run with this name.
-            let named = run.get("run_id").is_some_and(|id| !id.is_null());
-            let patient = Instant::now() < deadline && !(named && away(&answer));
-            if status != StatusCode::SERVICE_UNAVAILABLE || !patient {
+            // A daemon that has just started reads the runs of the last process.
+            if status != StatusCode::SERVICE_UNAVAILABLE || Instant::now() >= deadline {
                 break accepted(status, answer)?;
             }
             sleep(AGAIN).await;
@@ -157,12 +154,6 @@ impl Daemon {
             false => Err(Error::invalid(said(status, answer.to_string().as_bytes()))),
         }
     }
-}
-
-/// Whether more patience would not help.
-fn away(answer: &Value) -> bool {
-    let message = answer["error"]["message"].as_str().unwrap_or_default();
-    message.contains("store is away")
 }
 
 /// A run's id is a part of a path, and nothing else.
