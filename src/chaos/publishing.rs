@@ -267,7 +267,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = Url::from_file_path(dir.path()).unwrap();
         let base = format!("{root}/chaos");
-        let places = Places::open(&[base.clone()], &BTreeMap::new(), &[]).unwrap();
+        let places = Places::open(std::slice::from_ref(&base), &BTreeMap::new(), &[]).unwrap();
         for (good, folder) in [("", ""), ("/", ""), ("/a/b/", "a/b")] {
             let (_, found) = places.find(&format!("{base}{good}")).unwrap();
             assert_eq!(found, folder);

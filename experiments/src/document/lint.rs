@@ -185,7 +185,7 @@ fn samples(experiment: &Experiment, traffic: &Traffic, lint: &mut Lint) {
 fn not_here(experiment: &Experiment, lint: &mut Lint) {
     let mut note = |what: &str| lint.notes.push(what.to_owned());
     if experiment.guard.iter().any(|guard| guard.watch != Watch::TelemetryHealth) {
-        note("guards are not run by `experiment judge`: they stop a run while it goes on");
+        note("guards stop a run while it goes on; `experiment judge`, which looks back, asks none");
     }
     if experiment.report.publish.is_some() {
         note(

@@ -94,7 +94,7 @@ fn the_whole_vocabulary_is_read() {
     assert_eq!(full.report.formats.len(), 4);
     let lint = lint(&full, &Traffic::new());
     assert_eq!(lint.errors, [""; 0]);
-    assert!(lint.notes.iter().any(|note| note.contains("guards are not run")), "{lint:?}");
+    assert!(lint.notes.iter().any(|note| note.contains("guards stop a run")), "{lint:?}");
 }
 
 /// Scenario: keys that do not exist, at every depth.

@@ -4,8 +4,21 @@ use std::fmt::Write as _;
 
 use super::{Report, instant};
 
-/// A heading, the verdict, a row per finding, and the statements behind them.
+/// What was found ([`summary`]), and the statements behind it.
 pub fn markdown(report: &Report) -> String {
+    let mut out = summary(report);
+    out.push_str("\n## Evidence\n\n");
+    for finding in report.findings.iter().filter(|finding| !finding.evidence_sql.is_empty()) {
+        let _ = writeln!(out, "### {}\n", plain(&finding.hypothesis));
+        for sql in &finding.evidence_sql {
+            let _ = writeln!(out, "```sql\n{}\n```\n", sql.replace("```", "'''"));
+        }
+    }
+    out
+}
+
+/// A heading, the verdict, a row per finding, and how far the fault reached.
+pub fn summary(report: &Report) -> String {
     let mut out = String::new();
     let phases = &report.phases;
     let mut line = |text: String| {
@@ -75,13 +88,6 @@ pub fn markdown(report: &Report) -> String {
         for endpoint in &reach.endpoints {
             let who = if endpoint.user_visible { "users ask for it" } else { "inner" };
             line(format!("- endpoint ({who}): {}", plain(&endpoint.detail)));
-        }
-    }
-    line("\n## Evidence\n".into());
-    for finding in report.findings.iter().filter(|finding| !finding.evidence_sql.is_empty()) {
-        line(format!("### {}\n", plain(&finding.hypothesis)));
-        for sql in &finding.evidence_sql {
-            line(format!("```sql\n{}\n```\n", sql.replace("```", "'''")));
         }
     }
     out

@@ -7,7 +7,7 @@
 //! | [`reach`] | what was touched, and who calls whom around it |
 //! | [`form`] | the JSON Schema of a report |
 //! | [`escape`] | text of anybody's in HTML and XML |
-//! | [`markdown`] | for people and step summaries |
+//! | [`markdown`] | for people and step summaries; its [`summary`] for terminals |
 //! | [`junit`] | for CI: what is inconclusive or invalid is an error, never skipped |
 //! | [`html`] | one file with pictures, for a browser and for paper |
 //!
@@ -44,7 +44,7 @@ use chart::Chart;
 pub use form::{Numbers, schema};
 pub use html::html;
 pub use junit::junit;
-pub use markdown::markdown;
+pub use markdown::{markdown, summary};
 use reach::{Call, ReachEntry, SuspectEntry};
 
 /// The form of a report. It changes when a key changes its meaning or goes.

@@ -2,7 +2,6 @@
 //! takes from the first byte of failed spans to a stop that this process sees.
 //! `for:` is zero here; in a document it is added on top.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -73,7 +72,7 @@ pub async fn run(asked: Bench) -> Result<ExitCode> {
             line("after ack", &after)
         ),
     };
-    writeln!(std::io::stdout(), "{text}")?;
+    super::say(&format!("{text}\n"))?;
     let limit = asked.limit.0.as_secs_f64() * 1e3;
     if quantile(&stopped, 0.99) > limit {
         eprintln!("the 99th percentile is above {}", asked.limit);

@@ -1,7 +1,6 @@
 //! `experiment completeness`: what is torn, late or doubled in a stretch of time,
 //! and whether verdicts can rest on it.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -44,9 +43,9 @@ pub async fn run(asked: Asked) -> Result<ExitCode> {
     if asked.json {
         let grades: serde_json::Map<_, _> =
             grades.iter().map(|(source, grade)| ((*source).into(), json!(grade))).collect();
-        writeln!(std::io::stdout(), "{}", json!({ "grades": grades, "counts": found }))?;
+        super::say(&format!("{}\n", json!({ "grades": grades, "counts": found })))?;
     } else {
-        std::io::stdout().write_all(table(&found).as_bytes())?;
+        super::say(&table(&found))?;
     }
     let broken = grades.iter().any(|(_, grade)| *grade == Grade::Broken);
     Ok(if broken { ExitCode::from(1) } else { ExitCode::SUCCESS })

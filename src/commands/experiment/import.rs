@@ -51,6 +51,7 @@ pub async fn run(asked: Import) -> Result<ExitCode> {
     let mut body = json!({
         "run_id": run_id, "source": "import", "injector": "chaostoolkit",
         "inject": window.inject, "recover": window.recover, "end": window.end,
+        "overlap": asked.overlap.map(|overlap| overlap.name()),
     });
     let experiment = asked.experiment.clone().unwrap_or(window.title);
     match Path::new(&experiment) {

@@ -37,7 +37,7 @@ use anyhow::{Context as _, Result};
 use experiments::document::lint::{Traffic, lint};
 use experiments::document::scope::Form;
 use experiments::document::{Allowed, Experiment};
-use experiments::report::{Report, html, junit, markdown};
+use experiments::report::{Report, html, junit, markdown, summary};
 use experiments::{Verified, Window};
 use schema::{Clock as _, ErrorKind};
 
@@ -101,7 +101,7 @@ async fn check(asked: Lint) -> Result<ExitCode> {
         None => Traffic::new(),
     };
     let found = lint(&experiment, &traffic);
-    std::io::stdout().write_all(experiment.to_yaml()?.as_bytes())?;
+    say(&experiment.to_yaml()?)?;
     for note in &found.notes {
         eprintln!("note: {note}");
     }
@@ -132,16 +132,29 @@ async fn judge_run(asked: Judge) -> Result<ExitCode> {
     let judged = SystemClock.now_unix_nano();
     let engine = Engine::new(&asked.server)?;
     let report = experiments::judge(&experiment, &window, judged, &engine).await?;
-    told(&report)?;
+    told(&report, asked.out.as_deref())?;
     if let Some(folder) = asked.out {
         write(&folder, &report, &experiment.report.formats)?;
     }
     Ok(ExitCode::from(report.verdict.exit_code()))
 }
 
-/// What a person reads of it.
-fn told(report: &Report) -> Result<()> {
-    Ok(std::io::stdout().write_all(markdown(report).as_bytes())?)
+/// What a person reads of it. The statements behind each number are many screens.
+fn told(report: &Report, out: Option<&Path>) -> Result<()> {
+    say(&summary(report))?;
+    match out {
+        Some(folder) => eprintln!("the SQL behind each number is in {}", folder.display()),
+        None => eprintln!("the SQL behind each number is in the report: --out FOLDER writes it"),
+    }
+    Ok(())
+}
+
+/// On standard output. Who reads no further, as `head` does, has what was wanted.
+fn say(text: &str) -> Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => Ok(done?),
+    }
 }
 
 /// JSON always: it is what can be verified.
@@ -171,7 +184,7 @@ fn render(asked: &Rendered) -> Result<ExitCode> {
     match &asked.out {
         Some(path) => std::fs::write(path, text)
             .with_context(|| format!("cannot write {}", path.display()))?,
-        None => std::io::stdout().write_all(text.as_bytes())?,
+        None => say(&text)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -182,12 +195,12 @@ async fn verify_report(asked: VerifyReport) -> Result<ExitCode> {
     match experiments::verify(&report, &engine).await? {
         Verified::Same => {
             let short = report.in_short();
-            writeln!(std::io::stdout(), "the same rows give the same verdict: {short}")?;
+            say(&format!("the same rows give the same verdict: {short}\n"))?;
             Ok(ExitCode::SUCCESS)
         }
         Verified::Different(how) => {
             for line in how {
-                writeln!(std::io::stdout(), "{line}")?;
+                say(&format!("{line}\n"))?;
             }
             Ok(ExitCode::from(1))
         }

@@ -1,7 +1,6 @@
 //! `experiment start|mark|stop|list|show|verdict`: a daemon's runs, from the
 //! command line.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -82,11 +81,13 @@ pub async fn list(asked: List) -> Result<ExitCode> {
     let width =
         |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..6).map(width).collect();
-    let mut out = std::io::stdout().lock();
+    let mut out = String::new();
     for line in &lines {
         let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
     }
+    super::say(&out)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -145,12 +146,12 @@ pub fn told(run: &Value) -> Result<ExitCode> {
         none if none.is_empty() => String::new(),
         reason => format!(": {reason}"),
     };
-    writeln!(std::io::stdout(), "{id}: {}{reason}", text(run, "verdict"))?;
+    super::say(&format!("{id}: {}{reason}\n", text(run, "verdict")))?;
     Ok(ExitCode::from(code))
 }
 
 fn say(line: &str) -> Result<ExitCode> {
-    writeln!(std::io::stdout(), "{line}")?;
+    super::say(&format!("{line}\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

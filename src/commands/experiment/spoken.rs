@@ -182,6 +182,10 @@ pub struct Import {
     /// Names the run; default: title and start of the journal.
     #[arg(long, value_name = "ID")]
     pub run_id: Option<String>,
+    /// What to do about other runs in its window, instead of what the document says:
+    /// `mark` where `experiment run` kept the same one.
+    #[arg(long, value_enum)]
+    pub overlap: Option<Overlap>,
     /// Leaves the journal as it is.
     #[arg(long)]
     pub dry_run: bool,

@@ -75,7 +75,7 @@ pub async fn run(asked: Run) -> Result<ExitCode> {
         eprintln!("run {run}: stopped by {guard}: {detail}");
     }
     let report = judged(&daemon, &run, &experiment).await?;
-    told(&report)?;
+    told(&report, asked.out.as_deref())?;
     if let Some(folder) = &asked.out {
         write(folder, &report, &experiment.report.formats)?;
     }
