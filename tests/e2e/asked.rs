@@ -1,7 +1,5 @@
 //! Guards that ask by SQL.
 
-use serde_json::json;
-
 use crate::daemon::Launch;
 use crate::guards::{FAILING, Shop, document, open, until};
 
@@ -19,7 +17,9 @@ async fn a_guard_by_sql_stops_a_run() {
     assert_eq!(go["verdict"], "go", "{go}");
     shop.turn(FAILING);
     let stop = until(&daemon, "asked", 503).await;
-    assert_eq!((&stop["guard"], &stop["reason"]), (&json!("failures"), &json!("threshold")));
-    assert!(stop["value"].as_f64().unwrap() > 5.0, "{stop}");
+    assert_eq!(stop["guard"], "failures", "{stop}");
+    // The guard's own decision, or already what the run is latched by.
+    assert!(stop["reason"] == "threshold" || stop["reason"] == "aborted", "{stop}");
+    assert!(stop["detail"].as_str().unwrap().contains("> 5"), "{stop}");
     daemon.stop().await;
 }

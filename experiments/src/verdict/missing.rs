@@ -22,6 +22,8 @@ const PAUSES: usize = 3;
 const FLOWING: f64 = 0.5;
 /// Buckets that must be alike to be called frozen.
 const FROZEN: usize = 6;
+/// As many in a row that are alike are no chance: the load is even.
+const EVEN: usize = FROZEN / 2;
 /// The same for the points of a gauge.
 const FROZEN_POINTS: usize = 4;
 
@@ -275,17 +277,17 @@ fn frozen(measure: &Measure, series: &Series, before: Option<&Series>) -> Option
     }
     let filled: Vec<_> = series.buckets.iter().filter(|bucket| bucket.n > 0.0).collect();
     let alike = |buckets: &[&crate::indicator::series::Bucket]| {
-        buckets.len() >= FROZEN && buckets.windows(2).all(|pair| pair[0] == pair[1])
+        buckets.windows(2).all(|pair| pair[0] == pair[1])
     };
-    // An even load may give even counts, if it did so before.
+    // An even load may give even counts, if it did so before, but for a hitch.
     let moved_before = before.is_some_and(|before| {
         let filled: Vec<_> = before.buckets.iter().filter(|bucket| bucket.n > 0.0).collect();
-        !alike(&filled)
+        !filled.windows(EVEN).any(alike)
     });
     let telling = filled.first().is_some_and(|bucket| bucket.worth() >= 5.0);
     let counted =
         measure.indicator.nature() != Nature::Gauge && !measure.indicator.may_stand_still();
-    if counted && telling && moved_before && alike(&filled) {
+    if counted && telling && moved_before && filled.len() >= FROZEN && alike(&filled) {
         return dead(format!("{} buckets of {measure} are exactly alike", filled.len()));
     }
     None
