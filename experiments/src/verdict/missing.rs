@@ -22,8 +22,6 @@ const PAUSES: usize = 3;
 const FLOWING: f64 = 0.5;
 /// Buckets that must be alike to be called frozen.
 const FROZEN: usize = 6;
-/// As many in a row that are alike are no chance: the load is even.
-const EVEN: usize = FROZEN / 2;
 /// The same for the points of a gauge.
 const FROZEN_POINTS: usize = 4;
 
@@ -276,13 +274,17 @@ fn frozen(measure: &Measure, series: &Series, before: Option<&Series>) -> Option
         _ => {}
     }
     let filled: Vec<_> = series.buckets.iter().filter(|bucket| bucket.n > 0.0).collect();
-    let alike = |buckets: &[&crate::indicator::series::Bucket]| {
-        buckets.windows(2).all(|pair| pair[0] == pair[1])
+    let pairs = |buckets: &[&crate::indicator::series::Bucket]| {
+        let same = buckets.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        (same, buckets.len().saturating_sub(1))
     };
-    // An even load may give even counts, if it did so before, but for a hitch.
+    let alike = |buckets: &[_]| pairs(buckets).0 == pairs(buckets).1;
+    // An even load may give even counts, if it mostly did so before. Few requests
+    // give the same count now and then, but not every other time.
     let moved_before = before.is_some_and(|before| {
         let filled: Vec<_> = before.buckets.iter().filter(|bucket| bucket.n > 0.0).collect();
-        !filled.windows(EVEN).any(alike)
+        let (same, all) = pairs(&filled);
+        filled.len() < FROZEN / 2 || same * 2 < all
     });
     let telling = filled.first().is_some_and(|bucket| bucket.worth() >= 5.0);
     let counted =
