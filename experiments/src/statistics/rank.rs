@@ -115,7 +115,10 @@ fn deviation(ranks: &[u64], n: usize, m: usize) -> f64 {
 }
 
 /// The shift from `before` to `after` by Hodges and Lehmann: the median of all
-/// differences, and the interval that the rank test does not reject.
+/// differences, and the interval that the rank test does not reject. Where
+/// dependence asks for more than all differences can show, the widest interval
+/// that they show is widened by what is missing, so that few buckets that hang
+/// together still tell a step from a stir.
 pub fn hodges_lehmann(before: &[f64], after: &[f64], inflation: f64) -> Interval {
     let (n, m) = (before.len(), after.len());
     let mut differences: Vec<f64> =
@@ -126,18 +129,19 @@ pub fn hodges_lehmann(before: &[f64], after: &[f64], inflation: f64) -> Interval
     differences.sort_by(f64::total_cmp);
     let estimate = median(&differences);
     let pairs = differences.len();
-    let spread = (pairs as f64 * (n + m + 1) as f64 / 12.0).sqrt();
-    let normal = (pairs as f64 / 2.0 - z() * spread * inflation.max(1.0)).floor();
-    let cut = match (pairs <= EXACT_PAIRS, inflation > 1.0) {
-        (true, false) => exact_cut(n, m) as f64,
-        (true, true) => normal.min(exact_cut(n, m) as f64),
-        (false, _) => normal,
-    };
-    if cut < 1.0 {
+    let inflation = inflation.max(1.0);
+    let half = z() * (pairs as f64 * (n + m + 1) as f64 / 12.0).sqrt();
+    let cut = |inflation: f64| (pairs as f64 / 2.0 - half * inflation).floor();
+    let independent = if pairs <= EXACT_PAIRS { exact_cut(n, m) as f64 } else { cut(1.0) };
+    if independent < 1.0 {
         return Interval::unknown(estimate);
     }
+    // The inflation at which the outermost differences are the interval.
+    let most = (pairs as f64 / 2.0 - 1.0) / half;
+    let cut = if inflation > 1.0 { cut(inflation).clamp(1.0, independent) } else { independent };
     let cut = cut as usize;
     Interval::new(estimate, differences[cut - 1], differences[pairs - cut])
+        .widened((inflation / most.max(1.0)).max(1.0))
 }
 
 /// The shift of Hodges and Lehmann without its interval, which is dear. NaN of nothing.

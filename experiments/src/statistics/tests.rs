@@ -145,6 +145,42 @@ fn intervals_cover_what_they_say() {
     assert!(ratio::dispersion(&[(0.0, 10.0), (10.0, 10.0), (0.0, 10.0), (10.0, 10.0)]) > 5.0);
 }
 
+/// Scenario: six buckets and eight, of a process that remembers; their move
+/// widened by what they show of that.
+/// Guarantees: the interval is told, far from a step that never was, and where
+/// memory was seen it holds the truth as often as it says; more dependence never
+/// narrows it.
+#[test]
+fn few_dependent_buckets_still_tell_a_step_from_a_stir() {
+    let mut random = Random::new(11);
+    let mut gauss = move || (0..12).map(|_| random.unit()).sum::<f64>() - 6.0;
+    let mut drawn = |memory: f64, count: usize| {
+        let mut value = gauss();
+        let next = |_| {
+            value = memory * value + (1.0 - memory * memory).sqrt() * gauss();
+            value
+        };
+        (0..count).map(next).collect::<Vec<f64>>()
+    };
+    for memory in [0.0, 0.3, 0.6] {
+        let mut dependent = [0, 0];
+        for _ in 0..200 {
+            let (before, after) = (drawn(memory, 6), drawn(memory, 8));
+            let worth = rank::effective(&after) / after.len() as f64;
+            let inflation = (1.0 / worth).sqrt();
+            let moved = rank::hodges_lehmann(&before, &after, inflation);
+            assert!(moved.is_known() && moved.high < 40.0 && moved.low > -40.0, "{moved:?}");
+            let more = rank::hodges_lehmann(&before, &after, inflation * 1.5);
+            assert!(more.low <= moved.low && more.high >= moved.high, "{moved:?} {more:?}");
+            let holds = moved.low <= 0.0 && moved.high >= 0.0;
+            dependent[0] += u32::from(inflation > 1.0);
+            dependent[1] += u32::from(inflation > 1.0 && holds);
+        }
+        let [seen, held] = dependent;
+        assert!(seen > 0 && held * 20 >= seen * 19, "{memory}: {held} of {seen}");
+    }
+}
+
 /// Scenario: no values, one value, NaN, no events.
 /// Guarantees: J2: nothing is known of them, so that no tolerance holds or is broken.
 #[test]

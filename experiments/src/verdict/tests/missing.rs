@@ -195,6 +195,28 @@ fn inv_j2_a_frozen_series_is_dead() {
     assert_eq!(judgement.findings[2].ruling.reason, Some(Reason::DeadSignal));
 }
 
+/// Scenario: an even load gives one count in every bucket; before, most
+/// neighbours were alike, or a third of them, as happens with few requests.
+/// Guarantees: J2: only what stood as still before is no frozen signal.
+#[test]
+fn inv_j2_an_even_load_is_not_frozen() {
+    let mut even = healthy();
+    let buckets = &mut series(&mut even, 0, Phase::Injection).buckets;
+    let first = buckets[0].clone();
+    buckets.fill(first.clone());
+    let before = &mut series(&mut even, 0, Phase::Baseline).buckets;
+    before.fill(first.clone());
+    for (at, bucket) in before.iter_mut().enumerate().filter(|(at, _)| at % 6 == 0) {
+        bucket.n += 1.0 + (at % 2) as f64;
+    }
+    assert_eq!(found(&even), (Verdict::Held, None));
+    // Two of each three neighbours differ.
+    for (at, bucket) in series(&mut even, 0, Phase::Baseline).buckets.iter_mut().enumerate() {
+        bucket.n = first.n + f64::from(u8::from(at % 3 == 0));
+    }
+    assert_eq!(found(&even), inconclusive(Reason::DeadSignal));
+}
+
 /// Scenario: a query fails, a gauge is NaN, spans are sampled.
 /// Guarantees: J2: error, error, biased.
 #[test]
