@@ -189,7 +189,7 @@ async fn judge(
 
 /// Windows of other runs, near enough to be in the way of this one or in the
 /// history that its indicators are calibrated by.
-async fn others(run: &Run, judged: i64, ask: &Local) -> Result<Vec<Span>, experiments::Error> {
+pub async fn others(run: &Run, judged: i64, ask: &Local) -> Result<Vec<Span>, experiments::Error> {
     // A baseline of another week must be fault-free too.
     let baseline = run
         .experiment

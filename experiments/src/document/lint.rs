@@ -125,7 +125,7 @@ fn comparison(experiment: &Experiment, lint: &mut Lint) {
     }
     let Some(control) = &experiment.control else { return };
     for (service, other) in &control.services {
-        if experiment.target.services.contains(other) {
+        if experiment.target.is_level_0(other) {
             lint.errors.push(format!(
                 "control: {other} stands in for {service} and is a target; a control is what the fault leaves alone"
             ));

@@ -32,6 +32,14 @@ impl Fault {
         let reference = map.node("ref").map(Node::plain);
         Some(Fault { kind: kind?, injector, reference })
     }
+
+    /// The injector's object as `kind/namespace/name`, where both ends are named.
+    pub fn object(&self) -> Option<String> {
+        let reference = self.reference.as_ref()?;
+        let part = |key: &str| reference.get(key).and_then(|value| value.as_str());
+        let namespace = part("namespace").unwrap_or_default();
+        Some(format!("{}/{namespace}/{}", part("kind")?, part("name")?))
+    }
 }
 
 /// The declared blast radius, level 0.
@@ -67,7 +75,37 @@ impl Target {
             map.missing("service, edge or resource", "say what the fault is aimed at");
             return None;
         }
+        if target.services.is_empty() && !target.endpoints.is_empty() {
+            map.missing("services", "endpoints are of services; name these");
+            return None;
+        }
         Some(target)
+    }
+
+    /// Its services, and those that its edges lead to.
+    pub fn level_0(&self) -> Vec<String> {
+        let callees = self.edges.iter().map(|edge| &edge.to);
+        let mut all: Vec<String> = self.services.iter().chain(callees).cloned().collect();
+        let mut known = std::collections::BTreeSet::new();
+        all.retain(|name| known.insert(name.clone()));
+        all
+    }
+
+    pub fn is_level_0(&self, service: &str) -> bool {
+        self.services.iter().any(|name| name == service)
+            || self.edges.iter().any(|edge| edge.to == service)
+    }
+
+    /// What it says, as a window's row has it: `service`, `endpoint` and `edge`, each
+    /// of several with commas between, and the resource's attributes.
+    pub fn told(&self) -> BTreeMap<String, String> {
+        let mut told = self.resource.clone();
+        let edges: Vec<String> = self.edges.iter().map(Edge::to_string).collect();
+        let lists = [("service", &self.services), ("endpoint", &self.endpoints), ("edge", &edges)];
+        for (key, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            told.insert(key.to_owned(), list.join(","));
+        }
+        told
     }
 }
 

@@ -302,3 +302,25 @@ fn a_control_stands_in_for_services() {
         assert!(errors.iter().any(|error| error.contains(words)), "{errors:?}");
     }
 }
+
+/// Scenario: targets of services, endpoints, edges and a resource, together; endpoints
+/// of nobody.
+/// Guarantees: a window's row says all of it, level 0 has who is called over an edge,
+/// and endpoints without their service are refused with the remedy.
+#[test]
+fn a_target_is_more_than_services() {
+    let aimed = "target: {services: [payment], endpoints: [\"POST /charge\", \"GET /rate\"], edges: [checkout->cart, checkout->payment], resource: {k8s.node.name: n1}}";
+    let target = changed("target: {services: [payment]}", aimed).unwrap().target;
+    let told = target.told();
+    let told: Vec<(&str, &str)> = told.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let expected = [
+        ("edge", "checkout->cart,checkout->payment"),
+        ("endpoint", "POST /charge,GET /rate"),
+        ("k8s.node.name", "n1"),
+        ("service", "payment"),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(target.level_0(), ["payment", "cart"]);
+    let refused = changed("target: {services: [payment]}", "target: {endpoints: [a]}").unwrap_err();
+    assert!(refused.contains("endpoints are of services; name these"), "{refused}");
+}

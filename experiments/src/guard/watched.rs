@@ -10,7 +10,6 @@ use crate::document::guard::{Guard, Mode, NoData, Over, Threshold, Watch};
 use crate::document::provider::{Family, Measure, Nature, Provider};
 use crate::document::tolerance::Criteria;
 use crate::document::units::Period;
-use crate::radius::{Place, Radius};
 use crate::verdict::evidence::{Gap, Source};
 use crate::verdict::finding::Reason;
 
@@ -24,7 +23,7 @@ const EXPECTED: f64 = 10.0;
 const FLOWING: f64 = 0.5;
 /// The shortest look for silence: two batches of an SDK.
 const SILENCE: i64 = 10;
-/// Looks that must find a service off target: a discovery may be a false one.
+/// Looks that must find something off target: a discovery may be a false one.
 const TWICE: u32 = 2;
 
 /// What was usual before: of the subject and of everybody, in rows per second.
@@ -44,8 +43,9 @@ pub enum How {
         answer: Option<(i64, Result<Reading, Gap>)>,
     },
     Radius {
-        looks: Option<(i64, Result<u32, String>)>,
-        services: Vec<String>,
+        /// When it looked last, and how often in a row it found something beyond.
+        looks: Option<(i64, Result<u32, Sight>)>,
+        beyond: String,
     },
     Health,
 }
@@ -57,6 +57,8 @@ pub struct Watched {
     pub how: How,
     pub state: State,
     pub usual: Option<Usual>,
+    /// Why it does not ask, where it does not.
+    pub doubt: Option<String>,
     /// What it saw last.
     pub value: Option<f64>,
     pub n: u64,
@@ -66,6 +68,8 @@ pub struct Watched {
 pub struct Scene<'a> {
     pub now: i64,
     pub injected: Option<i64>,
+    /// When the blast radius can first be looked at.
+    pub first: Option<i64>,
     pub flow: &'a Flow,
     /// The tables that the run's guards read.
     pub sources: &'a [Source],
@@ -76,7 +80,7 @@ impl Watched {
         let (how, lasting) = match &guard.watch {
             Watch::TelemetryHealth => (How::Health, Period::default()),
             Watch::BlastRadius => {
-                (How::Radius { looks: None, services: Vec::new() }, Period::default())
+                (How::Radius { looks: None, beyond: String::new() }, Period::default())
             }
             Watch::Threshold(threshold) => {
                 let measure = match &threshold.provider {
@@ -91,7 +95,7 @@ impl Watched {
             }
         };
         let state = State::new(lasting, guard.grace, guard.no_data);
-        Watched { guard: guard.clone(), how, state, usual: None, value: None, n: 0 }
+        Watched { guard: guard.clone(), how, state, usual: None, doubt: None, value: None, n: 0 }
     }
 
     pub fn enforces(&self) -> bool {
@@ -125,16 +129,14 @@ impl Watched {
                 Some(why) => Sight::blind(Reason::PipelineGap, why),
                 None => Sight::Seen { holds: false, reason: None, detail: String::new() },
             },
-            How::Radius { looks, services } => match (scene.injected, looks) {
+            How::Radius { looks, beyond } => match (scene.first, looks) {
                 (None, _) => Sight::Waiting,
-                (Some(at), None) if scene.now - at < STALE.nanos() * 3 => Sight::Waiting,
-                (_, Some((at, Ok(looks)))) if scene.now - at < STALE.nanos() * 6 => Sight::Seen {
-                    holds: *looks >= TWICE,
-                    reason: None,
-                    detail: format!("off target: {}", services.join(", ")),
-                },
-                (_, Some((_, Err(why)))) => Sight::blind(Reason::Error, why.clone()),
-                _ => Sight::blind(Reason::PipelineGap, "the engine does not answer"),
+                (Some(first), None) if scene.now - first < STALE.nanos() * 2 => Sight::Waiting,
+                (_, Some((at, Ok(looks)))) if scene.now - at < STALE.nanos() * 6 => {
+                    Sight::Seen { holds: *looks >= TWICE, reason: None, detail: beyond.clone() }
+                }
+                (_, Some((at, Err(blind)))) if scene.now - at < STALE.nanos() * 6 => blind.clone(),
+                _ => self.unanswered("the engine does not answer"),
             },
             How::Asked { answer, .. } => self.asked(answer.clone(), scene),
             How::Heard(measure, subject) => match ring {
@@ -151,14 +153,18 @@ impl Watched {
         let stale = |at: i64| scene.now.saturating_sub(at) > STALE.nanos();
         let reading = match answer {
             Some((at, _)) if stale(at) => {
-                return Sight::blind(Reason::PipelineGap, "the engine does not answer any more");
+                return self.unanswered("the engine does not answer any more");
             }
-            None => return Sight::blind(Reason::PipelineGap, "the engine has not answered yet"),
+            None => return self.unanswered("the engine has not answered yet"),
             Some((_, Err(Gap::Error(why)))) => return Sight::blind(Reason::Error, why),
             Some((_, Err(Gap::Incomplete(why)))) => return Sight::blind(Reason::PipelineGap, why),
             Some((_, Ok(reading))) => reading,
         };
         self.judge(reading, false)
+    }
+
+    fn unanswered(&self, why: &str) -> Sight {
+        Sight::blind(Reason::PipelineGap, self.doubt.as_deref().unwrap_or(why))
     }
 
     fn heard(
@@ -291,21 +297,18 @@ impl Watched {
         Sight::Seen { holds, reason: None, detail }
     }
 
-    /// Takes an answer of the engine's about the blast radius.
-    pub fn looked(&mut self, now: i64, found: Result<Radius, String>) {
-        let How::Radius { looks, services } = &mut self.how else { return };
+    /// Takes what lies beyond the declared blast radius, or why that is not known.
+    pub fn looked(&mut self, now: i64, found: Result<Option<String>, Sight>) {
+        let How::Radius { looks, beyond } = &mut self.how else { return };
         let before = match looks {
             Some((_, Ok(times))) => *times,
             _ => 0,
         };
-        *looks = Some((
-            now,
-            found.map(|radius| {
-                let off = radius.suspects.iter().filter(|s| s.place == Place::OffTarget);
-                *services = off.map(|suspect| suspect.service.clone()).collect();
-                if services.is_empty() { 0 } else { before + 1 }
-            }),
-        ));
+        let times = found.map(|found| {
+            *beyond = found.unwrap_or_default();
+            if beyond.is_empty() { 0 } else { before + 1 }
+        });
+        *looks = Some((now, times));
     }
 }
 

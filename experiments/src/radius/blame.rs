@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::calibrate::Calibration;
 use super::signal::{Sign, Signal};
+use crate::document::provider::Edge;
 use crate::document::scope::{BlastRadius, Target};
 
 /// Of services that show about as much, the one that others call is the cause:
@@ -95,6 +96,8 @@ impl Suspect {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Radius {
     pub suspects: Vec<Suspect>,
+    /// What was aimed at, with the services that its resource stands for.
+    pub aim: Target,
     /// Declared targets that show nothing.
     pub under_reach: Vec<String>,
     /// Who called whom, before the fault or during it.
@@ -137,7 +140,7 @@ impl Radius {
         let explained = explained(graph, resources, target, &touched);
         let place = |service: &str| {
             let is = |list: &[String]| list.iter().any(|name| name == service);
-            if is(&target.services) || is(&declared.allow.services) {
+            if target.is_level_0(service) || is(&declared.allow.services) {
                 Place::Inside
             } else if explained.contains_key(service) {
                 Place::Explained
@@ -145,8 +148,10 @@ impl Radius {
                 Place::OffTarget
             }
         };
-        let under_reach = target.services.iter().filter(|name| !touched.contains(name.as_str()));
-        let under_reach = under_reach.cloned().collect();
+        let untouched = |name: &String| !touched.contains(name.as_str());
+        let services = target.services.iter().filter(|name| untouched(name)).cloned();
+        let edges = target.edges.iter().filter(|edge| untouched(&edge.from) && untouched(&edge.to));
+        let under_reach = services.chain(edges.map(Edge::to_string)).collect();
         let mut suspects: Vec<Suspect> = by_service
             .iter()
             .map(|(service, signs)| Suspect {
@@ -165,7 +170,8 @@ impl Radius {
         // What noise explains is no cause before what it does not explain.
         suspects.sort_by_key(|suspect| (suspect.only_carries(), !suspect.stands_out));
         deepest_first(&mut suspects, graph);
-        Radius { suspects, under_reach, graph: graph.clone(), calibration }
+        let (aim, graph) = (target.clone(), graph.clone());
+        Radius { suspects, aim, under_reach, graph, calibration }
     }
 }
 
@@ -199,7 +205,8 @@ fn by_sites(suspect: &Suspect) -> bool {
 }
 
 /// Touched services that share something with a target, or that reach a target or
-/// one of those by calls through touched services, and by what.
+/// one of those by calls through touched services, and by what. Of an edge it is its
+/// caller that they reach: others that call the same callee are not on it.
 fn explained<'t>(
     graph: &Graph,
     resources: &Resources,
@@ -207,20 +214,24 @@ fn explained<'t>(
     touched: &BTreeSet<&'t str>,
 ) -> BTreeMap<&'t str, Why> {
     let mut known: BTreeSet<&str> = target.services.iter().map(String::as_str).collect();
-    let mut explained = BTreeMap::new();
-    for service in touched.iter().filter(|service| !known.contains(**service)) {
+    let callers = target.edges.iter().filter(|edge| !target.is_level_0(&edge.from));
+    let callers = callers.filter_map(|edge| Some((touched.get(edge.from.as_str())?, edge)));
+    let mut explained: BTreeMap<&str, Why> =
+        callers.map(|(caller, edge)| (*caller, Why::Calls(edge.to.clone()))).collect();
+    let aimed = |service: &str| target.is_level_0(service) || explained.contains_key(service);
+    let others: Vec<&str> = touched.iter().filter(|service| !aimed(service)).copied().collect();
+    for service in others {
         if let Some(why) = shares(resources, target, service) {
-            explained.insert(*service, why);
+            explained.insert(service, why);
         }
     }
     known.extend(explained.keys());
     loop {
-        let next =
-            touched.iter().filter(|service| !known.contains(**service)).find_map(|service| {
-                let callee =
-                    graph.get(*service)?.iter().find(|name| known.contains(name.as_str()))?;
-                Some((*service, callee.clone()))
-            });
+        let open = |service: &str| !known.contains(service) && !target.is_level_0(service);
+        let next = touched.iter().filter(|service| open(service)).find_map(|service| {
+            let callee = graph.get(*service)?.iter().find(|name| known.contains(name.as_str()))?;
+            Some((*service, callee.clone()))
+        });
         let Some((service, callee)) = next else { return explained };
         known.insert(service);
         explained.insert(service, Why::Calls(callee));
@@ -234,9 +245,9 @@ fn shares(resources: &Resources, target: &Target, service: &str) -> Option<Why> 
         kind != "node" || declared.is_none_or(|declared| declared == name)
     };
     let own = resources.get(service)?;
-    target.services.iter().find_map(|with| {
-        let mut common = resources.get(with)?.intersection(own).filter(aimed);
+    target.level_0().into_iter().find_map(|with| {
+        let mut common = resources.get(&with)?.intersection(own).filter(aimed);
         let resource = common.next()?.clone();
-        Some(Why::Shares { resource, with: with.clone() })
+        Some(Why::Shares { resource, with })
     })
 }

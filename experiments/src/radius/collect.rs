@@ -14,6 +14,7 @@ use super::site::{Names, Spread};
 use super::statement;
 use crate::Error;
 use crate::document::Experiment;
+use crate::document::scope::Target;
 use crate::document::units::Period;
 use crate::indicator::{Ask, Table};
 use crate::window::{BUCKET, Phases, Span, Window};
@@ -62,8 +63,9 @@ pub async fn discover(
     };
     let phases = [phases.baseline, phases.injection];
     let (graph, resources) = (asked.graph(&phases).await?, asked.resources(&phases).await?);
-    let (target, declared) = (&experiment.target, &experiment.blast_radius);
-    Ok(Radius::new(signs, &graph, &resources, target, declared, calibration))
+    let (target, declared) =
+        (asked.aim(&experiment.target, &phases).await?, &experiment.blast_radius);
+    Ok(Radius::new(signs, &graph, &resources, &target, declared, calibration))
 }
 
 /// Where resources tell of the run: they lag, but not into another one.
@@ -149,6 +151,17 @@ impl Asked<'_> {
             }
         }
         Ok(resources)
+    }
+
+    /// The target, with the services that its resource stands for where it names none.
+    async fn aim(&self, target: &Target, spans: &[Span]) -> Result<Target, Error> {
+        let mut aim = target.clone();
+        if target.level_0().is_empty() {
+            let table =
+                self.table(statement::holders(&target.resource, spans, self.judged)).await?;
+            aim.services = table.rows.iter().filter_map(|row| text(row, 0)).collect();
+        }
+        Ok(aim)
     }
 
     async fn cpu(&self, reach: Span, late: Span) -> Result<Cpu, Error> {

@@ -1,6 +1,8 @@
 //! One statement per signal, for all services at once, and for any number of
 //! stretches: what a fault is compared with is many pieces of fault-free time.
 
+use std::collections::BTreeMap;
+
 use crate::document::units::Period;
 use crate::indicator::exclusive::covered;
 use crate::indicator::text::{Stretch, cell, literal};
@@ -180,6 +182,33 @@ pub fn resources(spans: &[Span], judged: i64) -> String {
         nodes.join("\nUNION ALL "),
     )
 }
+
+/// The services of which something that they send has all these resource attributes.
+pub fn holders(resource: &BTreeMap<String, String>, spans: &[Span], judged: i64) -> String {
+    let is = resource.iter().map(|(key, value)| {
+        let column = RESOURCE_COLUMNS.iter().find(|(name, _)| name == key);
+        let column = match column {
+            Some((_, column)) => (*column).to_owned(),
+            None => format!("resource_attributes[{}]", literal(key)),
+        };
+        format!(" AND {column} = {}", literal(value))
+    });
+    let (is, window) = (is.collect::<String>(), any_of(spans, judged));
+    let each = ["spans", "logs", "metrics"].map(|table| {
+        format!("SELECT service_name AS service FROM {table} WHERE {window}{is} AND service_name IS NOT NULL")
+    });
+    format!("SELECT DISTINCT service FROM (\n{}) ORDER BY 1", each.join("\nUNION ALL "))
+}
+
+/// Resource attributes that have a column in place of an entry of the map.
+const RESOURCE_COLUMNS: [(&str, &str); 6] = [
+    ("service.name", "service_name"),
+    ("service.namespace", "service_namespace"),
+    ("service.instance.id", "service_instance_id"),
+    ("service.version", "service_version"),
+    ("deployment.environment.name", "deployment_environment"),
+    ("deployment.environment", "deployment_environment"),
+];
 
 /// Of the traces with a root in a stretch: how many; how many failed or took
 /// longer than `slow` allows their endpoint (service, operation, nanoseconds);

@@ -34,6 +34,7 @@ use crate::Error;
 use crate::alert::State;
 use crate::completeness::Grade;
 use crate::document::Experiment;
+use crate::document::scope::Target;
 use crate::radius::Radius;
 use crate::verdict::aftermath::Aftermath;
 use crate::verdict::evidence::Evidence;
@@ -162,12 +163,15 @@ impl Report {
         let Judgement { ruling, effect, baseline, findings, aftermath, mut notes } = judgement;
         let begun = |radius: &Radius| reach::reach(radius, evidence, window);
         let reached = radius.as_ref().map(begun);
-        let radius = radius.unwrap_or_default();
+        let mut radius = radius.unwrap_or_default();
+        if radius.aim == Target::default() {
+            radius.aim = experiment.target.clone();
+        }
         notes.extend(
             radius
                 .under_reach
                 .iter()
-                .map(|service| format!("{service} is a target and shows no sign of the fault")),
+                .map(|target| format!("{target} is a target and shows no sign of the fault")),
         );
         notes.extend(evidence.grades.iter().filter_map(|((source, phase), asked)| {
             let grade = asked.answer.as_ref().ok().filter(|grade| **grade != Grade::Whole)?;
@@ -200,9 +204,9 @@ impl Report {
             detail: ruling.detail,
             findings: all.map(Entry::new).collect::<Result<_, Error>>()?,
             notes,
-            targets: experiment.target.services.clone(),
-            calls: reach::calls(&radius, &experiment.target),
-            suspects: reach::suspects(&radius, &experiment.target, evidence, window),
+            targets: radius.aim.level_0(),
+            calls: reach::calls(&radius),
+            suspects: reach::suspects(&radius, evidence, window),
             reach: reached,
             alerts: alarms(experiment, window, evidence),
             aftermath,

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::document::scope::Target;
-use crate::radius::extent::{Masked, People};
+use crate::radius::extent::{Endpoint, Masked, People};
 use crate::radius::{Place, Radius, Signal, Suspect, Why, depth};
 use crate::verdict::evidence::Evidence;
 use crate::window::{BUCKET, Window};
@@ -127,13 +126,8 @@ pub struct Call {
 }
 
 /// The touched services, the likeliest cause first.
-pub fn suspects(
-    radius: &Radius,
-    target: &Target,
-    evidence: &Evidence,
-    window: &Window,
-) -> Vec<SuspectEntry> {
-    let depths = depth::of_callers(&radius.graph, target);
+pub fn suspects(radius: &Radius, evidence: &Evidence, window: &Window) -> Vec<SuspectEntry> {
+    let depths = depth::of_callers(&radius.graph, &radius.aim);
     let entry = |suspect: &crate::radius::Suspect| SuspectEntry {
         service: suspect.service.clone(),
         strength: suspect.strength,
@@ -203,6 +197,13 @@ pub fn reach(radius: &Radius, evidence: &Evidence, window: &Window) -> ReachEntr
         detail: endpoint.detail.clone(),
     });
     reach.endpoints = endpoints.collect();
+    let silent = |operation: &&String| {
+        let shows = |endpoint: &Endpoint| {
+            radius.aim.services.contains(&endpoint.service) && endpoint.operation == **operation
+        };
+        !extent.endpoints.iter().any(shows)
+    };
+    reach.under_reach.extend(radius.aim.endpoints.iter().filter(silent).cloned());
     let traces = &extent.traces;
     let grown = traces.grown.filter(|grown| grown.is_known());
     reach.traces = Some(TracesEntry {
@@ -256,12 +257,13 @@ impl ReachEntry {
 }
 
 /// The calls of what was touched and of the targets; those among them first.
-pub fn calls(radius: &Radius, target: &Target) -> Vec<Call> {
+pub fn calls(radius: &Radius) -> Vec<Call> {
+    let targets = radius.aim.level_0();
     let touched: BTreeSet<&str> = radius
         .suspects
         .iter()
         .map(|suspect| suspect.service.as_str())
-        .chain(target.services.iter().map(String::as_str))
+        .chain(targets.iter().map(String::as_str))
         .collect();
     let ends = |call: &Call| {
         [&call.caller, &call.callee].iter().filter(|end| touched.contains(end.as_str())).count()
@@ -282,6 +284,7 @@ pub fn calls(radius: &Radius, target: &Target) -> Vec<Call> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::document::scope::Target;
     use crate::radius::{Place, Suspect};
     use crate::verdict::tests::shop::{DOCUMENT, Harm, run};
 
@@ -309,14 +312,13 @@ mod tests {
         call("mail", "queue");
         (0..1_000).for_each(|n| call("cart", &format!("a{n}")));
         let suspects_of = ["pay", "cart", "web", "mail"].map(suspect).to_vec();
-        let radius =
-            Radius { suspects: suspects_of, under_reach: Vec::new(), graph, ..Radius::default() };
-        let target = Target { services: vec!["pay".into()], ..Target::default() };
+        let aim = Target { services: vec!["pay".into()], ..Target::default() };
+        let radius = Radius { suspects: suspects_of, aim, graph, ..Radius::default() };
         let run = run(DOCUMENT, 1, Harm::default());
-        let found = suspects(&radius, &target, &run.evidence, &run.window);
+        let found = suspects(&radius, &run.evidence, &run.window);
         let depths: Vec<Option<u32>> = found.iter().map(|suspect| suspect.depth).collect();
         assert_eq!(depths, [Some(0), Some(1), Some(2), None]);
-        let calls = calls(&radius, &target);
+        let calls = calls(&radius);
         assert_eq!(calls.len(), MOST_CALLS);
         let first: Vec<&str> = calls[..3].iter().map(|call| call.caller.as_str()).collect();
         assert_eq!(first, ["cart", "pay", "web"]);

@@ -195,7 +195,7 @@ impl Run {
             return service.split(',').map(|one| one.trim().to_owned()).collect();
         }
         let target = self.experiment.as_ref().map(|experiment| &experiment.target);
-        target.map(|target| target.services.clone()).unwrap_or_default()
+        target.map(scope::Target::level_0).unwrap_or_default()
     }
 
     /// When the fault was in place, as far as is known: from the injection to the

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use super::Event;
-use crate::document::Experiment;
 use crate::run::Run;
 
 /// An event may come this long after its run has ended, or before it was opened,
@@ -30,7 +29,8 @@ fn in_time(event: &Event, run: &Run) -> bool {
 
 fn same(event: &Event, run: &Run) -> bool {
     if let Some(object) = &event.told.object {
-        let declared = run.experiment.as_deref().and_then(object_of);
+        let declared =
+            run.experiment.as_ref().and_then(|experiment| experiment.fault.as_ref()?.object());
         if let Some(known) = run.told.object.as_ref().or(declared.as_ref()) {
             return known.eq_ignore_ascii_case(object) || is_result_of(object, known);
         }
@@ -41,13 +41,6 @@ fn same(event: &Event, run: &Run) -> bool {
         // Without a name, two who speak of one target at one time speak of one run.
         None => aims_alike(event, run) && !run.state.is_over(),
     }
-}
-
-/// The injector's object that a document names, as `kind/namespace/name`.
-fn object_of(experiment: &Experiment) -> Option<String> {
-    let reference = experiment.fault.as_ref()?.reference.as_ref()?;
-    let part = |key: &str| reference.get(key).and_then(|value| value.as_str());
-    Some(format!("{}/{}/{}", part("kind")?, part("namespace").unwrap_or_default(), part("name")?))
 }
 
 /// Litmus names an engine's results after the engine and its fault.

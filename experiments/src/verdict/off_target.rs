@@ -5,7 +5,7 @@
 
 use crate::document::Experiment;
 use crate::document::probe::{EffectCheck, Severity};
-use crate::document::scope::OffTarget;
+use crate::document::scope::{OffTarget, Target};
 use crate::document::tolerance::Limits;
 use crate::radius::{Extent, Place, Radius, Suspect, Why, depth};
 use crate::statistics::{ALPHA, Standing, power};
@@ -56,47 +56,29 @@ fn of(experiment: &Experiment, evidence: &Evidence, radius: &Radius) -> Ruling {
     let declared = &experiment.blast_radius;
     let inside = |name: &str| {
         let is = |list: &[String]| list.iter().any(|one| one == name);
-        is(&experiment.target.services) || is(&declared.allow.services)
+        radius.aim.is_level_0(name) || is(&declared.allow.services)
     };
     let only_reported = declared.off_target == OffTarget::Report;
+    if radius.aim.level_0().is_empty() {
+        let detail = "nothing that was sent has the attributes of target.resource";
+        return Ruling::inconclusive(Reason::NoData, detail);
+    }
     if let Some(silent) = silent(evidence, &inside).filter(|_| !only_reported) {
         return Ruling::silence(format!("off target, {silent} fell silent while others went on"));
     }
-    if !radius.calibration.is_calibrated() {
-        let detail = format!(
-            "{} pieces of fault-free time, {LEAST} are needed to tell a touched service from noise",
-            radius.calibration.pseudo_windows()
-        );
+    if let Some(detail) = uncalibrated(radius) {
         return Ruling::inconclusive(Reason::Uncalibrated, detail);
     }
-    let depths = depth::of_callers(&radius.graph, &experiment.target);
-    let too_far = |suspect: &Suspect| {
-        let depth = depths.get(suspect.service.as_str()).copied().map(u64::from);
-        // What has no depth calls no target, and is explained by what it shares.
-        let shares = matches!(suspect.why, Some(Why::Shares { .. }));
-        let most = declared.allow.upstream_depth;
-        !shares && most.zip(depth).is_some_and(|(most, depth)| depth > most)
-    };
+    if let Some(beyond) = beyond(experiment, radius, !only_reported) {
+        return Ruling::deviated(beyond);
+    }
+    let aims_at_endpoints = !radius.aim.endpoints.is_empty() && !only_reported;
+    if let Some(ruling) =
+        aims_at_endpoints.then(|| other_endpoints(evidence, &radius.aim)).flatten()
+    {
+        return ruling;
+    }
     let out: Vec<&Suspect> = radius.suspects.iter().filter(|suspect| suspect.stands_out).collect();
-    let off: Vec<&str> = out
-        .iter()
-        .filter(|_| !only_reported)
-        .filter(|suspect| match suspect.place {
-            Place::OffTarget => true,
-            Place::Explained => too_far(suspect),
-            Place::Inside => false,
-        })
-        .map(|suspect| suspect.service.as_str())
-        .collect();
-    if !off.is_empty() {
-        return Ruling::deviated(format!("touched off target: {}", off.join(", ")));
-    }
-    if let Some(most) = declared.max.services.filter(|most| out.len() as u64 > *most) {
-        return Ruling::deviated(format!(
-            "{} services were touched, tolerated are {most}",
-            out.len()
-        ));
-    }
     let seen = out.iter().any(|suspect| inside(&suspect.service));
     let late = experiment.window.late.nanos();
     let sight = missing::sight(evidence, Source::Spans, Phase::Injection, late);
@@ -119,6 +101,73 @@ fn of(experiment: &Experiment, evidence: &Evidence, radius: &Radius) -> Ruling {
     })
 }
 
+/// Where the target is some endpoints: whether others of its services stand out.
+fn other_endpoints(evidence: &Evidence, aim: &Target) -> Option<Ruling> {
+    let extent = match evidence.extent.as_ref().map(|asked| &asked.answer) {
+        Some(Ok(extent)) => extent,
+        Some(Err(Gap::Incomplete(why))) => {
+            return Some(Ruling::inconclusive(Reason::PipelineGap, why.clone()));
+        }
+        Some(Err(Gap::Error(why))) => {
+            return Some(Ruling::inconclusive(Reason::Error, why.clone()));
+        }
+        None => return Some(Ruling::inconclusive(Reason::Error, "endpoints were not asked for")),
+    };
+    if !extent.noise.is_calibrated() {
+        let detail = "too little fault-free time is known to tell a touched endpoint from noise";
+        return Some(Ruling::inconclusive(Reason::Uncalibrated, detail));
+    }
+    let others = extent.endpoints.iter().filter(|endpoint| {
+        endpoint.stands_out
+            && aim.services.contains(&endpoint.service)
+            && !aim.endpoints.contains(&endpoint.operation)
+    });
+    let others: Vec<String> =
+        others.map(|endpoint| format!("{} {}", endpoint.service, endpoint.operation)).collect();
+    let detail = || format!("touched off target: {}", others.join(", "));
+    (!others.is_empty()).then(|| Ruling::deviated(detail()))
+}
+
+/// Why a radius says nothing of what was touched, if so.
+pub fn uncalibrated(radius: &Radius) -> Option<String> {
+    (!radius.calibration.is_calibrated()).then(|| {
+        format!(
+            "{} pieces of fault-free time, {LEAST} are needed to tell a touched service from noise",
+            radius.calibration.pseudo_windows()
+        )
+    })
+}
+
+/// What of a radius lies beyond the declared one: services that stand out and may
+/// not, where `off_target` matters, or more of them than may.
+pub fn beyond(experiment: &Experiment, radius: &Radius, off_target: bool) -> Option<String> {
+    let declared = &experiment.blast_radius;
+    let depths = depth::of_callers(&radius.graph, &radius.aim);
+    let too_far = |suspect: &Suspect| {
+        let depth = depths.get(suspect.service.as_str()).copied().map(u64::from);
+        // What has no depth calls no target, and is explained by what it shares.
+        let shares = matches!(suspect.why, Some(Why::Shares { .. }));
+        let most = declared.allow.upstream_depth;
+        !shares && most.zip(depth).is_some_and(|(most, depth)| depth > most)
+    };
+    let out: Vec<&Suspect> = radius.suspects.iter().filter(|suspect| suspect.stands_out).collect();
+    let off: Vec<&str> = out
+        .iter()
+        .filter(|_| off_target)
+        .filter(|suspect| match suspect.place {
+            Place::OffTarget => true,
+            Place::Explained => too_far(suspect),
+            Place::Inside => false,
+        })
+        .map(|suspect| suspect.service.as_str())
+        .collect();
+    if !off.is_empty() {
+        return Some(format!("touched off target: {}", off.join(", ")));
+    }
+    let most = declared.max.services.filter(|most| out.len() as u64 > *most)?;
+    Some(format!("{} services were touched, tolerated are {most}", out.len()))
+}
+
 /// Whether no target shows anything, though each was heard. Where an effect check
 /// says that the fault took effect, it did, by means that see more.
 fn under_reach(experiment: &Experiment, evidence: &Evidence, radius: &Radius) -> bool {
@@ -127,10 +176,9 @@ fn under_reach(experiment: &Experiment, evidence: &Evidence, radius: &Radius) ->
         let counts = flow.and_then(|flow| flow.services.get(name)?.get(&phase));
         counts.is_some_and(|counts| counts.iter().sum::<u64>() as f64 >= EXPECTED)
     };
-    let targets = &experiment.target.services;
+    let (aim, targets) = (&radius.aim, radius.aim.level_0());
     matches!(experiment.effect_check, Some(EffectCheck::None))
-        && !targets.is_empty()
-        && radius.under_reach.len() == targets.len()
+        && radius.under_reach.len() == aim.services.len() + aim.edges.len()
         && targets.iter().all(|name| heard(name, Phase::Baseline) && heard(name, Phase::Injection))
 }
 

@@ -119,8 +119,11 @@ fn read(text: &[u8], said: Said, tenant: Tenant) -> Result<Start, Error> {
     let told = Told {
         fault: start.fault_type.or_else(|| fault.map(|fault| fault.kind.clone())),
         injector: start.injector.or_else(|| fault.and_then(|fault| fault.injector.clone())),
-        target: start.target,
-        object: None,
+        target: match &experiment {
+            Some(experiment) if start.target.is_empty() => experiment.target.told(),
+            _ => start.target,
+        },
+        object: fault.and_then(|fault| fault.object()),
     };
     // What happened before it was opened opened it then.
     let at = time("at", &start.at)?.or_else(|| marks.first().map(|(_, at)| *at));

@@ -31,6 +31,7 @@ use super::webhook::Webhooks;
 use crate::chaos::Runs;
 use crate::chaos::answer::Local;
 use crate::chaos::journal::Journal;
+use crate::chaos::judging::others;
 
 /// How often guards are evaluated whatever arrives, and at most for what arrives.
 const TICK: Duration = Duration::from_millis(250);
@@ -185,8 +186,6 @@ impl Hub {
         let now = self.time.now(self.clock.now_unix_nano(), since);
         if self.time.jumped() != before {
             tracing::warn!("the clock was set; guards go on by the time that passed");
-            let time = self.time;
-            self.watching.values_mut().for_each(|one| one.watcher.goes_by(time));
         }
         now
     }
@@ -233,6 +232,7 @@ impl Hub {
                 watching.watcher.lost(now);
             }
             let Some(flow) = self.flows.get(&key.0) else { continue };
+            watching.watcher.goes_by(self.time);
             let (mut decision, new) = watching.watcher.evaluate(flow, now);
             decision.evaluated_at = self.time.wall(now);
             self.board.post(key, decision);
@@ -367,10 +367,11 @@ impl Hub {
     fn ask(&mut self) {
         let now = self.now();
         for (key, watching) in &mut self.watching {
+            watching.watcher.goes_by(self.time);
             for question in watching.watcher.questions(now) {
                 let local = Local { engine: self.engine.clone(), tenant: key.0.clone() };
-                let (key, turns, wall) = (key.clone(), self.turns.clone(), self.time.wall(now));
-                let experiment = watching.run.experiment.clone();
+                let (key, turns, judged) = (key.clone(), self.turns.clone(), self.time.judged(now));
+                let run = watching.run.clone();
                 self.asking.spawn(async move {
                     // Never closed while questions are asked.
                     let _turn = turns.acquire().await;
@@ -384,10 +385,11 @@ impl Hub {
                             let answer = answer.unwrap_or_else(|_| Err(late()));
                             (key, want, now, Answer::Table(answer))
                         }
-                        Question::Radius(want, window) => {
+                        Question::Radius(want, mut window) => {
                             let found = async {
-                                let Some(experiment) = experiment else { return Err(late()) };
-                                radius::discover(&experiment, &window, wall, &local).await
+                                let Some(experiment) = &run.experiment else { return Err(late()) };
+                                window.others = others(&run, judged, &local).await?;
+                                radius::discover(experiment, &window, judged, &local).await
                             };
                             let found = tokio::time::timeout(PATIENCE * 2, found).await;
                             let found = found.unwrap_or_else(|_| Err(late()));

@@ -67,9 +67,27 @@ impl Daemon {
 
     /// A good answer. What the caller did wrong is told as such; a daemon that is
     /// away or cannot answer is no verdict.
-    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
+    async fn once(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
         let (status, answer) = self.call(method, path, body).await?;
         accepted(status, answer)
+    }
+
+    /// The same of a daemon that has just started and reads the runs of the last
+    /// process: it is waited for, which is said, and not for ever.
+    pub async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, Error> {
+        let deadline = Instant::now() + STARTING;
+        let mut told = false;
+        loop {
+            let (status, answer) = self.call(method.clone(), path, body).await?;
+            if status != StatusCode::SERVICE_UNAVAILABLE || Instant::now() >= deadline {
+                return accepted(status, answer);
+            }
+            if !std::mem::replace(&mut told, true) {
+                let why = said(status, answer.to_string().as_bytes());
+                eprintln!("waiting up to {} s for the daemon: {why}", STARTING.as_secs());
+            }
+            sleep(AGAIN).await;
+        }
     }
 
     /// A run as it is.
@@ -91,15 +109,7 @@ impl Daemon {
 
     /// Opens a run, and answers its id.
     pub async fn open(&self, run: &Value) -> Result<String, Error> {
-        let deadline = Instant::now() + STARTING;
-        let run = loop {
-            let (status, answer) = self.call(Method::POST, RUNS, run).await?;
-            // A daemon that has just started reads the runs of the last process.
-            if status != StatusCode::SERVICE_UNAVAILABLE || Instant::now() >= deadline {
-                break accepted(status, answer)?;
-            }
-            sleep(AGAIN).await;
-        };
+        let run = self.ask(Method::POST, RUNS, run).await?;
         let id = run.get("run_id").and_then(Value::as_str).map(str::to_owned);
         id.ok_or_else(|| Error::internal("the daemon named no run; is it another version?"))
     }
@@ -107,7 +117,7 @@ impl Daemon {
     /// inject, recover, end or abort.
     pub async fn mark(&self, run: &str, mark: &str, body: &Value) -> Result<(), Error> {
         let path = format!("/api/v1/experiments/runs/{run}/{mark}");
-        self.ask(Method::POST, &path, body).await.map(drop)
+        self.once(Method::POST, &path, body).await.map(drop)
     }
 
     /// The last judging's report; `None` while there is none.
@@ -143,7 +153,7 @@ impl Daemon {
     /// Renews a lease; an error when it was not.
     pub async fn renew(&self, run: &str, ttl: &str, holder: &str) -> Result<(), Error> {
         let body = json!({ "ttl": ttl, "holder": holder });
-        self.ask(Method::POST, &format!("/api/v1/leases/{run}"), &body).await.map(drop)
+        self.once(Method::POST, &format!("/api/v1/leases/{run}"), &body).await.map(drop)
     }
 
     pub async fn release(&self, run: &str) -> Result<(), Error> {
@@ -175,4 +185,52 @@ fn accepted(status: StatusCode, answer: Value) -> Result<Value, Error> {
         status if status.is_client_error() => Error::invalid(message),
         _ => Error::Engine { kind: ErrorKind::Unavailable, message },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Answers one request after the other with these statuses.
+    async fn answers(listener: &TcpListener, statuses: &[&str]) {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut read = [0; 4096];
+            assert!(stream.read(&mut read).await.unwrap() > 0);
+            let body = if status.starts_with('2') {
+                r#"{"run_id": "r1"}"#
+            } else {
+                r#"{"error": {"kind": "unavailable", "message": "reads runs", "hint": ""}}"#
+            };
+            let head = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
+                 connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            stream.write_all(head.as_bytes()).await.unwrap();
+        }
+    }
+
+    /// Scenario: a daemon that answers 503 twice and then opens the run; one that
+    /// refuses the run; a lease that a daemon cannot renew.
+    /// Guarantees: its start is waited for; a refusal is told at once, and so is a
+    /// lease, because an injector must not go on without one.
+    #[tokio::test]
+    async fn a_daemon_that_starts_is_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let daemon = Daemon::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let (busy, run) = ("503 Service Unavailable", json!({"experiment": "e"}));
+        let served = answers(&listener, &[busy, busy, "201 Created"]);
+        let (opened, ()) = tokio::join!(daemon.open(&run), served);
+        assert_eq!(opened.unwrap(), "r1");
+        let served = answers(&listener, &["400 Bad Request"]);
+        let (refused, ()) = tokio::join!(daemon.open(&run), served);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
+        let served = answers(&listener, &[busy]);
+        let (lease, ()) = tokio::join!(daemon.renew("r1", "10s", "me"), served);
+        assert_eq!(lease.unwrap_err().kind(), ErrorKind::Unavailable);
+    }
 }

@@ -10,7 +10,7 @@ const T: i64 = 1_795_168_800 * SECOND;
 const ERRORS: &str =
     "{service: shop, indicator: error_ratio, when: \"> 0.05\", for: 2s, min-samples: 5}";
 
-fn table(columns: &[&str], rows: serde_json::Value) -> Table {
+pub fn table(columns: &[&str], rows: serde_json::Value) -> Table {
     Table {
         columns: columns.iter().map(|name| name.to_string()).collect(),
         rows: rows.as_array().unwrap().iter().map(|row| row.as_array().unwrap().clone()).collect(),

@@ -5,7 +5,9 @@
 //! | [`stream`] | a streamed value is that of the judge's SQL |
 //! | [`missing`] | no data is never healthy: a test per row of the paper's table |
 //! | [`life`] | what a run's guards make of time, losses and restarts |
+//! | [`asking`] | guards that ask: the blast radius, and a clock that is set |
 
+mod asking;
 mod life;
 mod missing;
 mod stream;

@@ -1,13 +1,17 @@
 //! Errors, calls, and what explains a service that they touch.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::super::blame::{Graph, Place, Radius, Resources, Why};
 use super::super::calibrate::Calibration;
+use super::super::depth;
 use super::super::seen::{self, Answers, Seen};
 use super::super::signal::{Beside, Sign, Signal, Usual};
 use super::super::site::{Names, Spread};
 use super::sign;
+use crate::document::provider::Edge;
 use crate::document::scope::{BlastRadius, Target};
 use crate::indicator::Table;
 use crate::window::{BUCKET, Span};
@@ -125,4 +129,39 @@ fn what_shares_a_resource_is_explained() {
     assert_eq!(radius.suspects.last().map(|suspect| suspect.service.as_str()), Some("gate"));
     target.resource.insert("k8s.node.name".into(), "n2".into());
     assert_eq!(place(&of(&target), "ads"), (Place::OffTarget, None));
+}
+
+/// Scenario: the target is the calls from one service to another, which are touched
+/// with a caller of either; the same where nothing at their ends is touched.
+/// Guarantees: who is called is inside, its caller on the edge and what calls that are
+/// explained, and another caller is off target; depth is counted along the edge alone;
+/// an edge that shows no sign is told.
+#[test]
+fn an_edge_that_is_aimed_at_explains_its_own_callers() {
+    let graph = Graph::from([
+        ("web".to_owned(), ["shop".to_owned()].into()),
+        ("shop".to_owned(), ["pay".to_owned()].into()),
+        ("mail".to_owned(), ["pay".to_owned()].into()),
+    ]);
+    let edge = Edge { from: "shop".into(), to: "pay".into() };
+    let target = Target { edges: vec![edge], ..Target::default() };
+    let of = |names: &[&str]| {
+        let (declared, calm) = (BlastRadius::default(), Calibration::default());
+        let signs = names.iter().map(|name| sign(name, 9.0)).collect();
+        Radius::new(signs, &graph, &Resources::new(), &target, &declared, calm)
+    };
+    let radius = of(&["web", "shop", "pay", "mail"]);
+    let places: BTreeMap<_, _> =
+        radius.suspects.iter().map(|one| (one.service.as_str(), one.place)).collect();
+    let expected = [
+        ("mail", Place::OffTarget),
+        ("pay", Place::Inside),
+        ("shop", Place::Explained),
+        ("web", Place::Explained),
+    ];
+    assert_eq!(places, BTreeMap::from(expected));
+    assert_eq!(radius.under_reach, [""; 0]);
+    let depths: Vec<_> = depth::of_callers(&graph, &target).into_iter().collect();
+    assert_eq!(depths, [("pay", 0), ("shop", 1), ("web", 2)]);
+    assert_eq!(of(&["mail"]).under_reach, ["shop->pay"]);
 }

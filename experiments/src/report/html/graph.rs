@@ -70,7 +70,7 @@ fn nodes(report: &Report) -> (Vec<Node<'_>>, usize) {
     let left_out = names.len().saturating_sub(MOST);
     names.truncate(MOST);
     let ends = report.calls.iter().map(|call| (call.caller.as_str(), call.callee.as_str()));
-    let targets = || report.targets.iter().map(String::as_str);
+    let targets = || report.targets.iter().map(|target| (target.as_str(), 0));
     let above = depths(ends.clone().map(|(caller, callee)| (callee, caller)), targets());
     let below = depths(ends, targets());
     let highest = names.iter().filter_map(|name| above.get(name)).max().copied().unwrap_or(0);

@@ -1,9 +1,10 @@
 use super::shop::{DOCUMENT, Harm, Run, SECOND, asked, run};
 use crate::completeness::Grade;
 use crate::document::probe::EffectCheck;
+use crate::document::scope::Target;
 use crate::radius::blame::{Graph, Resources};
 use crate::radius::calibrate::{Calibration, Noise, Pseudo};
-use crate::radius::extent::Traces;
+use crate::radius::extent::{Endpoint, Traces};
 use crate::radius::{About, Extent, Radius, Sign, Signal};
 use crate::statistics::ratio::{self, Share};
 use crate::verdict::evidence::{Flow, Gap, Source};
@@ -143,6 +144,48 @@ fn limits_are_judged_and_under_reach_is_invalid() {
     let mut unseen = touched(DEVIATE, &[], 60);
     unseen.experiment.effect_check = Some(EffectCheck::None);
     assert_eq!(found(&unseen), (Verdict::Invalid, Some(Reason::NoEffect)));
+}
+
+/// Scenario: the target is one endpoint of a service, of which this or another one
+/// stands out, over enough fault-free time or too little, or could not be measured; the
+/// target is a resource that nothing has which was sent.
+/// Guarantees: what is aimed at is inside, another endpoint of its service is off target
+/// unless that is only reported, and what cannot be told is no pass (J2).
+#[test]
+fn inv_j2_other_endpoints_than_the_target_are_off_target() {
+    let at = |operation: &str, declared: &str, pieces: usize| {
+        let mut run = touched(declared, &SEEN, 60);
+        let endpoint = Endpoint {
+            service: "payment".into(),
+            operation: operation.into(),
+            user_visible: false,
+            strength: 9.0,
+            stands_out: true,
+            onset: None,
+            detail: String::new(),
+        };
+        let span = |at: usize| Span { from: at as i64 * 60 * SECOND, buckets: 9 };
+        let calm = |at| Pseudo { span: span(at), signs: Vec::new() };
+        let noise = Noise::of(&(0..pieces).map(calm).collect::<Vec<_>>());
+        let extent = Extent { endpoints: vec![endpoint], noise, ..Extent::default() };
+        run.evidence.extent = Some(asked(extent));
+        aim(&mut run).endpoints = vec!["POST /charge".into()];
+        run
+    };
+    assert_eq!(found(&at("POST /charge", DEVIATE, 60)), (Verdict::Held, None));
+    assert_eq!(found(&at("GET /health", DEVIATE, 60)), (Verdict::Deviated, None));
+    assert_eq!(found(&at("GET /health", "{max: {services: 3}}", 60)), (Verdict::Held, None));
+    assert_eq!(found(&at("POST /charge", DEVIATE, 10)), inconclusive(Reason::Uncalibrated));
+    let mut unmeasured = at("POST /charge", DEVIATE, 60);
+    unmeasured.evidence.extent.as_mut().unwrap().answer = Err(Gap::Error("no".into()));
+    assert_eq!(found(&unmeasured), inconclusive(Reason::Error));
+    let mut nobody = touched(DEVIATE, &SEEN, 60);
+    *aim(&mut nobody) = Target::default();
+    assert_eq!(found(&nobody), inconclusive(Reason::NoData));
+}
+
+fn aim(run: &mut Run) -> &mut Target {
+    &mut run.evidence.radius.as_mut().unwrap().answer.as_mut().unwrap().aim
 }
 
 /// Scenario: the target shows nothing; too little fault-free time is known; the

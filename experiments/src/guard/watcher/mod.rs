@@ -1,27 +1,34 @@
 //! The guards of one run. Everything that happens is given: rows that were
 //! heard, answers of the engine, the time. What it wants to know it says.
+//!
+//! | file | its part |
+//! | --- | --- |
+//! | [`wants`] | what is to be asked now, and of which time |
+
+mod wants;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::asked::{self, densities, question, reading, tallies};
+use super::asked::{self, densities, reading, tallies};
 use super::decision::{Decision, Verdict};
 use super::flow::Flow;
 use super::reduce::Heard;
 use super::ring::{Ring, SECOND};
-use super::state::Standing;
+use super::state::{Sight, Standing};
 use super::subject::Subject;
 use super::timeline::Timeline;
 use super::watched::{How, Scene, Usual, Watched};
 use crate::Error;
 use crate::document::Experiment;
 use crate::document::provider::Provider;
-use crate::document::scope::Baseline;
 use crate::document::units::Period;
-use crate::indicator::{Table, answer, flow as flowed, statement};
+use crate::indicator::{Table, answer};
 use crate::radius::Radius;
 use crate::verdict::evidence::{Gap, Source};
-use crate::window::{Span, Window};
+use crate::verdict::finding::Reason;
+use crate::verdict::off_target;
+use crate::window::Window;
 
 /// Between two questions of one guard, and before one that failed is repeated.
 const EVERY: Period = Period::secs(5);
@@ -30,10 +37,6 @@ const RADIUS: Period = Period::secs(30);
 /// What tells of longer ago when it arrives says nothing of now, unless the
 /// document waits longer for late telemetry: an SDK's batch, and some retries.
 const LATE: Period = Period::secs(60);
-/// What is usual where a document compares with another week: so long before the run.
-const USUAL: Period = Period::secs(600);
-/// Rows that were received are seen by SQL a moment later.
-const VISIBLE: Period = Period::secs(1);
 
 /// What a run wants to know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,7 +87,7 @@ pub struct Watcher {
     rings: BTreeMap<Subject, Ring>,
     sources: Vec<Source>,
     opened: i64,
-    /// By the wall clock, as all that is asked for.
+    /// By the wall clock as it was then.
     injected: Option<i64>,
     /// The same as it was then in the time that guards go by.
     since: Option<i64>,
@@ -186,127 +189,24 @@ impl Watcher {
         self.rings.values_mut().for_each(|ring| ring.lost(now));
     }
 
-    /// What is to be asked now; each is answered by [`Watcher::answered`].
-    pub fn questions(&mut self, now: i64) -> Vec<Question> {
-        let mut questions = Vec::new();
-        for want in self.wants(now) {
-            let at = self.due.get(&want).copied().unwrap_or(i64::MIN);
-            if now < at || self.asking.contains(&want) {
-                continue;
-            }
-            if let Some(question) = self.question(&want, now) {
-                self.asking.insert(want);
-                questions.push(question);
-            }
-        }
-        questions
-    }
-
-    fn wants(&self, now: i64) -> Vec<Want> {
-        let mut wants = Vec::new();
-        for (subject, ring) in &self.rings {
-            let Some(whole) = ring.wanted().filter(|whole| now >= whole + VISIBLE.nanos()) else {
-                continue;
-            };
-            wants.push(match self.cells.contains_key(&(subject.clone(), whole)) {
-                true => Want::Total(subject.clone(), whole),
-                false => Want::Cells(subject.clone(), whole),
-            });
-        }
-        for (at, guard) in self.guards.iter().enumerate() {
-            match &guard.how {
-                How::Asked { .. } => wants.push(Want::Value(at)),
-                How::Radius { .. } => wants.push(Want::Radius(at)),
-                How::Heard(..) if !self.own.contains_key(&at) => wants.push(Want::Usual(at)),
-                _ => {}
-            }
-        }
-        let unknown = self.sources.iter().filter(|source| !self.others.contains_key(source));
-        wants.extend(unknown.map(|source| Want::Flowed(*source)));
-        wants
-    }
-
-    /// The stretch before the run, or before its injection when that came later.
-    fn before(&self) -> Span {
-        let end = self.injected.map_or(self.opened, |injected| injected.min(self.opened));
-        let lead = match self.experiment.window.baseline {
-            Baseline::Before(length) => length,
-            // Now is what a guard looks at, whatever the run is compared with.
-            Baseline::Like(_) => USUAL,
-        };
-        Span::between(end.saturating_sub(lead.nanos()), end)
-    }
-
-    fn question(&self, want: &Want, now: i64) -> Option<Question> {
-        let late = self.experiment.window.late.max(LATE).nanos();
-        // Rows from both sides of a jump lie apart: they are heard, or never told.
-        let jumped = |from: i64| self.time.jumped().is_some_and(|jumped| from <= jumped);
-        let wall = |at: i64| self.time.wall(at);
-        let sql = match want {
-            Want::Cells(subject, whole) => {
-                let from = whole - self.rings.get(subject)?.span() * SECOND;
-                if jumped(from) {
-                    return None;
-                }
-                asked::cells(subject, wall(from), wall(*whole), late, None)
-            }
-            Want::Total(subject, whole) => {
-                let since = self.rings.get(subject)?.counts_since()?;
-                if jumped(since) {
-                    return None;
-                }
-                asked::cells(subject, wall(since), wall(*whole), late, Some(wall(since)))
-            }
-            Want::Usual(at) => match &self.guards.get(*at)?.how {
-                How::Heard(measure, _) => statement(measure, self.before(), wall(now)),
-                _ => return None,
-            },
-            Want::Flowed(source) => flowed::rows(*source, self.before(), wall(now)),
-            Want::Value(at) => {
-                let guard = self.guards.get(*at)?;
-                let How::Asked { provider, .. } = &guard.how else { return None };
-                question(provider, self.stretch(guard, wall(now))?, wall(now))
-            }
-            Want::Radius(_) => {
-                let (inject, now) = (self.injected?, wall(now));
-                if now - inject < self.experiment.window.settle.nanos() + RADIUS.nanos() {
-                    return None;
-                }
-                let window = Window {
-                    run_id: self.id.clone(),
-                    inject,
-                    recover: now,
-                    uncertainty_ms: 0,
-                    others: Vec::new(),
-                    aborted: None,
-                };
-                return Some(Question::Radius(want.clone(), window));
-            }
-        };
-        Some(Question::Sql(want.clone(), sql))
-    }
-
-    /// The buckets that a guard's question is about, by the wall clock.
-    fn stretch(&self, guard: &Watched, now: i64) -> Option<Span> {
-        match guard.seconds() {
-            Some(seconds) => Some(asked::stretch(now, seconds * SECOND)),
-            None => {
-                let span = Span::between(self.injected?, now);
-                (span.buckets > 0).then_some(span)
-            }
-        }
-    }
-
     /// `asked` is the time that the question was made at.
     pub fn answered(&mut self, want: Want, answer: Answer, asked: i64, now: i64) {
         self.asking.remove(&want);
-        let every = if matches!(want, Want::Radius(_)) { RADIUS } else { EVERY };
+        let every = match &answer {
+            Answer::Radius(Ok(_)) => RADIUS,
+            _ => EVERY,
+        };
         self.due.retain(|_, due| *due > now);
         self.due.insert(want.clone(), now.saturating_add(every.nanos()));
         match (want, answer) {
             (Want::Radius(at), Answer::Radius(found)) => {
+                let looked = match found {
+                    Ok(radius) => self.beyond(&radius),
+                    Err(error) if error.kind() == schema::ErrorKind::Unavailable => return,
+                    Err(error) => Err(Sight::blind(Reason::Error, error.to_string())),
+                };
                 if let Some(guard) = self.guards.get_mut(at) {
-                    guard.looked(now, found.map_err(|error| error.to_string()));
+                    guard.looked(now, looked);
                 }
             }
             (want, Answer::Table(Ok(mut table))) => {
@@ -326,6 +226,16 @@ impl Watcher {
         }
     }
 
+    /// What of a radius lies beyond the declared one. What moved is no news where too
+    /// little fault-free time is known to tell it from noise, and that stops nobody.
+    fn beyond(&self, radius: &Radius) -> Result<Option<String>, Sight> {
+        if let Some(detail) = off_target::uncalibrated(radius) {
+            let reason = Reason::Uncalibrated;
+            return Err(Sight::Blind { reason, detail, aborts: false });
+        }
+        Ok(off_target::beyond(&self.experiment, radius, true))
+    }
+
     /// Since when the rows are that an answer is made of, where it says so.
     fn begins(&self, want: &Want, asked: i64) -> Option<i64> {
         match want {
@@ -335,7 +245,7 @@ impl Watcher {
                 let guard = self.guards.get(*at)?;
                 match &guard.how {
                     How::Asked { provider: Provider::Measure(_), .. } => {
-                        Some(self.stretch(guard, self.time.wall(asked))?.from)
+                        Some(self.time.of(self.stretch(guard, asked)?.ok()?.from))
                     }
                     // A query may look wherever it likes.
                     _ => None,
@@ -388,8 +298,8 @@ impl Watcher {
             }
             Want::Value(at) => {
                 let Some(guard) = self.guards.get(at) else { return };
-                let (How::Asked { provider, .. }, Some(span)) =
-                    (&guard.how, self.stretch(guard, self.time.wall(asked)))
+                let (How::Asked { provider, .. }, Some(Ok(span))) =
+                    (&guard.how, self.stretch(guard, asked))
                 else {
                     return;
                 };
@@ -420,7 +330,10 @@ impl Watcher {
 
     /// Where every guard stands, and what that means for the run.
     pub fn evaluate(&mut self, flow: &Flow, now: i64) -> (Decision, Vec<Fired>) {
-        let scene = Scene { now, injected: self.since, flow, sources: &self.sources };
+        self.doubt(now);
+        let settle = self.experiment.window.settle.nanos();
+        let first = self.since.map(|since| since.saturating_add(settle + RADIUS.nanos()));
+        let scene = Scene { now, injected: self.since, first, flow, sources: &self.sources };
         let mut decision: Option<Decision> = None;
         let mut fired = Vec::new();
         for (at, guard) in self.guards.iter_mut().enumerate() {
