@@ -51,7 +51,8 @@ pub fn benches(c: &mut Criterion) {
         ("one service of 25 matches", vec!["service-01"]),
     ] {
         let (tap, mut feed) = tap(inner.clone());
-        feed.watch(plan(services.into_iter().map(of)));
+        let tenant = (!services.is_empty()).then(Tenant::default);
+        feed.watch(plan(tenant, services.into_iter().map(of)));
         group.bench_function(name, |b| {
             b.iter_batched(
                 batch,

@@ -233,7 +233,8 @@ async fn publish(places: &Places, run: &Run, report: String) -> Result<String> {
             sleep(*pause).await;
         }
     }
-    Ok(folder.trim_start_matches('/').to_owned())
+    let base = store.url().as_str().trim_end_matches('/');
+    Ok(format!("{base}/{}", folder.trim_start_matches('/')))
 }
 
 /// Its row says how it went.

@@ -26,6 +26,7 @@
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
 //! | [`usage`] | what telemetry costs, as metered |
 //! | [`experiment`] | experiments: lint, judge, verify |
+//! | [`reach`] | what a fault reaches beside what was declared, on stored rows |
 //! | [`alerts`] | alerts of others, and runs that expect them |
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
 //! | [`away`] | runs while the store is away from the start, and of several nodes |
@@ -62,6 +63,7 @@ mod nezha;
 mod outage;
 mod postgres;
 mod pressure;
+mod reach;
 mod readers;
 mod recipes;
 mod remote;

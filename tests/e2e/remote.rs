@@ -4,8 +4,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
 
+use serde_json::{Value, json};
+
 use crate::daemon::{Launch, run};
 use crate::expect;
+use crate::experiment;
+use crate::guards::events;
 use crate::otlp::{Encoding, Request, Signal};
 use crate::programs::{self, BUCKET, python, script};
 use crate::vertical::{fixtures, now};
@@ -180,4 +184,62 @@ async fn fault_f24_a_bucket_that_is_not_there_is_told() {
         assert_eq!(told.status.code(), Some(1));
         assert!(said(&told).contains(why), "{}", said(&told));
     }
+}
+
+/// Scenario: the daemon's tables and the allowed store of reports lie in one bucket of
+/// an S3 server; a run of half an hour ago is judged whose document wants its reports
+/// published there.
+/// Guarantees: every format is an object below run and time of judging, with its media
+/// type and equal to what the daemon answers; it is written down where; the secret is
+/// printed by nothing (S29).
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_are_published_to_s3() {
+    let (Some(server), Some(python)) = (programs::s3().await, python().await) else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let chaos = format!("s3://{BUCKET}/chaos");
+    let daemon =
+        on(&server, dir.path()).set(format!("experiments.publish=[\"{chaos}\"]")).start().await;
+    let second = 1_000_000_000;
+    let inject = (experiment::now() - 1_500 * second) / (5 * second) * (5 * second);
+    for request in experiment::telemetry_at(inject) {
+        daemon.ack(Encoding::HttpJson, &request).await;
+    }
+    let errors = "    - {service: frontend, indicator: error_ratio, max: 5%}\n";
+    let publish = format!("html], publish: \"{chaos}/team/\"}}");
+    let at = |nanos: i64| {
+        let at = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(nanos as u64);
+        humantime::format_rfc3339_micros(at).to_string()
+    };
+    let body = json!({
+        "document": experiment::document(errors).replace("html]}", &publish), "run_id": "s3-1",
+        "inject": at(inject), "recover": at(inject + 180 * second),
+    });
+    let kind = [("content-type", "application/json")];
+    let url = daemon.url("/api/v1/experiments/runs");
+    let opened = daemon.client.post(&url, &kind, body.to_string()).await.unwrap();
+    assert_eq!(opened.status, 201, "{}", opened.text());
+    let published = events(&daemon, "s3-1", "publish", 1).await;
+    assert_eq!(published[0][2], true, "{published:?}");
+    let told = published[0].iter().filter_map(|one| one.as_str()).collect::<String>();
+    let folder = format!("{chaos}/team/default/s3-1/");
+    let place = told.split(&folder).nth(1).unwrap_or_else(|| panic!("{folder} in {told}"));
+    let folder = format!("chaos/team/default/s3-1/{}", place.split('/').next().unwrap());
+    let args = [&server.address, BUCKET, "chaos/"];
+    let objects = script(&python, "python/objects.py", &args).await;
+    let objects: Vec<Value> =
+        objects.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let forms = [
+        ("report.html", "html", "text/html; charset=utf-8"),
+        ("report.json", "json", "application/json"),
+        ("report.md", "md", "text/markdown; charset=utf-8"),
+        ("report.xml", "junit", "application/xml"),
+    ];
+    assert_eq!(objects.len(), forms.len(), "{objects:?}");
+    for (object, (name, form, media)) in objects.iter().zip(forms) {
+        let kept = daemon.client.get(&format!("{url}/s3-1/report?format={form}")).await.unwrap();
+        let key = format!("{folder}/{name}");
+        assert_eq!(*object, json!({"key": key, "type": media, "text": kept.text()}), "{name}");
+    }
+    assert!(!daemon.process.log_text().contains(SECRET));
+    daemon.stop().await;
 }

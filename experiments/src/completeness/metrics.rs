@@ -31,6 +31,9 @@ pub struct Metrics {
     pub drifted: u64,
     /// Series that moved before and stand still.
     pub frozen: u64,
+    /// Points that were given up, by those who sent them.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 impl Metrics {
@@ -40,6 +43,7 @@ impl Metrics {
             share(self.missing, whole),
             share(self.resets + self.overflowed + self.unnamed, self.points),
             share(self.drifted, self.names),
+            share(self.refused, self.points + self.refused),
         ];
         let odd = share(self.repeated, self.points).max(share(self.frozen, self.series));
         graded(lost.into_iter().fold(0.0, f64::max)).max(graded(odd).min(Grade::Torn))
@@ -54,7 +58,7 @@ impl Metrics {
         self.grade().max(graded(silent)).max(grown)
     }
 
-    pub(super) fn read(table: &Table) -> Result<Metrics, Error> {
+    pub(super) fn read(table: &Table, refused: &Table) -> Result<Metrics, Error> {
         let of = |column: &str| count(table, column);
         Ok(Metrics {
             points: of("points")?,
@@ -68,6 +72,7 @@ impl Metrics {
             names: of("names")?,
             drifted: of("drifted")?,
             frozen: of("frozen")?,
+            refused: count(refused, "metrics")?,
         })
     }
 }

@@ -4,13 +4,19 @@
 //! | file | its part |
 //! | --- | --- |
 //! | [`metrics`] | points beside the cadence of their series |
-//! | [`statement`] | one statement per table that is counted over |
+//! | [`statement`] | spans and logs by themselves |
+//! | [`calls`] | calls beside the spans that answer them |
+//! | [`attributes`] | attributes that are not told any more, or too variedly |
+//! | [`refused`] | what never came, by the word of those who sent it |
 //!
 //! Counts are of rows as they were stored: an exporter that sends twice is found
 //! here, and only here. Deliberately not here: telling silence from a blind
 //! pipeline, which needs a baseline (`verdict::missing`).
 
+mod attributes;
+mod calls;
 pub mod metrics;
+mod refused;
 pub mod statement;
 #[cfg(test)]
 mod tests;
@@ -67,6 +73,8 @@ pub struct Spans {
     pub early: u64,
     pub late: u64,
     pub negative: u64,
+    /// Spans that last no time.
+    pub instant: u64,
     /// Rows beyond the first of their trace and span id, and the ids that have such.
     pub repeated: u64,
     pub repeated_ids: u64,
@@ -80,29 +88,88 @@ pub struct Spans {
     /// How long after their end 99 of 100 spans had come, in milliseconds.
     pub arrival_p99_ms: u64,
     /// Pairs of services that call each other, and those of them of which over 1 % of the
-    /// children begin before their parents: their clocks differ.
+    /// children begin before their parents: their clocks differ. Where they differ by a
+    /// bucket, what they tell lies in another part of a run.
     pub pairs: u64,
     pub skewed: u64,
+    pub apart: u64,
+    /// Calls that did not fail to services that tell of themselves, and those of which
+    /// they told nothing.
+    pub calls: u64,
+    pub unanswered: u64,
+    /// Attributes of services that were usual before, those that are not told any more,
+    /// and of these the ones that tell of errors.
+    pub keys: u64,
+    pub gone: u64,
+    pub blind: u64,
+    /// Attributes and names with far more values than before.
+    pub grown: u64,
+    /// Spans that were given up, by those who sent them.
+    pub refused: u64,
 }
 
 impl Spans {
     pub fn grade(&self) -> Grade {
         // What a parent's clock says of a child is no loss; a lost span is.
         let lost = self.lost + self.negative + self.unnamed;
+        let lost = share(lost, self.spans)
+            .max(share(self.refused, self.spans + self.refused))
+            .max(share(self.apart, self.pairs));
         let odd = share(self.repeated, self.spans)
             .max(share(self.orphans, self.spans))
             .max(share(self.cut, self.spans))
+            .max(share(self.gone, self.keys))
             .max(share(self.rootless, self.traces));
-        graded(share(lost, self.spans)).max(graded(odd).min(Grade::Torn))
+        // Requests that fail look well where nothing tells of it.
+        let blind = if self.blind > 0 { Grade::Broken } else { Grade::Whole };
+        let grown = if self.grown > 0 { Grade::Torn } else { Grade::Whole };
+        graded(lost).max(blind).max(grown).max(graded(odd).min(Grade::Torn))
     }
 
-    /// The same beside what is usual: traces that lost their root, or spans their
-    /// parents, since then.
+    /// The same beside what is usual: traces that lost their root, spans their parents,
+    /// or calls their answers, since then.
     pub fn beside(&self, usual: &Spans) -> Grade {
         let rise = |of: &dyn Fn(&Spans) -> f64| graded(of(self) - of(usual));
         self.grade()
             .max(rise(&|spans| share(spans.orphans, spans.spans)))
             .max(rise(&|spans| share(spans.rootless, spans.traces)))
+            .max(rise(&|spans| share(spans.unanswered, spans.calls)))
+    }
+
+    /// What the answers of [`statements`] say.
+    fn read(tables: &[Table]) -> Result<Spans, Error> {
+        let [rows, links, traces, calls, refused, rest @ ..] = tables else {
+            return Err(Error::internal("spans are not graded by these answers"));
+        };
+        let mut spans = Spans {
+            spans: count(rows, "spans")?,
+            roots: count(rows, "roots")?,
+            negative: count(rows, "negative")?,
+            instant: count(rows, "instant")?,
+            cut: count(rows, "cut")?,
+            unnamed: count(rows, "unnamed")?,
+            orphans: count(links, "orphans")?,
+            lost: count(links, "lost")?,
+            early: count(links, "early")?,
+            late: count(links, "late")?,
+            traces: count(traces, "traces")?,
+            rootless: count(traces, "rootless")?,
+            many_rooted: count(traces, "many_rooted")?,
+            pairs: count(calls, "pairs")?,
+            skewed: count(calls, "skewed")?,
+            apart: count(calls, "apart")?,
+            calls: count(calls, "calls")?,
+            unanswered: count(calls, "unanswered")?,
+            refused: count(refused, "spans")?,
+            ..Spans::default()
+        };
+        if let [attributes] = rest {
+            spans.keys = count(attributes, "keys")?;
+            spans.gone = count(attributes, "gone")?;
+            spans.blind = count(attributes, "blind")?;
+            spans.grown = count(attributes, "grown")?;
+        }
+        Ok(spans)
     }
 }
 
@@ -113,12 +180,29 @@ pub struct Logs {
     pub without_trace: u64,
     pub repeated: u64,
     pub unnamed: u64,
+    /// Those whose sender dropped attributes.
+    pub cut: u64,
+    /// Records that were given up, by those who sent them.
+    pub refused: u64,
 }
 
 impl Logs {
     pub fn grade(&self) -> Grade {
-        let torn = share(self.without_trace, self.records).max(share(self.repeated, self.records));
-        graded(share(self.unnamed, self.records)).max(graded(torn).min(Grade::Torn))
+        let torn = self.without_trace.max(self.repeated).max(self.cut);
+        let lost =
+            share(self.unnamed, self.records).max(share(self.refused, self.records + self.refused));
+        graded(lost).max(graded(share(torn, self.records)).min(Grade::Torn))
+    }
+
+    fn read(logs: &Table, refused: &Table) -> Result<Logs, Error> {
+        Ok(Logs {
+            records: count(logs, "records")?,
+            without_trace: count(logs, "without_trace")?,
+            repeated: count(logs, "repeated")?,
+            unnamed: count(logs, "unnamed")?,
+            cut: count(logs, "cut")?,
+            refused: count(refused, "logs")?,
+        })
     }
 }
 
@@ -141,57 +225,59 @@ fn graded(share: f64) -> Grade {
     }
 }
 
-/// Counts a stretch, over the rows that were ingested up to `judged`.
+/// Counts a stretch, over the rows that were ingested up to `judged`. Attributes are
+/// beside the stretch of the same length before it.
 pub async fn check(span: Span, judged: i64, ask: &dyn Ask) -> Result<Completeness, Error> {
-    let rows = one(ask, &statement::rows(span, judged)).await?;
-    let links = one(ask, &statement::links(span, judged)).await?;
-    let traces = one(ask, &statement::traces(span, judged)).await?;
+    let before = Span { from: span.from.saturating_sub(span.to() - span.from), ..span };
+    let mut graded = Vec::new();
+    for source in [Source::Spans, Source::Logs, Source::Metrics] {
+        let mut tables = Vec::new();
+        for sql in statements(source, span, Some(before), judged) {
+            tables.push(one(ask, &sql).await?);
+        }
+        graded.push(tables);
+    }
     let ids = one(ask, &statement::ids(span, judged)).await?;
-    let logs = one(ask, &statement::logs(span, judged)).await?;
     let lateness = one(ask, &statement::lateness(span, judged)).await?;
-    let metrics = one(ask, &metrics::statement(span, judged)).await?;
-    Ok(Completeness {
-        spans: Spans {
-            spans: count(&rows, "spans")?,
-            traces: count(&traces, "traces")?,
-            roots: count(&rows, "roots")?,
-            orphans: count(&links, "orphans")?,
-            lost: count(&links, "lost")?,
-            early: count(&links, "early")?,
-            late: count(&links, "late")?,
-            negative: count(&rows, "negative")?,
-            repeated: count(&ids, "repeated")?,
-            repeated_ids: count(&ids, "repeated_ids")?,
-            rootless: count(&traces, "rootless")?,
-            many_rooted: count(&traces, "many_rooted")?,
-            unnamed: count(&rows, "unnamed")?,
-            cut: count(&lateness, "cut")?,
-            arrival_p99_ms: count(&lateness, "arrival_p99_ms")?,
-            pairs: count(&lateness, "pairs")?,
-            skewed: count(&lateness, "skewed")?,
-        },
-        metrics: Metrics::read(&metrics)?,
-        logs: Logs {
-            records: count(&logs, "records")?,
-            without_trace: count(&logs, "without_trace")?,
-            repeated: count(&logs, "repeated")?,
-            unnamed: count(&logs, "unnamed")?,
-        },
-    })
+    match &graded[..] {
+        [spans, logs, metrics] => Ok(Completeness {
+            spans: Spans {
+                repeated: count(&ids, "repeated")?,
+                repeated_ids: count(&ids, "repeated_ids")?,
+                arrival_p99_ms: count(&lateness, "arrival_p99_ms")?,
+                ..Spans::read(spans)?
+            },
+            logs: match &logs[..] {
+                [logs, refused] => Logs::read(logs, refused)?,
+                _ => Logs::default(),
+            },
+            metrics: match &metrics[..] {
+                [metrics, refused] => Metrics::read(metrics, refused)?,
+                _ => Metrics::default(),
+            },
+        }),
+        _ => Err(Error::internal("not every source was counted")),
+    }
 }
 
-/// The statements by which a source is graded: what the grade of a verdict needs.
-pub fn statements(source: Source, span: Span, judged: i64) -> Vec<String> {
+/// The statements by which a source is graded: what the grade of a verdict needs. What
+/// is usual for it, where that is known, is another stretch.
+pub fn statements(source: Source, span: Span, usual: Option<Span>, judged: i64) -> Vec<String> {
+    let refused = refused::statement(span, judged);
     match source {
         Source::Spans => {
-            vec![
+            let attributes = usual.map(|usual| attributes::statement(span, usual, judged));
+            let by_themselves = [
                 statement::rows(span, judged),
                 statement::links(span, judged),
                 statement::traces(span, judged),
-            ]
+                calls::statement(span, usual, judged),
+                refused,
+            ];
+            by_themselves.into_iter().chain(attributes).collect()
         }
-        Source::Logs => vec![statement::logs(span, judged)],
-        Source::Metrics => vec![metrics::statement(span, judged)],
+        Source::Logs => vec![statement::logs(span, judged), refused],
+        Source::Metrics => vec![metrics::statement(span, judged), refused],
     }
 }
 
@@ -206,17 +292,8 @@ pub struct Usual {
 /// those after it.
 pub fn graded_by(source: Source, tables: &[Table], usual: &mut Usual) -> Result<Grade, Error> {
     match (source, tables) {
-        (Source::Spans, [rows, links, traces]) => {
-            let spans = Spans {
-                spans: count(rows, "spans")?,
-                negative: count(rows, "negative")?,
-                unnamed: count(rows, "unnamed")?,
-                orphans: count(links, "orphans")?,
-                lost: count(links, "lost")?,
-                traces: count(traces, "traces")?,
-                rootless: count(traces, "rootless")?,
-                ..Spans::default()
-            };
+        (Source::Spans, tables) => {
+            let spans = Spans::read(tables)?;
             let grade = match &usual.spans {
                 Some(usual) => spans.beside(usual),
                 None => spans.grade(),
@@ -224,15 +301,9 @@ pub fn graded_by(source: Source, tables: &[Table], usual: &mut Usual) -> Result<
             usual.spans.get_or_insert(spans);
             Ok(grade)
         }
-        (Source::Logs, [logs]) => Ok(Logs {
-            records: count(logs, "records")?,
-            without_trace: count(logs, "without_trace")?,
-            repeated: count(logs, "repeated")?,
-            unnamed: count(logs, "unnamed")?,
-        }
-        .grade()),
-        (Source::Metrics, [table]) => {
-            let metrics = Metrics::read(table)?;
+        (Source::Logs, [logs, refused]) => Ok(Logs::read(logs, refused)?.grade()),
+        (Source::Metrics, [table, refused]) => {
+            let metrics = Metrics::read(table, refused)?;
             let grade = match &usual.metrics {
                 Some(usual) => metrics.beside(usual),
                 None => metrics.grade(),

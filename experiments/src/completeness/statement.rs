@@ -11,6 +11,8 @@ pub fn rows(span: Span, judged: i64) -> String {
         "SELECT count(*) AS spans,\n\
          sum(CASE WHEN parent_span_id IS NULL THEN 1 ELSE 0 END) AS roots,\n\
          sum(CASE WHEN duration_ns < 0 THEN 1 ELSE 0 END) AS negative,\n\
+         sum(CASE WHEN duration_ns = 0 THEN 1 ELSE 0 END) AS instant,\n\
+         sum(CASE WHEN coalesce(dropped_attributes_count, 0) + coalesce(dropped_events_count, 0) + coalesce(dropped_links_count, 0) > 0 THEN 1 ELSE 0 END) AS cut,\n\
          sum(CASE WHEN {UNNAMED} THEN 1 ELSE 0 END) AS unnamed\nFROM spans WHERE {}",
         Stretch::new(span, judged).window()
     )
@@ -56,33 +58,22 @@ pub fn ids(span: Span, judged: i64) -> String {
     )
 }
 
-/// How late spans come (99 of 100 at most), how many lost attributes, events or
-/// links at their sender, and between which services children begin before their
-/// parents: the pairs, and those of them of which more than 1 % do.
+/// How late spans come: 99 of 100 at most.
 pub fn lateness(span: Span, judged: i64) -> String {
-    let stretch = Stretch::new(span, judged);
     format!(
-        "WITH late AS (SELECT CAST(greatest(quantile((CAST(ingest_time AS BIGINT) * 1000 - time_unix_nano - duration_ns) / 1e6, 0.99), 0) AS BIGINT) AS arrival_p99_ms,\n\
-         sum(CASE WHEN coalesce(dropped_attributes_count, 0) + coalesce(dropped_events_count, 0) + coalesce(dropped_links_count, 0) > 0 THEN 1 ELSE 0 END) AS cut\n\
-         FROM spans WHERE {window}),\n\
-         pairs AS (SELECT p.service_name AS caller, c.service_name AS callee, count(*) AS n,\n\
-         sum(CASE WHEN c.time_unix_nano < p.time_unix_nano THEN 1 ELSE 0 END) AS early\n\
-         FROM (SELECT trace_id, parent_span_id, service_name, time_unix_nano FROM spans WHERE {window} AND parent_span_id IS NOT NULL) c\n\
-         JOIN (SELECT trace_id, span_id, service_name, time_unix_nano FROM spans WHERE {near}) p\n\
-         ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id AND p.service_name <> c.service_name GROUP BY 1, 2)\n\
-         SELECT arrival_p99_ms, cut, pairs, skewed FROM late CROSS JOIN\n\
-         (SELECT count(*) AS pairs, sum(CASE WHEN early > 0.01 * n THEN 1 ELSE 0 END) AS skewed FROM pairs)",
-        window = stretch.window(),
-        near = stretch.near(),
+        "SELECT CAST(greatest(quantile((CAST(ingest_time AS BIGINT) * 1000 - time_unix_nano - duration_ns) / 1e6, 0.99), 0) AS BIGINT) AS arrival_p99_ms\n\
+         FROM spans WHERE {}",
+        Stretch::new(span, judged).window()
     )
 }
 
 pub fn logs(span: Span, judged: i64) -> String {
     format!(
         "SELECT coalesce(sum(n), 0) AS records, coalesce(sum(n - 1), 0) AS repeated,\n\
-         sum(CASE WHEN trace_id IS NULL THEN n ELSE 0 END) AS without_trace,\n\
+         sum(CASE WHEN trace_id IS NULL THEN n ELSE 0 END) AS without_trace, sum(cut) AS cut,\n\
          sum(CASE WHEN {UNNAMED} THEN n ELSE 0 END) AS unnamed\n\
-         FROM (SELECT service_name, time_unix_nano, trace_id, span_id, body, count(*) AS n\n\
+         FROM (SELECT service_name, time_unix_nano, trace_id, span_id, body, count(*) AS n,\n\
+         sum(CASE WHEN coalesce(dropped_attributes_count, 0) > 0 THEN 1 ELSE 0 END) AS cut\n\
          FROM logs WHERE {} GROUP BY 1, 2, 3, 4, 5)",
         Stretch::new(span, judged).window()
     )

@@ -51,7 +51,7 @@ fn inv_j2_what_is_no_count_is_no_zero() {
     assert!(count(&table(json!(7)), "m").is_err());
     let span = Span { from: 0, buckets: 3 };
     let some = Counted(&[("spans", Value::Null)]);
-    assert!(block_on(check(span, 1, &some)).unwrap_err().to_string().contains("has no traces"));
+    assert!(block_on(check(span, 1, &some)).unwrap_err().to_string().contains("has no repeated"));
 }
 
 /// Scenario: metrics of which points do not come, counters fall, attributes are
@@ -83,4 +83,37 @@ fn metrics_are_graded_by_their_own_cadence() {
     assert_eq!(Metrics { services: 12, ..good.clone() }.beside(&good), Grade::Whole);
     assert_eq!(Metrics { series: 500, ..good.clone() }.beside(&good), Grade::Torn);
     assert_eq!(Metrics::default().beside(&good), Grade::Broken);
+}
+
+/// Scenario: clocks that differ by little and by a bucket, calls that are not answered
+/// as ever and no more, attributes that are not told any more, of errors and others,
+/// names without end, and items that senders gave up or cut.
+/// Guarantees: what hides a fault or puts it into another part of the run is broken,
+/// what is odd is torn and no worse, and a habit is none of it.
+#[test]
+fn what_hides_a_fault_is_broken() {
+    let good =
+        Spans { spans: 1_000, traces: 100, pairs: 10, calls: 500, keys: 40, ..Spans::default() };
+    let spans = |change: fn(&mut Spans)| {
+        let mut spans = good.clone();
+        change(&mut spans);
+        (spans.grade(), spans.beside(&good))
+    };
+    let (whole, torn, broken) = (Grade::Whole, Grade::Torn, Grade::Broken);
+    assert_eq!(spans(|_| {}), (whole, whole));
+    assert_eq!(spans(|spans| spans.skewed = 10), (whole, whole));
+    assert_eq!(spans(|spans| spans.apart = 1), (broken, broken));
+    assert_eq!(spans(|spans| spans.unanswered = 50), (whole, broken));
+    assert_eq!(spans(|spans| spans.gone = 20), (torn, torn));
+    assert_eq!(spans(|spans| spans.blind = 1), (broken, broken));
+    assert_eq!(spans(|spans| spans.grown = 1), (torn, torn));
+    assert_eq!(spans(|spans| spans.refused = 100), (broken, broken));
+    assert_eq!(spans(|spans| spans.cut = 900), (torn, torn));
+    let usual = Spans { unanswered: 490, ..good.clone() };
+    assert_eq!(usual.beside(&usual), whole);
+    let logs = Logs { records: 100, ..Logs::default() };
+    assert_eq!(Logs { cut: 90, ..logs.clone() }.grade(), torn);
+    assert_eq!(Logs { refused: 10, ..logs }.grade(), broken);
+    let metrics = Metrics { points: 100, series: 5, services: 1, names: 5, ..Metrics::default() };
+    assert_eq!(Metrics { refused: 10, ..metrics }.grade(), broken);
 }

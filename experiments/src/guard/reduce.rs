@@ -1,6 +1,7 @@
 //! Rows on their way in as marks: which of them guards count, and what flowed at
 //! all. Reads a few columns of a batch, and more only of rows that match.
 
+use std::collections::BTreeSet;
 use std::hash::Hasher as _;
 use std::sync::Arc;
 
@@ -19,6 +20,8 @@ use crate::verdict::evidence::Source;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     pub watched: Vec<(Tenant, Subject)>,
+    /// Whose guards want to know what flows, even where they ask for all else.
+    pub tenants: BTreeSet<Tenant>,
 }
 
 /// Marks of one watched subject that arrived in one second.
@@ -236,10 +239,13 @@ fn weight(state: &str) -> Option<f64> {
     sampling::weight(threshold?.trim_end())
 }
 
-/// The plan of several subjects, each once.
-pub fn plan(subjects: impl IntoIterator<Item = (Tenant, Subject)>) -> Arc<Plan> {
+/// The plan of several subjects, each once, and of all who have guards.
+pub fn plan(
+    tenants: impl IntoIterator<Item = Tenant>,
+    subjects: impl IntoIterator<Item = (Tenant, Subject)>,
+) -> Arc<Plan> {
     let mut watched: Vec<(Tenant, Subject)> = subjects.into_iter().collect();
     watched.sort();
     watched.dedup();
-    Arc::new(Plan { watched })
+    Arc::new(Plan { watched, tenants: tenants.into_iter().collect() })
 }

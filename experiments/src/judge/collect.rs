@@ -339,12 +339,14 @@ impl Collector<'_> {
     async fn grades(&mut self, source: Source) -> Result<Vec<(Phase, Asked<Grade>)>, Error> {
         let mut grades = Vec::new();
         let mut usual = completeness::Usual::default();
+        let mut before = None;
         for phase in PHASES {
             let span = self.phases.get(phase);
             if span.buckets == 0 {
                 continue;
             }
-            let sql = completeness::statements(source, span, self.judged);
+            let sql = completeness::statements(source, span, before, self.judged);
+            before = before.or(Some(span));
             let mut tables = Vec::new();
             let mut gap = None;
             for sql in &sql {

@@ -25,7 +25,10 @@ impl Sink for Store {
 
 fn shop() -> Arc<Plan> {
     let service = "shop".to_owned();
-    plan([(Tenant::default(), Subject { stream: Stream::Served, service, endpoint: None })])
+    plan(
+        [Tenant::default()],
+        [(Tenant::default(), Subject { stream: Stream::Served, service, endpoint: None })],
+    )
 }
 
 fn rows(count: u64) -> Batch {
@@ -80,4 +83,19 @@ fn inv_b1_a_slow_listener_never_holds_up_ingest() {
     assert!(feed.ready().is_some());
     drop(feed);
     block_on(tap.append(rows(1))).unwrap();
+}
+
+/// Scenario: one tenant has guards that ask for all they want to know, another has none.
+/// Guarantees: what flows is heard for the first and costs the other nothing: without
+/// it a run is stopped because nobody sees anything.
+#[test]
+fn what_flows_is_heard_for_guards_that_count_nothing() {
+    let (tap, mut feed) = tap(Arc::new(Store(None)));
+    feed.watch(plan([Tenant::default()], []));
+    block_on(tap.append(rows(3))).unwrap();
+    let heard = feed.ready().unwrap();
+    assert_eq!((heard.rows, heard.marks(), heard.received), (3, 0, 90 * SECOND));
+    feed.watch(plan([Tenant::new("other").unwrap()], []));
+    block_on(tap.append(rows(3))).unwrap();
+    assert!(feed.ready().is_none());
 }

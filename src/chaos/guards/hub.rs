@@ -357,7 +357,8 @@ impl Hub {
         let subjects = self.watching.iter().flat_map(|(key, watching)| {
             watching.watcher.subjects().map(|subject| (key.0.clone(), subject.clone()))
         });
-        self.feed.watch(plan(subjects));
+        let tenants = self.watching.keys().map(|key| key.0.clone());
+        self.feed.watch(plan(tenants, subjects));
     }
 
     fn local(&self, tenant: &Tenant) -> Local {
@@ -409,7 +410,7 @@ impl Hub {
                 return;
             }
         };
-        if let Answer::Table(Err(error)) = &answer {
+        if let Answer::Table(Err(error)) | Answer::Radius(Err(error)) = &answer {
             tracing::debug!(run = %key.1, ?want, %error, "a guard's question was not answered");
         }
         let now = self.now();

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     /// Answers one request after the other with these statuses.
-    async fn answers(listener: &TcpListener, statuses: &[&str]) {
+    async fn answers(listener: &TcpListener, statuses: Vec<&str>) {
         for status in statuses {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut read = [0; 4096];
@@ -223,13 +223,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let daemon = Daemon::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let (busy, run) = ("503 Service Unavailable", json!({"experiment": "e"}));
-        let served = answers(&listener, &[busy, busy, "201 Created"]);
+        let served = answers(&listener, vec![busy, busy, "201 Created"]);
         let (opened, ()) = tokio::join!(daemon.open(&run), served);
         assert_eq!(opened.unwrap(), "r1");
-        let served = answers(&listener, &["400 Bad Request"]);
+        let served = answers(&listener, vec!["400 Bad Request"]);
         let (refused, ()) = tokio::join!(daemon.open(&run), served);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::Invalid);
-        let served = answers(&listener, &[busy]);
+        let served = answers(&listener, vec![busy]);
         let (lease, ()) = tokio::join!(daemon.renew("r1", "10s", "me"), served);
         assert_eq!(lease.unwrap_err().kind(), ErrorKind::Unavailable);
     }

@@ -95,7 +95,10 @@ pub fn batch(table: &str, rows: &[Row]) -> Batch {
 }
 
 pub fn watch(watcher: &Watcher) -> Arc<Plan> {
-    plan(watcher.subjects().map(|subject| (Tenant::default(), subject.clone())))
+    plan(
+        [Tenant::default()],
+        watcher.subjects().map(|subject| (Tenant::default(), subject.clone())),
+    )
 }
 
 pub fn hear(plan: &Plan, table: &str, rows: &[Row]) -> Heard {

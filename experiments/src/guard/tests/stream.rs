@@ -93,7 +93,7 @@ proptest! {
         ] {
             let measure = measure(guard);
             let subject = Subject::of(&measure).unwrap();
-            let plan = plan([(Tenant::default(), subject.clone())]);
+            let plan = plan([Tenant::default()], [(Tenant::default(), subject.clone())]);
             let mut ring = Ring::new(WINDOW, LATE, NOW - 60 * SECOND);
             let (mut rest, mut cuts) = (&rows[..], cuts.iter().cycle());
             while !rest.is_empty() {
@@ -129,7 +129,7 @@ proptest! {
 fn log_records_are_counted_by_severity() {
     let measure = measure("{service: pay, indicator: log.error_ratio, when: \"> 0.1\"}");
     let subject = Subject::of(&measure).unwrap();
-    let plan = plan([(Tenant::default(), subject)]);
+    let plan = plan([Tenant::default()], [(Tenant::default(), subject)]);
     let log = |id: u64, error: bool| Row { error, ..Row::served("pay", id, NOW) };
     let rows = [log(1, true), log(2, false), log(2, false), log(3, false), log(4, false)];
     let other = Row::served("shop", 9, NOW);
