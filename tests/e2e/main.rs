@@ -26,6 +26,7 @@
 //! | [`shutdown`] | SIGTERM under load, exit codes, the lock on the folder |
 //! | [`usage`] | what telemetry costs, as metered |
 //! | [`experiment`] | experiments: lint, judge, verify |
+//! | [`completeness`] | what is missing or wrong in what was sent, counted |
 //! | [`reach`] | what a fault reaches beside what was declared, on stored rows |
 //! | [`alerts`] | alerts of others, and runs that expect them |
 //! | [`runs`] | runs over HTTP and by telemetry, across SIGKILL |
@@ -53,6 +54,7 @@ mod attacks;
 mod away;
 mod chaos_toolkit;
 mod cli;
+mod completeness;
 mod crash;
 mod examples;
 mod experiment;

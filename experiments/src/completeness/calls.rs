@@ -15,13 +15,12 @@ pub fn statement(span: Span, usual: Option<Span>, judged: i64) -> String {
     format!(
         "WITH own AS (SELECT trace_id, span_id, service_name, time_unix_nano, is_error, attributes['peer.service'] AS peer, kind FROM spans WHERE {near}),\n\
          children AS (SELECT trace_id, parent_span_id, service_name, time_unix_nano FROM spans WHERE {near} AND parent_span_id IS NOT NULL),\n\
-         pairs AS (SELECT p.service_name AS caller, c.service_name AS callee, count(*) AS n,\n\
-         sum(CASE WHEN c.time_unix_nano < p.time_unix_nano THEN 1 ELSE 0 END) AS early,\n\
-         sum(CASE WHEN c.time_unix_nano <= p.time_unix_nano - {bucket} THEN 1 ELSE 0 END) AS far\n\
-         FROM children c JOIN own p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id AND p.service_name <> c.service_name\n\
-         WHERE c.time_unix_nano >= {from} AND c.time_unix_nano < {to} GROUP BY 1, 2),\n\
+         linked AS (SELECT p.service_name AS caller, c.service_name AS callee, c.trace_id, c.parent_span_id, c.time_unix_nano AS at, p.time_unix_nano AS began\n\
+         FROM children c JOIN own p ON p.trace_id = c.trace_id AND p.span_id = c.parent_span_id AND p.service_name <> c.service_name),\n\
+         pairs AS (SELECT caller, callee, count(*) AS n, sum(CASE WHEN at < began THEN 1 ELSE 0 END) AS early,\n\
+         sum(CASE WHEN at <= began - {bucket} THEN 1 ELSE 0 END) AS far FROM linked WHERE at >= {from} AND at < {to} GROUP BY 1, 2),\n\
          heard AS (SELECT DISTINCT service_name AS name FROM spans WHERE ({near}){usual}),\n\
-         answers AS (SELECT DISTINCT trace_id, parent_span_id FROM children),\n\
+         answers AS (SELECT DISTINCT trace_id, parent_span_id FROM linked),\n\
          called AS (SELECT count(*) AS calls, sum(CASE WHEN a.trace_id IS NULL THEN 1 ELSE 0 END) AS unanswered\n\
          FROM (SELECT DISTINCT trace_id, span_id, peer FROM own WHERE kind = 'CLIENT' AND NOT is_error\n\
          AND time_unix_nano >= {from} AND time_unix_nano < {to}) o JOIN heard h ON h.name = o.peer\n\

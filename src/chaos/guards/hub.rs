@@ -394,7 +394,7 @@ impl Hub {
                             };
                             let found = tokio::time::timeout(PATIENCE * 2, found).await;
                             let found = found.unwrap_or_else(|_| Err(late()));
-                            (key, want, now, Answer::Radius(found))
+                            (key, want, now, Answer::Radius(found.map(Box::new)))
                         }
                     }
                 });

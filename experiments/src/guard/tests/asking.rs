@@ -49,7 +49,12 @@ fn look(stage: &mut Stage, answer: impl Fn() -> Result<Radius, Error>) -> (i64, 
         });
         if let Some((want, window)) = asked {
             assert!(window.recover > window.inject, "{window:?}");
-            stage.watcher.answered(want, Answer::Radius(answer()), stage.now, stage.now);
+            stage.watcher.answered(
+                want,
+                Answer::Radius(answer().map(Box::new)),
+                stage.now,
+                stage.now,
+            );
             return (waited, stage.evaluate().0);
         }
     }

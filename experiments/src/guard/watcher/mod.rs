@@ -65,7 +65,7 @@ pub enum Question {
 #[derive(Debug)]
 pub enum Answer {
     Table(Result<Table, Error>),
-    Radius(Result<Radius, Error>),
+    Radius(Result<Box<Radius>, Error>),
 }
 
 /// A guard that fired since the last evaluation.
