@@ -8,7 +8,8 @@
 //! `quiet`: whether anything is found in fault-free time. `spoiled`: verdicts
 //! over rows that were deleted, frozen, delayed. `shifted`: verdicts with labels
 //! eight hours off, on either side. `complete`: what is torn or doubled.
-//! `PART@25` begins with the 25th fault. docs/acceptance.md has what came of it.
+//! `PART@25` begins with the 25th fault; parts of one run, `judged,quiet`, share what
+//! they ask. docs/acceptance.md has what came of it.
 
 #![expect(clippy::print_stdout, reason = "a command's answer")]
 
@@ -445,22 +446,25 @@ fn complete(day: &Day, daemon: &Daemon) {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let [_, address, part, paths @ ..] = &arguments[..] else {
-        panic!("give ADDRESS judged|quiet|spoiled|shifted|complete LABELS.json …")
+    let [_, address, parts, paths @ ..] = &arguments[..] else {
+        panic!("give ADDRESS judged|quiet|spoiled|shifted|complete,… LABELS.json …")
     };
-    let (part, first) = part.split_once('@').unwrap_or((part, "0"));
-    let first: usize = first.parse().expect("after @ stands which fault is the first");
     let daemon = Daemon { address: address.clone(), known: Mutex::default() };
     for path in paths {
         let all = faults(path);
-        let day = Day { callers: callers(&daemon, &all), first: first.saturating_sub(1), all };
-        println!("{path}");
-        match part {
-            "judged" => judged(&day, &daemon),
-            "quiet" => quiet(&day, &daemon),
-            "spoiled" => spoiled(&day, &daemon),
-            "shifted" => shifted(&day, &daemon),
-            _ => complete(&day, &daemon),
+        let mut day = Day { callers: callers(&daemon, &all), first: 0, all };
+        for part in parts.split(',') {
+            let (part, first) = part.split_once('@').unwrap_or((part, "1"));
+            let first: usize = first.parse().expect("after @ stands which fault is the first");
+            day.first = first.saturating_sub(1);
+            println!("{path}: {part}");
+            match part {
+                "judged" => judged(&day, &daemon),
+                "quiet" => quiet(&day, &daemon),
+                "spoiled" => spoiled(&day, &daemon),
+                "shifted" => shifted(&day, &daemon),
+                _ => complete(&day, &daemon),
+            }
         }
     }
 }

@@ -73,6 +73,16 @@ fn doubled_ranks(before: &[f64], after: &[f64]) -> Vec<u64> {
 /// P(sum >= seen) and P(sum <= seen) over all ways to draw `m` of the ranks:
 /// exact, ties and all.
 fn counted(ranks: &[u64], m: usize, seen: u64) -> (f64, f64) {
+    let counts = ways(ranks, m);
+    let total: f64 = counts.iter().sum();
+    let seen = seen as usize;
+    let greater: f64 = counts[seen..].iter().sum();
+    let less: f64 = counts[..=seen].iter().sum();
+    (greater / total, less / total)
+}
+
+/// In how many ways `m` of the ranks sum to each number.
+fn ways(ranks: &[u64], m: usize) -> Vec<f64> {
     let top: u64 = ranks.iter().sum();
     let width = top as usize + 1;
     // ways[k][s]: draws of k ranks that sum to s.
@@ -90,12 +100,7 @@ fn counted(ranks: &[u64], m: usize, seen: u64) -> (f64, f64) {
             }
         }
     }
-    let counts = &ways[m];
-    let total: f64 = counts.iter().sum();
-    let seen = seen as usize;
-    let greater: f64 = counts[seen..].iter().sum();
-    let less: f64 = counts[..=seen].iter().sum();
-    (greater / total, less / total)
+    ways.swap_remove(m)
 }
 
 /// The standard deviation of U under the null, corrected for ties.
@@ -152,16 +157,15 @@ pub fn shift(before: &[f64], after: &[f64]) -> f64 {
 /// The largest k for which P(U < k) is at most 2.5 %.
 fn exact_cut(n: usize, m: usize) -> usize {
     let ranks: Vec<u64> = (1..=(n + m) as u64).map(|rank| 2 * rank).collect();
-    let base = (m * (m + 1)) as u64;
-    let mut k = 0;
-    while k < n * m {
-        let (_, at_most) = counted(&ranks, m, base + 2 * k as u64);
-        if at_most > super::ALPHA / 2.0 {
-            break;
-        }
-        k += 1;
-    }
-    k
+    // Counted once: calibration asks for it in every pseudo-window.
+    let counts = ways(&ranks, m);
+    let total: f64 = counts.iter().sum();
+    let mut at_most = 0.0;
+    let rare = |u: &usize| {
+        at_most += counts[m * (m + 1) + 2 * u];
+        at_most / total <= super::ALPHA / 2.0
+    };
+    (0..n * m).take_while(rare).count()
 }
 
 /// The chance that a value of `after` is above one of `before`, ties counting
