@@ -21,12 +21,12 @@ use crate::indicator::{self, Ask, Series, Stratum, Stretch, Table, answer, flow,
 use crate::radius;
 use crate::radius::seen::{self, Answers, Past};
 use crate::radius::site::{Names, Sites};
-use crate::verdict::alerts;
 use crate::verdict::evidence::{
     Answered, Asked, Control, Evidence, Flow, Gap, Heard, Layer, Load, Measured, Observed,
     Sighting, Source, Stop,
 };
 use crate::verdict::strata::{self, Moved};
+use crate::verdict::{alerts, compare};
 use crate::window::{BUCKET, Phase, Phases, Span, Window};
 
 /// How far back, and on, fault-free history is looked for.
@@ -93,9 +93,17 @@ pub async fn collect(
                 with_sites = true;
                 continue;
             }
-            // A gauge may be told too seldom to compare it with its baseline.
-            let history = measure.indicator.nature() == Nature::Gauge;
-            effects.push(collector.measured(measure, history).await?);
+            let mut measured = collector.measured(measure, false).await?;
+            // What is told too seldom to compare it with its baseline, or was not yet.
+            let few = |phase| match measured.phases.get(&phase).map(|asked| &asked.answer) {
+                Some(Ok(series)) => compare::is_few(measure, series),
+                _ => false,
+            };
+            let gauge = measure.indicator.nature() == Nature::Gauge;
+            if few(Phase::Baseline) || gauge && few(Phase::Injection) {
+                measured.history = Some(collector.history(measure, None).await?.0);
+            }
+            effects.push(measured);
         }
     }
     if experiment.expect.scaling.is_some() {

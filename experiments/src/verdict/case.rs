@@ -163,16 +163,29 @@ impl Case<'_> {
         Some(self.measured.history.as_ref()?.answer.as_ref().ok()?)
     }
 
-    /// A gauge that is told once a minute has no baseline of its own in a short
-    /// one: what it was in fault-free time is.
+    /// What is told seldom, or was not recorded, has no baseline of its own: what it
+    /// was in fault-free time shows deviations, and nothing else.
     fn is_sparse(&self) -> bool {
-        let points = |asked: &Asked<Series>| {
-            asked.answer.as_ref().map_or(usize::MAX, |series| series.gauges().len())
+        let few = |asked: &Asked<Series>| {
+            asked.answer.as_ref().is_ok_and(|series| compare::is_few(self.measure, series))
         };
-        self.measure.indicator.nature() == Nature::Gauge
-            && is_relative(self.probe)
+        let beside = self.measured.control.is_some() || self.measured.beside.is_some();
+        is_relative(self.probe)
             && self.history().is_some()
-            && self.baseline().is_some_and(|asked| points(asked) < compare::LEAST_BUCKETS)
+            && (!beside || self.is_gauge())
+            && self.baseline().is_some_and(few)
+    }
+
+    fn is_gauge(&self) -> bool {
+        self.measure.indicator.nature() == Nature::Gauge
+    }
+
+    /// Whether nothing is said of how many rows there should be: of a gauge that is
+    /// told seldom, and where none was told before.
+    fn is_unexpected(&self) -> bool {
+        let none =
+            |asked: &Asked<Series>| asked.answer.as_ref().is_ok_and(|series| series.n() == 0.0);
+        self.is_sparse() && (self.is_gauge() || self.baseline().is_some_and(none))
     }
 
     fn baseline(&self) -> Option<&Asked<Series>> {
@@ -188,9 +201,7 @@ impl Case<'_> {
             let detail = format!("{} was not asked for in the {}", self.measure, phase.name());
             return (Ruling::inconclusive(Reason::NoData, detail), None);
         };
-        // Of a gauge that is told seldom, nothing is said of how many points there
-        // should be.
-        let alone = phase == Phase::Baseline || self.is_sparse();
+        let alone = phase == Phase::Baseline || self.is_unexpected();
         let before = if alone { None } else { self.baseline() };
         let idle = self.probe.scale_to_zero;
         let hindrance = missing::hindrance(self.measure, self.evidence, phase, asked, before, idle);
@@ -238,10 +249,7 @@ impl Case<'_> {
             Tolerance::Relative(relative) if self.is_sparse() => {
                 let history = self.history().unwrap_or_default();
                 match compare::sparse(self.measure, history, series, self.family) {
-                    None => {
-                        let detail = "too few points of fault-free time to compare with";
-                        return Err(Ruling::inconclusive(Reason::Uncalibrated, detail));
-                    }
+                    None => return Err(self.unknown()),
                     Some(shift) => Ok(compare::against(shift, series, relative, 1.0)),
                 }
             }
@@ -276,6 +284,19 @@ impl Case<'_> {
             },
         };
         numbers.map_err(|few| Ruling::inconclusive(Reason::TooFew, few.0))
+    }
+
+    /// Neither a baseline nor enough fault-free time.
+    fn unknown(&self) -> Ruling {
+        if self.is_unexpected() && !self.is_gauge() {
+            let detail = format!(
+                "there is no row of {} in the baseline, and too little fault-free time",
+                self.measure
+            );
+            return Ruling::inconclusive(Reason::NoData, detail);
+        }
+        let detail = "too few points of fault-free time to compare with";
+        Ruling::inconclusive(Reason::Uncalibrated, detail)
     }
 
     /// The control's baseline and phase. It must be seen as well as what it stands

@@ -130,22 +130,27 @@ fn enough(found: usize, what: &str) -> Result<(), TooFew> {
 
 /// The quantiles of both stretches' buckets, joined as far as traffic needs it.
 fn comparable(before: &Series, after: &Series, q: f64) -> Result<(Vec<f64>, Vec<f64>), TooFew> {
-    for width in WIDTHS {
-        let of = |series: &Series| series.quantiles(q, width, LEAST);
-        let filled = |series: &Series, values: &[f64]| {
-            let all = series.buckets.len() / width;
-            values.len() >= LEAST_BUCKETS && values.len() as f64 >= FILLED * all as f64
-        };
-        let (b, a) = (of(before), of(after));
-        if filled(before, &b) && filled(after, &a) {
-            return Ok((b, a));
-        }
-    }
-    Err(TooFew(format!(
-        "{:.0} values before and {:.0} in the phase; each bucket of at most a minute needs {LEAST}",
-        before.worth(),
-        after.worth()
-    )))
+    let both = |width| Some((filled_by(before, q, width)?, filled_by(after, q, width)?));
+    WIDTHS.into_iter().find_map(both).ok_or_else(|| {
+        TooFew(format!(
+            "{:.0} values before and {:.0} in the phase; each bucket of at most a minute needs {LEAST}",
+            before.worth(),
+            after.worth()
+        ))
+    })
+}
+
+/// The quantiles of buckets of a width, if there are enough of them, and most of
+/// them have enough values.
+fn filled_by(series: &Series, q: f64, width: usize) -> Option<Vec<f64>> {
+    let values = series.quantiles(q, width, LEAST);
+    let all = (series.buckets.len() / width) as f64;
+    (values.len() >= LEAST_BUCKETS && values.len() as f64 >= FILLED * all).then_some(values)
+}
+
+/// How many buckets must be joined to be filled.
+fn width(series: &Series, q: f64) -> Option<usize> {
+    WIDTHS.into_iter().find(|width| filled_by(series, q, *width).is_some())
 }
 
 fn level_of(indicator: Indicator) -> f64 {
@@ -307,40 +312,63 @@ pub fn relative(
     Ok(against(moved, after, tolerance, widen))
 }
 
-/// A gauge with few points in a run, against its fault-free points: how far the
-/// median of as many points in a row strays there is how sure its move is.
-/// `None` where too little is known.
+/// Whether a baseline is too little to be compared with by itself: a gauge with
+/// few points, or durations that fill no buckets.
+pub fn is_few(measure: &Measure, baseline: &Series) -> bool {
+    match measure.indicator.nature() {
+        Nature::Gauge => baseline.gauges().len() < LEAST_BUCKETS,
+        Nature::Duration => width(baseline, level_of(measure.indicator)).is_none(),
+        Nature::Ratio | Nature::Count => false,
+    }
+}
+
+/// What has too little of a baseline, against its fault-free points: how far the
+/// median of as many points in a row strays there is how sure its move is. Points
+/// are what a gauge told, or quantiles of buckets. `None` where too little is known.
 pub fn sparse(
     measure: &Measure,
     history: &[Series],
     after: &Series,
     family: usize,
 ) -> Option<Shift> {
-    let usual: Vec<f64> = history.iter().flat_map(Series::gauges).collect();
-    let points = after.gauges();
-    if measure.indicator.nature() != Nature::Gauge || points.is_empty() {
+    let (usual, points) = match measure.indicator.nature() {
+        // Told so seldom that its points are taken as if nothing lay between them.
+        Nature::Gauge => (vec![history.iter().flat_map(Series::gauges).collect()], after.gauges()),
+        Nature::Duration => {
+            let q = level_of(measure.indicator);
+            let width = width(after, q)?;
+            let of = |series: &Series| series.quantiles(q, width, LEAST);
+            (history.iter().map(of).collect::<Vec<Vec<f64>>>(), of(after))
+        }
+        Nature::Ratio | Nature::Count => return None,
+    };
+    if points.is_empty() {
         return None;
     }
-    let level = rank::median_of(usual.iter().copied());
-    let mut strays: Vec<f64> = usual
-        .windows(points.len())
-        .map(|run| rank::median_of(run.iter().copied()) - level)
-        .collect();
-    if strays.len() < calibrate::LEAST {
-        return None;
-    }
+    let level = rank::median_of(usual.iter().flatten().copied());
+    // Where no stretch is as long, fewer points stray further, never less.
+    let lengths = std::iter::successors(Some(points.len()), |n| (*n > 1).then_some(n / 2));
+    let mut strays =
+        lengths.map(|n| strays(&usual, n, level)).find(|all| all.len() >= calibrate::LEAST)?;
     strays.sort_by(f64::total_cmp);
     // Of all indicators together at most so many may stray further.
     let spare = (ALPHA / 2.0 / family.max(1) as f64 * strays.len() as f64).floor() as usize;
     let (least, most) = (strays[spare], strays[strays.len() - 1 - spare]);
     let moved = rank::median_of(points.iter().copied()) - level;
+    let all: Vec<f64> = usual.into_iter().flatten().collect();
     Some(Shift {
         moved: Interval::new(moved, moved - most.max(0.0), moved - least.min(0.0)),
         level,
-        a12: Some(rank::a12(&usual, &points)),
+        a12: Some(rank::a12(&all, &points)),
         n_effective: points.len() as f64,
         method: "median against runs of as many fault-free points",
     })
+}
+
+/// How far the medians of `n` points in a row lie from the level.
+fn strays(stretches: &[Vec<f64>], n: usize, level: f64) -> Vec<f64> {
+    let runs = stretches.iter().flat_map(|points| points.windows(n));
+    runs.map(|run| rank::median_of(run.iter().copied()) - level).collect()
 }
 
 /// A move against what is tolerated of it.

@@ -138,12 +138,14 @@ pub fn moved(
     };
     let history = answers.history.as_ref().and_then(|asked| asked.answer.as_ref().ok());
     let few = |asked: &Asked<Series>| {
-        asked.answer.as_ref().is_ok_and(|series| series.gauges().len() < compare::LEAST_BUCKETS)
+        asked.answer.as_ref().is_ok_and(|series| compare::is_few(measure, series))
     };
     let gauge = measure.indicator.nature() == Nature::Gauge;
-    let usual = history.filter(|_| gauge && (few(before) || few(after)));
-    // Of a gauge that is told seldom, nothing is said of how many points there should be.
-    let expected = if usual.is_some() { None } else { Some(before) };
+    let usual = history.filter(|_| few(before) || gauge && few(after));
+    let none = before.answer.as_ref().is_ok_and(|series| series.n() == 0.0);
+    // Of a gauge that is told seldom, and of what was not told before, nothing is
+    // said of how many rows there should be.
+    let expected = if usual.is_some() && (gauge || none) { None } else { Some(before) };
     let hindrance = missing::hindrance(measure, evidence, phase, after, expected, false);
     if let Some(ruling) = hindrance {
         // That the target fell silent is told by the hypotheses; how far this
@@ -155,13 +157,17 @@ pub fn moved(
         return Ruling::inconclusive(Reason::Error, format!("{measure} has no answer"));
     };
     let shift = match usual {
-        Some(history) => compare::sparse(measure, history, after, 1)
-            .ok_or_else(|| compare::TooFew("too few points of fault-free time".into())),
-        None => compare::shift(measure, before, after, 1.0),
+        Some(history) => compare::sparse(measure, history, after, 1).ok_or_else(|| {
+            let reason = if none { Reason::NoData } else { Reason::TooFew };
+            let detail = format!("too little of {measure} in the baseline and in fault-free time");
+            Ruling::inconclusive(reason, detail)
+        }),
+        None => compare::shift(measure, before, after, 1.0)
+            .map_err(|few| Ruling::inconclusive(Reason::TooFew, few.0)),
     };
     let shift = match shift {
         Ok(shift) => shift,
-        Err(few) => return Ruling::inconclusive(Reason::TooFew, few.0),
+        Err(ruling) => return ruling,
     };
     let wanted = match by.limit.unit {
         // Of the baseline.

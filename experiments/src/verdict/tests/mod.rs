@@ -5,6 +5,7 @@
 //! | [`shop`] | the generator: a shop's buckets, seeded |
 //! | [`alerts`] | what was told of alerts, and what of a stop |
 //! | [`control`] | beside a control group, and beside another week |
+//! | [`drift`] | what creeps by itself, and what has no baseline |
 //! | [`metered`] | RED by metrics, where spans are biased |
 //! | [`missing`] | J2, row by row of the paper's table |
 //! | [`off_target`] | what is touched beside the target |
@@ -15,6 +16,7 @@
 
 mod alerts;
 mod control;
+mod drift;
 mod honesty;
 mod metered;
 mod missing;
