@@ -102,6 +102,10 @@ pub struct Radius {
     pub under_reach: Vec<String>,
     /// Who called whom, before the fault or during it.
     pub graph: Graph,
+    /// Those of the graph that tell nothing themselves: what is known of them is what
+    /// their callers say.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub uninstrumented: BTreeSet<String>,
     pub calibration: Calibration,
 }
 
@@ -148,7 +152,13 @@ impl Radius {
                 Place::OffTarget
             }
         };
-        let untouched = |name: &String| !touched.contains(name.as_str());
+        // Who fails to answer and tells nothing shows by the errors of its callers.
+        let failing = by_service.values().flatten().filter(|sign| sign.signal == Signal::Error);
+        let unanswered: BTreeSet<&str> = failing
+            .filter_map(|sign| sign.about.edge.as_ref().map(|(_, whom)| whom.as_str()))
+            .collect();
+        let untouched =
+            |name: &String| ![&touched, &unanswered].iter().any(|all| all.contains(name.as_str()));
         let services = target.services.iter().filter(|name| untouched(name)).cloned();
         let edges = target.edges.iter().filter(|edge| untouched(&edge.from) && untouched(&edge.to));
         let under_reach = services.chain(edges.map(Edge::to_string)).collect();
@@ -170,8 +180,8 @@ impl Radius {
         // What noise explains is no cause before what it does not explain.
         suspects.sort_by_key(|suspect| (suspect.only_carries(), !suspect.stands_out));
         deepest_first(&mut suspects, graph);
-        let (aim, graph) = (target.clone(), graph.clone());
-        Radius { suspects, aim, under_reach, graph, calibration }
+        let (aim, graph, uninstrumented) = (target.clone(), graph.clone(), BTreeSet::new());
+        Radius { suspects, aim, under_reach, graph, uninstrumented, calibration }
     }
 }
 

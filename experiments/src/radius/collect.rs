@@ -53,7 +53,8 @@ pub async fn discover(
     };
     let (sites, near) = (&usual.sites, near.as_ref());
     let (spread, names) = (&Spread::of(&past), &names);
-    let mut signs = Beside { usual: &usual, sites, near, after: &after, spread, names }.signs();
+    let beside = Beside { usual: &usual, sites, near, after: &after, spread, names };
+    let mut signs = beside.signs();
     let late = late(window);
     let cpu = asked.cpu(reach, late).await?;
     signs.extend(cpu.signs(late));
@@ -62,10 +63,12 @@ pub async fn discover(
         resources: Noise::of(&cpu.pseudo(late, &taken)),
     };
     let phases = [phases.baseline, phases.injection];
-    let (graph, resources) = (asked.graph(&phases).await?, asked.resources(&phases).await?);
+    let (mut graph, resources) = (asked.graph(&phases).await?, asked.resources(&phases).await?);
+    let uninstrumented = beside.uninstrumented(&mut graph);
     let (target, declared) =
         (asked.aim(&experiment.target, &phases).await?, &experiment.blast_radius);
-    Ok(Radius::new(signs, &graph, &resources, &target, declared, calibration))
+    let radius = Radius::new(signs, &graph, &resources, &target, declared, calibration);
+    Ok(Radius { uninstrumented, ..radius })
 }
 
 /// Where resources tell of the run: they lag, but not into another one.
@@ -107,14 +110,15 @@ impl Asked<'_> {
         Ok(table)
     }
 
-    /// Exclusive times, gaps, call sites and requests.
-    async fn tables(&self, spans: &[Span]) -> Result<[Table; 4], Error> {
+    /// Exclusive times, gaps, waits, call sites and requests.
+    async fn tables(&self, spans: &[Span]) -> Result<[Table; 5], Error> {
         if spans.iter().all(|span| span.buckets == 0) {
             return Ok(Default::default());
         }
         Ok([
             self.table(statement::exclusive(spans, self.judged)).await?,
             self.table(statement::gaps(spans, self.judged)).await?,
+            self.table(statement::waits(spans, self.judged)).await?,
             self.table(statement::sites(spans, self.judged)).await?,
             self.table(statement::requests(spans, self.judged)).await?,
         ])

@@ -19,6 +19,8 @@ pub struct Seen {
     pub exclusive: Durations<String>,
     /// By caller and callee.
     pub gaps: Durations<(String, String)>,
+    /// What callers wait for those who tell nothing of a call.
+    pub waits: Durations<(String, String)>,
     pub sites: Sites,
     /// The same bucket by bucket, where when it began is of interest.
     pub steps: Vec<Sites>,
@@ -38,6 +40,7 @@ struct Told {
     span: Span,
     exclusive: Durations<String>,
     gaps: Durations<(String, String)>,
+    waits: Durations<(String, String)>,
     /// Of each bucket.
     sites: Vec<Sites>,
 }
@@ -48,19 +51,21 @@ struct Told {
 pub struct Answers<'a> {
     pub exclusive: Option<&'a Table>,
     pub gaps: Option<&'a Table>,
+    pub waits: Option<&'a Table>,
     pub sites: &'a Table,
     pub requests: Option<&'a Table>,
 }
 
 impl<'a> Answers<'a> {
-    /// Of exclusive times, gaps, call sites and requests.
-    pub fn of([exclusive, gaps, sites, requests]: &'a [Table; 4]) -> Answers<'a> {
-        Answers { exclusive: Some(exclusive), gaps: Some(gaps), sites, requests: Some(requests) }
+    /// Of exclusive times, gaps, waits, call sites and requests.
+    pub fn of([exclusive, gaps, waits, sites, requests]: &'a [Table; 5]) -> Answers<'a> {
+        let [exclusive, gaps, waits, requests] = [exclusive, gaps, waits, requests].map(Some);
+        Answers { exclusive, gaps, waits, sites, requests }
     }
 
     /// Of call sites alone.
     pub fn of_sites(sites: &'a Table) -> Answers<'a> {
-        Answers { exclusive: None, gaps: None, sites, requests: None }
+        Answers { exclusive: None, gaps: None, waits: None, sites, requests: None }
     }
 }
 
@@ -110,6 +115,7 @@ impl Told {
     fn add(&self, range: std::ops::Range<usize>, seen: &mut Seen) {
         append(&mut seen.exclusive, &self.exclusive, &range);
         append(&mut seen.gaps, &self.gaps, &range);
+        append(&mut seen.waits, &self.waits, &range);
         self.sites[range].iter().for_each(|sites| seen.sites.add(sites));
     }
 }
@@ -142,14 +148,21 @@ fn told(spans: &[Span], answers: Answers, names: &mut Names) -> Vec<Told> {
     let nothing = Table::default();
     let exclusive = answers.exclusive.unwrap_or(&nothing);
     let exclusive = durations(exclusive, spans, |row| text(row, 0));
-    let gaps = answers.gaps.unwrap_or(&nothing);
-    let gaps = durations(gaps, spans, |row| Some((text(row, 0)?, text(row, 1)?)));
+    let edges = |table: Option<&Table>| {
+        durations(table.unwrap_or(&nothing), spans, |row| Some((text(row, 0)?, text(row, 1)?)))
+    };
+    let (gaps, waits) = (edges(answers.gaps), edges(answers.waits));
     let mut sites = Sites::read(answers.sites, spans, names);
     request::read(answers.requests.unwrap_or(&nothing), spans, names, &mut sites);
-    let parts = spans.iter().zip(exclusive).zip(gaps).zip(sites);
-    parts
-        .map(|(((span, exclusive), gaps), sites)| Told { span: *span, exclusive, gaps, sites })
-        .collect()
+    let parts = spans.iter().zip(exclusive).zip(gaps.into_iter().zip(waits)).zip(sites);
+    let told = |(((span, exclusive), (gaps, waits)), sites): (((&Span, _), _), _)| Told {
+        span: *span,
+        exclusive,
+        gaps,
+        waits,
+        sites,
+    };
+    parts.map(told).collect()
 }
 
 /// Where among stretches, and in which of its buckets, the bucket lies that is

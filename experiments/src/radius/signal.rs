@@ -1,10 +1,11 @@
 //! Signs of a fault: moves of a signal that are significant and large. Small
 //! ones are always found where there is enough data, and mean nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::blame::Graph;
 use super::onset;
 use super::seen::{Durations, Seen};
 use super::site::{self, Names, Shift, Sites, Spread};
@@ -29,7 +30,8 @@ pub const CPU_POINTS: usize = 3;
 pub enum Signal {
     /// Time in a service itself.
     Exclusive,
-    /// Time between a caller and its callee.
+    /// Time between a caller and its callee, or that it waits for one that tells
+    /// nothing of the call.
     Gap,
     /// Log call sites that are new or missing.
     Site,
@@ -74,13 +76,14 @@ pub struct About {
 pub struct Usual {
     exclusive: Levels<String>,
     gaps: Levels<(String, String)>,
+    waits: Levels<(String, String)>,
     pub sites: Sites,
 }
 
 impl Usual {
     pub fn of(seen: &Seen) -> Usual {
-        let (exclusive, gaps) = (levels(&seen.exclusive), levels(&seen.gaps));
-        Usual { exclusive, gaps, sites: seen.sites.clone() }
+        let (exclusive, sites) = (levels(&seen.exclusive), seen.sites.clone());
+        Usual { exclusive, gaps: levels(&seen.gaps), waits: levels(&seen.waits), sites }
     }
 }
 
@@ -116,26 +119,41 @@ impl Beside<'_> {
         let exclusive =
             longer(&usual.exclusive, near.map(|seen| &seen.exclusive), &after.exclusive);
         let gaps = longer(&usual.gaps, near.map(|seen| &seen.gaps), &after.gaps);
+        let waits = longer(&usual.waits, near.map(|seen| &seen.waits), &after.waits);
         let mut shifts = site::shifts(sites, &after.sites, spread, names);
         // What is said in every trace or in none, before and now, cannot have moved.
         shifts.retain(|shift| shift.strength > 0.0);
-        let p = exclusive.iter().map(|moved| moved.p).chain(gaps.iter().map(|moved| moved.p));
+        let p = exclusive.iter().map(|moved| moved.p);
+        let p = p.chain(gaps.iter().chain(&waits).map(|moved| moved.p));
         let p: Vec<f64> = p.chain(shifts.iter().map(Shift::p)).collect();
         let sure: Vec<bool> = multiple::benjamini_hochberg(&p).iter().map(|p| *p <= q).collect();
         let (of_exclusive, rest) = sure.split_at(exclusive.len());
-        let (of_gaps, of_shifts) = rest.split_at(gaps.len());
+        let (of_gaps, rest) = rest.split_at(gaps.len());
+        let (of_waits, of_shifts) = rest.split_at(waits.len());
         let spent =
             |moved: &Moved<String>| Sign { onset: moved.onset(&after.exclusive), ..spent(moved) };
         let mut signs: Vec<Sign> =
             kept(&exclusive, of_exclusive).filter(|moved| moved.large).map(spent).collect();
-        let edges: Vec<&(String, String)> =
-            usual.gaps.keys().filter(|edge| after.gaps.contains_key(*edge)).collect();
-        let moved: Vec<_> = kept(&gaps, of_gaps).filter(|moved| moved.large).collect();
-        signs.extend(blamed(&edges, &moved, &after.gaps));
+        let edges = usual.gaps.keys().filter(|edge| after.gaps.contains_key(*edge));
+        let alone = usual.waits.keys().filter(|edge| after.waits.contains_key(*edge));
+        let edges: Vec<&(String, String)> = edges.chain(alone).collect();
+        let gaps: Vec<_> = kept(&gaps, of_gaps).filter(|moved| moved.large).collect();
+        let waits: Vec<_> = kept(&waits, of_waits).filter(|moved| moved.large).collect();
+        let moved: Vec<&(String, String)> =
+            gaps.iter().chain(&waits).map(|moved| &moved.key).collect();
+        signs.extend(blamed(&edges, &moved, &gaps, &after.gaps, "gap"));
+        let waits = blamed(&edges, &moved, &waits, &after.waits, "wait").into_iter();
+        signs.extend(waits.map(|sign| match &sign.about.edge {
+            Some((caller, _)) if *caller == sign.service => sign,
+            _ => self.told_by(sign),
+        }));
         let shifts = kept(&shifts, of_shifts).filter(|shift| shift.is_large()).collect();
         let sign = |shift: &Shift| {
             let sign = Sign { onset: shift.onset(after), ..shift.sign(names) };
-            self.answered_for(sign)
+            match sign.signal {
+                Signal::Error => self.told_by(sign),
+                _ => sign,
+            }
         };
         signs.extend(site::strongest(shifts).into_iter().map(sign));
         signs
@@ -143,23 +161,44 @@ impl Beside<'_> {
 
     /// Errors of calls without an answer speak of who was called, if that is a
     /// service that tells of itself and did not tell of these: it is gone, or the
-    /// way to it is. Hosts are called by the first part of their names.
-    fn answered_for(self, sign: Sign) -> Sign {
-        let edge = sign.about.edge.as_ref().filter(|_| sign.signal == Signal::Error);
-        let told = |name: &&str| {
-            self.usual.exclusive.contains_key(*name) || self.after.exclusive.contains_key(*name)
-        };
-        let service = edge.and_then(|(_, whom)| {
-            let first = whom.split(['.', ':']).next().unwrap_or_default();
-            [whom.as_str(), first].into_iter().find(told).map(str::to_owned)
-        });
-        match service {
+    /// way to it is. What is waited for speaks of it in any case.
+    fn told_by(self, sign: Sign) -> Sign {
+        let whom = sign.about.edge.as_ref().map(|(_, whom)| whom.as_str());
+        match whom.and_then(|whom| self.service(whom)) {
             Some(service) => {
-                let about = About { operation: None, ..sign.about };
-                Sign { service, about, ..sign }
+                let about = About { operation: None, ..sign.about.clone() };
+                Sign { service: service.to_owned(), about, ..sign }
             }
             None => sign,
         }
+    }
+
+    /// The service that callers mean by a name. Hosts are called by the first part
+    /// of theirs.
+    pub fn service(self, whom: &str) -> Option<&str> {
+        let told = |name: &&str| {
+            self.usual.exclusive.contains_key(*name) || self.after.exclusive.contains_key(*name)
+        };
+        let first = whom.split(['.', ':']).next().unwrap_or_default();
+        [whom, first].into_iter().find(told)
+    }
+
+    /// Adds who is called and never tells of it. Returns those of them that tell
+    /// nothing at all: they are known by what their callers say.
+    pub fn uninstrumented(self, graph: &mut Graph) -> BTreeSet<String> {
+        let seen = [self.near, Some(self.after)].into_iter().flatten();
+        let mut alone = BTreeSet::new();
+        for (caller, whom) in seen.flat_map(|seen| seen.waits.keys()) {
+            let told = self.service(whom);
+            if told.is_none() {
+                alone.insert(whom.clone());
+            }
+            let callee = told.unwrap_or(whom);
+            if callee != caller {
+                graph.entry(caller.clone()).or_default().insert(callee.to_owned());
+            }
+        }
+        alone
     }
 }
 
@@ -265,17 +304,19 @@ fn spent(moved: &Moved<String>) -> Sign {
     }
 }
 
-/// A gap speaks of the callee, unless most of what the caller calls moved too:
+/// A gap speaks of the callee, unless most of what the caller calls `moved` too:
 /// then it is the caller that is slow to send and to receive.
 fn blamed(
     edges: &[&(String, String)],
-    moved: &[&Moved<(String, String)>],
+    moved: &[&(String, String)],
+    gaps: &[&Moved<(String, String)>],
     after: &Durations<(String, String)>,
+    what: &str,
 ) -> Vec<Sign> {
     let sign = |one: &&Moved<(String, String)>| {
         let (caller, callee) = &one.key;
-        let all = edges_of(caller, edges.iter().copied());
-        let touched = edges_of(caller, moved.iter().map(|moved| &moved.key));
+        let all = edges_of(caller, edges);
+        let touched = edges_of(caller, moved);
         let own = touched >= 2 && 2 * touched > all;
         Sign {
             signal: Signal::Gap,
@@ -283,14 +324,14 @@ fn blamed(
             strength: one.strength,
             about: About { operation: None, edge: Some(one.key.clone()) },
             onset: one.onset(after),
-            detail: format!("gap of {caller}->{callee}: {}", one.detail),
+            detail: format!("{what} of {caller}->{callee}: {}", one.detail),
         }
     };
-    moved.iter().map(sign).collect()
+    gaps.iter().map(sign).collect()
 }
 
-fn edges_of<'a>(caller: &str, edges: impl Iterator<Item = &'a (String, String)>) -> usize {
-    edges.filter(|(from, _)| from == caller).count()
+fn edges_of(caller: &str, edges: &[&(String, String)]) -> usize {
+    edges.iter().filter(|(from, _)| from == caller).count()
 }
 
 /// CPU of each service, in cores: points before, and points in the phase.

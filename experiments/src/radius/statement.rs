@@ -15,6 +15,9 @@ const MARGIN: Period = Period::secs(60);
 /// times in a request. A loop that ends early still says everything once.
 pub const REPEATS: [u64; 4] = [1, 2, 4, 8];
 
+/// Pairs of caller and callee that are told of those who tell nothing themselves.
+const WAITS: usize = 50;
+
 /// Exclusive time per service and trace, as cells: service, bucket, cell, n.
 /// Buckets count from the first stretch.
 pub fn exclusive(spans: &[Span], judged: i64) -> String {
@@ -49,6 +52,28 @@ pub fn gaps(spans: &[Span], judged: i64) -> String {
         near = around(spans, judged),
         bucket = whole.bucket("time_unix_nano"),
         cell = cell("duration_ns - inner_ns"),
+    )
+}
+
+/// What callers wait for those who never tell of a call, by names that the calls
+/// give: caller, callee, bucket, cell, n. Those of most calls, as hosts are many.
+pub fn waits(spans: &[Span], judged: i64) -> String {
+    let whole = Stretch::new(hull(spans), judged);
+    format!(
+        "WITH asked AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano, duration_ns, {PEER} AS peer\n\
+         FROM spans WHERE {window} AND kind IN ('CLIENT', 'PRODUCER') AND {PEER} IS NOT NULL),\n\
+         answers AS (SELECT DISTINCT trace_id, parent_span_id FROM spans WHERE {near} AND parent_span_id IS NOT NULL),\n\
+         calls AS (SELECT a.service_name AS caller, a.peer AS callee, {bucket}, {cell},\n\
+         count(*) AS n, count(b.parent_span_id) AS answered FROM asked a\n\
+         LEFT JOIN answers b ON b.trace_id = a.trace_id AND b.parent_span_id = a.span_id GROUP BY 1, 2, 3, 4),\n\
+         lone AS (SELECT *, sum(answered) OVER (PARTITION BY caller, callee) AS told,\n\
+         sum(n) OVER (PARTITION BY caller, callee) AS weight FROM calls),\n\
+         ranked AS (SELECT *, dense_rank() OVER (ORDER BY weight DESC, caller, callee) AS place FROM lone WHERE told = 0)\n\
+         SELECT caller, callee, bucket, cell, n FROM ranked WHERE place <= {WAITS} ORDER BY 1, 2, 3, 4",
+        window = any_of(spans, judged),
+        near = around(spans, judged),
+        bucket = whole.bucket("time_unix_nano"),
+        cell = cell("duration_ns"),
     )
 }
 

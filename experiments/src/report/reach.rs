@@ -49,6 +49,9 @@ pub struct ReachEntry {
     pub off_target: Vec<String>,
     /// Targets that show no sign at all.
     pub under_reach: Vec<String>,
+    /// Who is called and tells nothing: known by what its callers say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uninstrumented: Vec<String>,
     /// Services in which errors began that no user saw.
     pub masked: Vec<MaskedEntry>,
     /// In the order in which they were touched.
@@ -173,6 +176,7 @@ pub fn reach(radius: &Radius, evidence: &Evidence, window: &Window) -> ReachEntr
         explained: placed(Place::Explained),
         off_target: placed(Place::OffTarget),
         under_reach: radius.under_reach.clone(),
+        uninstrumented: radius.uninstrumented.iter().take(MOST_CALLS).cloned().collect(),
         onset_order: order.into_iter().map(|(_, service)| service.to_owned()).collect(),
         edges: edges.into_iter().take(MOST_CALLS).collect(),
         ..ReachEntry::default()
@@ -230,6 +234,7 @@ impl ReachEntry {
             ("explained", &self.explained),
             ("off-target", &self.off_target),
             ("under-reach", &self.under_reach),
+            ("uninstrumented", &self.uninstrumented),
             ("in order of onset", &self.onset_order),
         ];
         for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {

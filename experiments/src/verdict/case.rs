@@ -290,7 +290,7 @@ impl Case<'_> {
     fn unknown(&self) -> Ruling {
         if self.is_unexpected() && !self.is_gauge() {
             let detail = format!(
-                "there is no row of {} in the baseline, and too little fault-free time",
+                "there is no row of {} in the baseline, and too few in fault-free time or in the phase",
                 self.measure
             );
             return Ruling::inconclusive(Reason::NoData, detail);

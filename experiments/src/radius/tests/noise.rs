@@ -41,7 +41,8 @@ fn bursts_and_trends_are_not_flagged() {
 }
 
 /// Scenario: the same days; one service logs an error in most of its traces, takes
-/// three times as long, fails in a third of them, or leaves out half of its calls.
+/// three times as long, fails in a third of them, or leaves out half of its calls; a
+/// database that tells nothing itself answers its two callers in three times as long.
 /// Guarantees: it stands out first on at least nineteen of twenty days, also where
 /// its caller carries its errors on.
 #[test]
@@ -51,8 +52,9 @@ fn planted_faults_stand_out() {
         Harm { slow: Some((4, 3.0)), ..Harm::default() },
         Harm { fail: Some((6, 0.33)), ..Harm::default() },
         Harm { skip: Some((3, 0.4)), ..Harm::default() },
+        Harm { wait: Some(3.0), ..Harm::default() },
     ];
-    for (harm, service) in faults.into_iter().zip(["s7", "s4", "s6", "s3"]) {
+    for (harm, service) in faults.into_iter().zip(["s7", "s4", "s6", "s3", "db"]) {
         let found = stands_out(20, |_| Harm::default(), harm);
         let first = |signs: &&Vec<Sign>| signs.first().is_some_and(|sign| sign.service == service);
         let right = found.iter().filter(first).count();

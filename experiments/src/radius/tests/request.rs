@@ -10,10 +10,11 @@ use super::super::depth;
 use super::super::seen::{self, Answers, Seen};
 use super::super::signal::{Beside, Sign, Signal, Usual};
 use super::super::site::{Names, Spread};
-use super::sign;
+use super::{durations, edge, sign};
 use crate::document::provider::Edge;
 use crate::document::scope::{BlastRadius, Target};
 use crate::indicator::Table;
+use crate::statistics::random::Random;
 use crate::window::{BUCKET, Span};
 
 /// What requests came to in a stretch of twelve buckets with ten traces each:
@@ -35,8 +36,8 @@ fn stretch(rows: &[(&str, &str, &str, u64, usize)], names: &mut Names) -> Seen {
         .collect();
     let times = Table { rows: times, ..Table::default() };
     let nothing = Table::default();
-    let answers =
-        Answers { exclusive: Some(&times), gaps: None, sites: &nothing, requests: Some(&requests) };
+    let (exclusive, requests) = (Some(&times), Some(&requests));
+    let answers = Answers { exclusive, gaps: None, waits: None, sites: &nothing, requests };
     seen::seen(Span { from: 1_000 * BUCKET.nanos(), buckets: 12 }, answers, names)
 }
 
@@ -164,4 +165,51 @@ fn an_edge_that_is_aimed_at_explains_its_own_callers() {
     let depths: Vec<_> = depth::of_callers(&graph, &target).into_iter().collect();
     assert_eq!(depths, [("pay", 0), ("shop", 1), ("web", 2)]);
     assert_eq!(of(&["mail"]).under_reach, ["shop->pay"]);
+}
+
+/// Scenario: a shop waits for a database, and for a service that it calls by its
+/// host and that tells nothing of the call; each becomes slow, then both; errors of
+/// calls to the database, which is the target.
+/// Guarantees: the database is in the graph and marked as known by its callers
+/// alone; it is blamed for its slowness, the service for its own, and the shop where
+/// it waits longer for most; a target that cannot tell shows by errors of its
+/// callers, and explains them.
+#[test]
+fn who_tells_nothing_is_known_by_its_callers() {
+    let (host, database) = ("pay.shop.svc:443", "postgresql/orders");
+    let seen = |slow: &[&str]| {
+        let mut random = Random::new(1);
+        let mut of = |to: &str| {
+            let ms = if slow.contains(&to) { 90.0 } else { 9.0 };
+            (edge("shop", to), durations(&mut random, 12, ms))
+        };
+        let waits = [host, database, "redis"].map(&mut of).into();
+        let exclusive = [("pay".to_owned(), durations(&mut random, 12, 5.0))].into();
+        Seen { exclusive, waits, ..Seen::default() }
+    };
+    let (spread, names) = (&Spread::default(), &Names::default());
+    let mut graph = Graph::new();
+    let mut blamed = |slow: &[&str]| -> Vec<String> {
+        let (usual, after) = (&Usual::of(&seen(&[])), &seen(slow));
+        let beside = Beside { usual, sites: &usual.sites, near: None, after, spread, names };
+        assert_eq!(beside.uninstrumented(&mut graph), [database, "redis"].map(String::from).into());
+        beside.signs().into_iter().map(|sign| sign.service).collect()
+    };
+    assert_eq!(blamed(&[]), Vec::<String>::new());
+    assert_eq!(blamed(&[database]), [database]);
+    assert_eq!(blamed(&[host]), ["pay"]);
+    assert_eq!(blamed(&[host, database]), ["shop", "shop"]);
+    assert_eq!(graph["shop"], ["pay", database, "redis"].map(String::from).into());
+    let mut failing = sign("shop", 5.0);
+    failing.signal = Signal::Error;
+    failing.about.edge = Some(edge("shop", database));
+    let target = |name: &str| Target { services: vec![name.into()], ..Target::default() };
+    let of = |name: &str| {
+        let (declared, calm) = (BlastRadius::default(), Calibration::default());
+        let signs = vec![failing.clone()];
+        Radius::new(signs, &graph, &Resources::new(), &target(name), &declared, calm)
+    };
+    let radius = of(database);
+    assert_eq!((radius.suspects[0].place, radius.under_reach.len()), (Place::Explained, 0));
+    assert_eq!(of("redis").under_reach, ["redis"]);
 }

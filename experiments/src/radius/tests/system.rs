@@ -30,10 +30,14 @@ pub struct Harm {
     /// in only this share of them.
     pub fail: Option<(usize, f64)>,
     pub skip: Option<(usize, f64)>,
+    /// The database answers in so many times as long.
+    pub wait: Option<f64>,
 }
 
 pub struct System {
     random: Random,
+    /// What is waited for is drawn apart: it came later, and changes nothing else.
+    waits: Random,
     pub names: Names,
     /// The chance of a burst in a piece, at any one service.
     pub bursts: f64,
@@ -41,7 +45,8 @@ pub struct System {
 
 impl System {
     pub fn new(seed: u64) -> System {
-        System { random: Random::new(seed), names: Names::default(), bursts: 0.03 }
+        let (random, waits) = (Random::new(seed), Random::new(seed + 1_000));
+        System { random, waits, names: Names::default(), bursts: 0.03 }
     }
 
     /// Fault-free pieces, but for those that `harm` tells of.
@@ -61,9 +66,9 @@ impl System {
         seen::seen(span, Answers::of(&tables), &mut self.names)
     }
 
-    /// Exclusive times, no gaps, call sites and requests, as the engine answers.
-    fn tables(&mut self, spans: &[Span], harms: &[Harm]) -> [Table; 4] {
-        let (mut times, mut said, mut done) = (Vec::new(), Vec::new(), Vec::new());
+    /// Exclusive times, no gaps, waits, call sites and requests, as the engine answers.
+    fn tables(&mut self, spans: &[Span], harms: &[Harm]) -> [Table; 5] {
+        let [mut times, mut waits, mut said, mut done] = [const { Vec::new() }; 4];
         let origin = spans.first().map_or(0, |span| span.from);
         for (span, harm) in spans.iter().zip(harms) {
             let burst = (self.random.unit() < self.bursts).then(|| self.random.below(SERVICES));
@@ -71,12 +76,19 @@ impl System {
             for bucket in 0..i64::from(span.buckets) {
                 let at = span.from / BUCKET.nanos() + bucket;
                 let day = (at as f64 / (APART * PIECES) as f64 * std::f64::consts::TAU).sin();
+                let number = at - origin / BUCKET.nanos();
+                let level = 8.0 * (1.0 + 0.2 * day) * harm.wait.unwrap_or(1.0);
+                for caller in [1, 8] {
+                    let cells =
+                        cells(&mut self.waits, &[&format!("s{caller}"), "db"], number, level);
+                    waits.extend(cells);
+                }
                 for service in 0..SERVICES {
                     let slow = harm.slow.filter(|(of, _)| *of == service).map_or(1.0, |(_, x)| x);
                     let odd = if burst == Some(service) { 2.0 } else { 1.0 };
                     let level = (5 + 3 * service) as f64 * (1.0 + 0.2 * day) * slow * odd;
-                    let number = at - origin / BUCKET.nanos();
-                    times.extend(self.cells(service, number, level));
+                    let name = format!("s{service}");
+                    times.extend(cells(&mut self.random, &[&name], number, level));
                     let mut error = if burst == Some(service) { 0.7 } else { 0.02 };
                     if service == 0 && flap {
                         error = 0.6;
@@ -103,19 +115,7 @@ impl System {
             }
         }
         let table = |rows| Table { rows, ..Table::default() };
-        [table(times), Table::default(), table(said), table(done)]
-    }
-
-    fn cells(&mut self, service: usize, bucket: i64, level: f64) -> Vec<Vec<Value>> {
-        let mut cells: BTreeMap<i64, u64> = BTreeMap::new();
-        for _ in 0..6 {
-            let gauss = (0..4).map(|_| self.random.unit()).sum::<f64>() - 2.0;
-            let nanos = level * 1e6 * (0.5 * gauss).exp();
-            *cells.entry((nanos.ln() * 100.0).floor() as i64).or_default() += 1;
-        }
-        let row =
-            |(cell, n)| vec![json!(format!("s{service}")), json!(bucket), json!(cell), json!(n)];
-        cells.into_iter().map(row).collect()
+        [table(times), Table::default(), table(waits), table(said), table(done)]
     }
 
     fn sites(
@@ -153,6 +153,21 @@ impl System {
     fn hits(&mut self, n: u64, share: f64) -> u64 {
         (0..n).filter(|_| self.random.unit() < share).count() as u64
     }
+}
+
+/// Six durations about a level.
+fn cells(random: &mut Random, key: &[&str], bucket: i64, level: f64) -> Vec<Vec<Value>> {
+    let mut cells: BTreeMap<i64, u64> = BTreeMap::new();
+    for _ in 0..6 {
+        let gauss = (0..4).map(|_| random.unit()).sum::<f64>() - 2.0;
+        let nanos = level * 1e6 * (0.5 * gauss).exp();
+        *cells.entry((nanos.ln() * 100.0).floor() as i64).or_default() += 1;
+    }
+    let row = |(cell, n)| {
+        let key = key.iter().map(|name| json!(name));
+        key.chain([json!(bucket), json!(cell), json!(n)]).collect()
+    };
+    cells.into_iter().map(row).collect()
 }
 
 fn piece(at: i64, buckets: u32) -> Span {
