@@ -71,7 +71,8 @@ impl Daemon {
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         if !head.starts_with("HTTP/1.0 200") && !head.starts_with("HTTP/1.1 200") {
-            return Err(Error::Engine { kind: ErrorKind::Invalid, message: body.to_owned() });
+            let message = format!("{body} of {statement}");
+            return Err(Error::Engine { kind: ErrorKind::Invalid, message });
         }
         let document: Value =
             serde_json::from_str(body).map_err(|error| failed(format!("{error}: {body:.200}")))?;

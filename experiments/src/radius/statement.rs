@@ -105,8 +105,8 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
          FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
          units AS (SELECT trace_id, service_name, operation, {bucket} FROM asked GROUP BY 1, 2, 3),\n\
          counted AS (SELECT bucket, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
-         said AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano AS at, body\n\
-         FROM logs WHERE {near} AND trace_id IS NOT NULL),\n\
+         said AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano AS at, {HEAD} AS head,\n\
+         character_length(body) AS letters FROM logs WHERE {near} AND trace_id IS NOT NULL),\n\
          began AS (SELECT DISTINCT trace_id, span_id, time_unix_nano AS at FROM spans WHERE {near}),\n\
          placed AS (SELECT s.trace_id, s.service_name, coalesce(b.at, s.at) AS at, {SITE} AS site\n\
          FROM said s LEFT JOIN began b ON b.trace_id = s.trace_id AND b.span_id = s.span_id),\n\
@@ -336,8 +336,12 @@ fn any_of(spans: &[Span], judged: i64) -> String {
     if each.is_empty() { "false".to_owned() } else { format!("({})", each.join("\n OR ")) }
 }
 
+/// What of a message is kept to tell repeated rows: bodies may be long, and many.
+const HEAD: &str = "substr(body, 1, 240)";
+
 /// The words of a message: what changes from one to the next is cut off.
-const SITE: &str = "regexp_replace(substr(s.body, 1, 240), '[0-9a-zA-Z_.@-]*[0-9][0-9a-zA-Z_.@:-]*|\"[^\"]*\"', '#', 'g')";
+const SITE: &str =
+    "regexp_replace(s.head, '[0-9a-zA-Z_.@-]*[0-9][0-9a-zA-Z_.@:-]*|\"[^\"]*\"', '#', 'g')";
 
 /// CPU by service: service, bucket, value.
 pub fn cpu(span: Span, judged: i64) -> String {
