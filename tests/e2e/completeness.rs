@@ -92,7 +92,8 @@ fn refusals() -> Request {
 /// which they are not and do not, a clock is 6 s behind, records are cut, and a
 /// Collector and a node tell what they gave up.
 /// Guarantees: each is counted as what it is, by its own row; spans and logs are broken
-/// and the exit code says so, and the minute before is whole.
+/// and the exit code says so, the minute before is whole, and of a time without a row
+/// nothing is said to be.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_hides_a_fault_is_counted() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,7 +111,9 @@ async fn what_hides_a_fault_is_counted() {
         serde_json::from_str::<Value>(text.lines().next().unwrap()).unwrap()
     };
     let before = counted("2026-11-20T09:59:00Z", "2026-11-20T10:00:00Z", 0).await;
-    assert_eq!(before["grades"]["spans"], "whole", "{before}");
+    let grades = json!({"spans": "whole", "logs": null, "metrics": "whole"});
+    assert_eq!(before["grades"], grades, "{before}");
+    counted("2026-11-20T08:59:00Z", "2026-11-20T09:00:00Z", 1).await;
     let told = counted("2026-11-20T10:00:00Z", "2026-11-20T10:01:00Z", 1).await;
     let grades = json!({"spans": "broken", "logs": "broken", "metrics": "whole"});
     assert_eq!(told["grades"], grades, "{told}");

@@ -96,11 +96,14 @@ fn document(path: &Path, allowed: &[String]) -> Result<Experiment> {
 
 async fn check(asked: Lint) -> Result<ExitCode> {
     let experiment = document(&asked.file, &asked.env)?;
-    let traffic = match &asked.server {
-        Some(server) => Engine::new(server)?.traffic(SystemClock.now_unix_nano(), TRAFFIC).await?,
-        None => Traffic::new(),
-    };
-    let found = lint(&experiment, &traffic);
+    let (mut traffic, mut seen) = (Traffic::new(), Vec::new());
+    if let Some(server) = &asked.server {
+        let (engine, now) = (Engine::new(server)?, SystemClock.now_unix_nano());
+        traffic = engine.traffic(now, TRAFFIC).await?;
+        seen = completeness::notes(&engine, now, TRAFFIC).await?;
+    }
+    let mut found = lint(&experiment, &traffic);
+    found.notes.append(&mut seen);
     say(&experiment.to_yaml()?)?;
     for note in &found.notes {
         eprintln!("note: {note}");

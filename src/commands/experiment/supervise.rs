@@ -17,7 +17,7 @@ use super::args::Run;
 use super::child::Injector;
 use super::daemon::{Daemon, Guard};
 use super::engine::Engine;
-use super::{TRAFFIC, document, rollback, told, write};
+use super::{TRAFFIC, completeness, document, rollback, told, write};
 use crate::chaos::guards::egress::Egress;
 use crate::cli::Usage;
 use crate::clock::SystemClock;
@@ -47,10 +47,13 @@ pub async fn run(asked: Run) -> Result<ExitCode> {
     let egress = egress(&asked)?;
     let daemon = Daemon::new(&asked.server)?;
     let now = SystemClock.now_unix_nano();
-    let traffic = Engine::new(&asked.server)?.traffic(now, TRAFFIC).await?;
+    let engine = Engine::new(&asked.server)?;
+    let traffic = engine.traffic(now, TRAFFIC).await?;
     // What could be detected is said first. Whether there is traffic enough the
     // guards see for themselves: they deny the start without it.
-    lint(&experiment, &traffic).notes.iter().for_each(|note| eprintln!("note: {note}"));
+    let seen = completeness::notes(&engine, now, TRAFFIC).await?;
+    let notes = lint(&experiment, &traffic).notes.into_iter().chain(seen);
+    notes.for_each(|note| eprintln!("note: {note}"));
     let found = lint(&experiment, &Traffic::new());
     if !found.errors.is_empty() {
         return Err(Usage(found.errors.join("\n")).into());
