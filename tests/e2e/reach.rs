@@ -78,7 +78,8 @@ fn document(target: &str, allowed: &str) -> String {
 /// Scenario: three services fail together, of which two share a database and call it by
 /// newer and by older names; the target is a Deployment of which one of them tells, then
 /// one endpoint of that, then both of its endpoints.
-/// Guarantees: the resource stands for its service; who shares its database is explained
+/// Guarantees: the resource stands for its service; what is called and tells nothing of
+/// itself is among the calls, and said to be so; who shares its database is explained
 /// by that and who does not is off target; an endpoint beside the one aimed at is off
 /// target, and is not where both are aimed at.
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +122,10 @@ async fn a_fault_is_explained_by_what_services_share() {
     assert_eq!(place("orders"), (json!("explained"), json!(shares)));
     assert_eq!(place("search"), (json!("off-target"), Value::Null));
     assert_eq!(radius(&report), "touched off target: search");
+    let calls =
+        ["orders", "payment"].map(|caller| json!({"caller": caller, "callee": "postgresql/shop"}));
+    assert_eq!(report["calls"], json!(calls));
+    assert_eq!(report["reach"]["uninstrumented"], json!(["postgresql/shop"]));
 
     let one = "{services: [payment], endpoints: [POST /charge]}";
     let report = judged("one.yaml", document(one, "orders, search"), 1).await;

@@ -12,15 +12,10 @@ use crate::document::tolerance::Criteria;
 use crate::document::units::Period;
 use crate::verdict::evidence::{Gap, Source};
 use crate::verdict::finding::Reason;
+use crate::verdict::missing::{EXPECTED, FLOWING, VANISHED};
 
 /// An answer older than this is none any more.
 const STALE: Period = Period::secs(20);
-/// Under this share of its baseline traffic has vanished, as the judge has it.
-const VANISHED: f64 = 0.1;
-/// What must have been expected for its absence to mean something.
-const EXPECTED: f64 = 10.0;
-/// The share of their baseline at which others count as flowing.
-const FLOWING: f64 = 0.5;
 /// The shortest look for silence: two batches of an SDK.
 const SILENCE: i64 = 10;
 /// Looks that must find something off target: a discovery may be a false one.

@@ -12,7 +12,7 @@ use super::collect::Asked;
 use super::history::{self, History};
 use super::seen::{Durations, Seen, text};
 use super::signal::{self, About, Moved, Q, Sign, Signal};
-use super::site::{self, Names, Operation, Shift, Sites, Spread};
+use super::site::{self, CHANCE, Names, Operation, Shift, Sites, Spread};
 use super::statement;
 use crate::Error;
 use crate::document::Experiment;
@@ -32,8 +32,6 @@ const MORE_MS: f64 = 10.0;
 const LEAST: f64 = 20.0;
 /// Endpoints that are told what slow is, those of most requests first.
 const MOST: usize = 500;
-/// The median of chi-squared with one degree of freedom.
-const CHANCE: f64 = 0.455;
 
 /// An endpoint that fails more often or takes longer than it did.
 #[derive(Debug, Clone, PartialEq, Serialize)]

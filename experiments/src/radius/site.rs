@@ -26,7 +26,7 @@ const SMALL_CELL: u64 = 10;
 const WEAK: f64 = 2.0;
 /// The median of chi-squared with one degree of freedom: what chance alone has
 /// a stretch's squared deviation be.
-const CHANCE: f64 = 0.455;
+pub const CHANCE: f64 = 0.455;
 
 /// A service and one of its operations.
 pub type Operation = (String, String);

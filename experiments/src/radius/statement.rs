@@ -88,6 +88,20 @@ pub fn calls(spans: &[Span], judged: i64) -> String {
     )
 }
 
+/// Requests of each service (`asked`), the traces that asked for each of its operations
+/// (`units`), and how many these are by bucket (`counted`).
+fn asked(spans: &[Span], judged: i64) -> String {
+    format!(
+        "asked AS (SELECT DISTINCT trace_id, span_id, service_name, name AS operation,\n\
+         time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
+         FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
+         units AS (SELECT trace_id, service_name, operation, {bucket} FROM asked GROUP BY 1, 2, 3),\n\
+         counted AS (SELECT bucket, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3)",
+        window = any_of(spans, judged),
+        bucket = Stretch::new(hull(spans), judged).bucket("min(begins)"),
+    )
+}
+
 /// Call sites of logs by bucket, service and operation: in how many of the `n`
 /// traces that asked for the operation a request said it once, twice, four and
 /// eight times. By operation, because another mix of requests says other things
@@ -100,11 +114,7 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
     });
     let named = REPEATS.map(|least| format!("h.times_{least}"));
     format!(
-        "WITH asked AS (SELECT DISTINCT trace_id, span_id, service_name, name AS operation,\n\
-         time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
-         FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
-         units AS (SELECT trace_id, service_name, operation, {bucket} FROM asked GROUP BY 1, 2, 3),\n\
-         counted AS (SELECT bucket, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
+        "WITH {asked},\n\
          said AS (SELECT DISTINCT trace_id, span_id, service_name, time_unix_nano AS at, {HEAD} AS head,\n\
          character_length(body) AS letters FROM logs WHERE {near} AND trace_id IS NOT NULL),\n\
          began AS (SELECT DISTINCT trace_id, span_id, time_unix_nano AS at FROM spans WHERE {near}),\n\
@@ -120,8 +130,7 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
          SELECT c.bucket, c.service_name AS service, c.operation, c.n, h.site, {named}\n\
          FROM counted c LEFT JOIN heard h ON h.bucket = c.bucket AND h.service_name = c.service_name\n\
          AND h.operation = c.operation ORDER BY 1, 2, 3, 5",
-        window = any_of(spans, judged),
-        bucket = Stretch::new(hull(spans), judged).bucket("min(begins)"),
+        asked = asked(spans, judged),
         repeats = repeats.join(", "),
         named = named.join(", "),
     )
@@ -139,11 +148,7 @@ pub fn sites(spans: &[Span], judged: i64) -> String {
 pub fn requests(spans: &[Span], judged: i64) -> String {
     let near = around(spans, judged);
     format!(
-        "WITH asked AS (SELECT DISTINCT trace_id, span_id, service_name, name AS operation,\n\
-         time_unix_nano AS begins, time_unix_nano + duration_ns AS ends\n\
-         FROM spans WHERE {window} AND kind IN ('SERVER', 'CONSUMER')),\n\
-         units AS (SELECT trace_id, service_name, operation, {bucket} FROM asked GROUP BY 1, 2, 3),\n\
-         counted AS (SELECT bucket, service_name, operation, count(*) AS n FROM units GROUP BY 1, 2, 3),\n\
+        "WITH {asked},\n\
          failing AS (SELECT trace_id, span_id, service_name, time_unix_nano AS at,\n\
          CASE WHEN kind IN ('CLIENT', 'PRODUCER') THEN {PEER} END AS peer FROM spans WHERE {near} AND is_error),\n\
          below AS (SELECT trace_id, parent_span_id, max(CASE WHEN is_error THEN 1 ELSE 0 END) AS failed\n\
@@ -167,8 +172,7 @@ pub fn requests(spans: &[Span], judged: i64) -> String {
          SELECT c.bucket, c.service_name AS service, c.operation, c.n, d.what, d.whom, d.hits\n\
          FROM counted c LEFT JOIN came d ON d.bucket = c.bucket AND d.service_name = c.service_name\n\
          AND d.operation = c.operation ORDER BY 1, 2, 3, 5, 6",
-        window = any_of(spans, judged),
-        bucket = Stretch::new(hull(spans), judged).bucket("min(begins)"),
+        asked = asked(spans, judged),
     )
 }
 

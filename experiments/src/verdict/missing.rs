@@ -10,16 +10,16 @@ use super::evidence::{Asked, Evidence, Flow, Gap, Source};
 use super::finding::{Reason, Ruling};
 
 /// Under this share of its baseline traffic has vanished.
-const VANISHED: f64 = 0.1;
+pub const VANISHED: f64 = 0.1;
 /// What must have been expected for its absence to mean something.
-const EXPECTED: f64 = 10.0;
+pub const EXPECTED: f64 = 10.0;
 /// A hole inside of a phase: so many buckets, and so much expected in it.
 const HOLE: usize = 3;
 const HOLE_EXPECTED: f64 = 20.0;
 /// A pause of so many usual ones is a hole in what comes by points.
 const PAUSES: usize = 3;
 /// The share of their baseline at which others count as flowing.
-const FLOWING: f64 = 0.5;
+pub const FLOWING: f64 = 0.5;
 /// Buckets that must be alike to be called frozen.
 const FROZEN: usize = 6;
 /// The same for the points of a gauge.

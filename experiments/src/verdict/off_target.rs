@@ -15,11 +15,9 @@ use crate::window::Phase;
 use super::compare;
 use super::evidence::{Evidence, Gap, Source};
 use super::finding::{Finding, Numbers, Reason, Ruling};
-use super::missing::{self, Sight};
+use super::missing::{self, Sight, VANISHED};
 use super::validity;
 
-/// Under this share of its baseline a service fell silent.
-const VANISHED: f64 = 0.1;
 /// Rows that must have been expected for that.
 const EXPECTED: f64 = 20.0;
 

@@ -98,6 +98,10 @@ fn standing(report: &Report, name: &str, depth: Option<u32>) -> (String, String)
     let target = report.targets.iter().any(|target| target == name);
     let colour = depth.map_or("far".to_owned(), |depth| format!("d{}", depth.min(DEEPEST)));
     let deep = depth.map_or(String::new(), |depth| format!(", depth {depth}"));
+    let untold = || {
+        let reach = report.reach.as_ref();
+        reach.is_some_and(|reach| reach.uninstrumented.iter().any(|one| one == name))
+    };
     match (suspect, target) {
         (Some(_), true) => (format!("node target {colour}"), format!("target{deep}")),
         (None, true) => ("node target untouched".into(), "target, shows nothing".into()),
@@ -108,6 +112,7 @@ fn standing(report: &Report, name: &str, depth: Option<u32>) -> (String, String)
         (Some(suspect), false) => {
             (format!("node {colour}"), format!("{}{deep}", cut(&suspect.place, NAME)))
         }
+        (None, false) if untold() => ("node untouched".into(), "tells nothing itself".into()),
         (None, false) => ("node untouched".into(), "not touched".into()),
     }
 }
