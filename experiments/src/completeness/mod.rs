@@ -167,7 +167,6 @@ impl Spans {
             spans.keys = count(attributes, "keys")?;
             spans.gone = count(attributes, "gone")?;
             spans.blind = count(attributes, "blind")?;
-            spans.grown = count(attributes, "grown")?;
         }
         Ok(spans)
     }
@@ -239,12 +238,14 @@ pub async fn check(span: Span, judged: i64, ask: &dyn Ask) -> Result<Completenes
     }
     let ids = one(ask, &statement::ids(span, judged)).await?;
     let lateness = one(ask, &statement::lateness(span, judged)).await?;
+    let values = one(ask, &attributes::values(span, before, judged)).await?;
     match &graded[..] {
         [spans, logs, metrics] => Ok(Completeness {
             spans: Spans {
                 repeated: count(&ids, "repeated")?,
                 repeated_ids: count(&ids, "repeated_ids")?,
                 arrival_p99_ms: count(&lateness, "arrival_p99_ms")?,
+                grown: count(&values, "grown")?,
                 ..Spans::read(spans)?
             },
             logs: match &logs[..] {

@@ -94,8 +94,8 @@ impl Ask for Engine {
             return Ok(zeros(&["pairs", "skewed", "apart", "calls", "unanswered"]));
         }
         if sql.contains("AS blind") {
-            let mut table = zeros(&["keys", "gone", "grown", "blind"]);
-            table.rows[0][3] = json!(u64::from(bitten && self.blind));
+            let mut table = zeros(&["keys", "gone", "blind"]);
+            table.rows[0][2] = json!(u64::from(bitten && self.blind));
             return Ok(table);
         }
         if ["AS spans", "AS orphans", "AS traces", "AS records", "AS points"]
