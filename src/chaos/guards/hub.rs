@@ -41,6 +41,8 @@ const AT_ONCE: usize = 256;
 /// Statements of guards that run at the same time, and how long one may take.
 const ASKED: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(15);
+/// The same of a look at the blast radius, which is a dozen of them.
+const RADIUS_PATIENCE: Duration = Duration::from_secs(90);
 
 /// What guards take.
 pub struct Components {
@@ -392,7 +394,7 @@ impl Hub {
                                 window.others = others(&run, judged, &local).await?;
                                 radius::discover(experiment, &window, judged, &local).await
                             };
-                            let found = tokio::time::timeout(PATIENCE * 2, found).await;
+                            let found = tokio::time::timeout(RADIUS_PATIENCE, found).await;
                             let found = found.unwrap_or_else(|_| Err(late()));
                             (key, want, now, Answer::Radius(found.map(Box::new)))
                         }
