@@ -3,21 +3,30 @@
 //! A request opens a [`Permit`] with the length it declares. A length that
 //! cannot fit now is refused at once; one that fits is not taken on trust: the
 //! permit grows as bytes arrive, so that a header of five bytes cannot hold
-//! 64 MiB.
+//! 64 MiB. While much is held requests wait their turn for a moment, unread, before
+//! they are refused: a sender that is told to come back does so seconds later.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use schema::{Budget, Reservation};
+use tokio::sync::Mutex;
+use tokio::time::{sleep, timeout};
 
 /// Granularity of payments in body bytes, to touch the shared counter rarely.
 const STEP: u64 = 64 << 10;
+/// How long a request waits for others to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the first of those that wait looks.
+const LOOK: Duration = Duration::from_millis(5);
 
 #[derive(Debug)]
 pub(crate) struct Admission {
     budget: Budget,
     amplification: u64,
     refusals: AtomicU64,
+    /// Held by the first of those that wait; the others queue for it.
+    turn: Mutex<()>,
 }
 
 /// Why bytes are not admitted.
@@ -31,12 +40,27 @@ pub(crate) enum Shortage {
 
 impl Admission {
     pub(crate) fn new(budget: Budget, amplification: u64) -> Admission {
-        Admission { budget, amplification, refusals: AtomicU64::new(0) }
+        Admission { budget, amplification, refusals: AtomicU64::new(0), turn: Mutex::new(()) }
     }
 
     /// The largest body that the whole budget can pay for.
     pub(crate) fn largest(&self) -> u64 {
         self.budget.limit() / self.amplification
+    }
+
+    /// Waits until the budget is not pressed any more; in turn, so that nobody waits
+    /// for those who came later, and one alone has to look.
+    pub(crate) async fn turn(&self) -> Result<(), Shortage> {
+        if !self.budget.is_pressed() {
+            return Ok(());
+        }
+        let eased = async {
+            let _first = self.turn.lock().await;
+            while self.budget.is_pressed() {
+                sleep(LOOK).await;
+            }
+        };
+        timeout(PATIENCE, eased).await.map_err(|_elapsed| Shortage::Now)
     }
 
     /// Opens a permit for a body of `declared` bytes, if the sender told.
@@ -145,6 +169,29 @@ mod tests {
         assert_eq!(small(65 << 20), Err(Shortage::Ever));
         drop(held);
         assert_eq!(budget.used(), 0);
+    }
+
+    /// Scenario: more than a quarter of the budget is held; two requests come, and
+    /// room is made after a moment, or never.
+    /// Guarantees: B2; both wait and are let in, or are refused retryably after a
+    /// second; where little is held nobody waits.
+    #[tokio::test(start_paused = true)]
+    async fn inv_b2_requests_wait_a_moment_before_they_are_refused() {
+        let budget = Budget::new(64 << 20);
+        let admission = Admission::new(budget.clone(), 4);
+        assert_eq!(admission.turn().await, Ok(()));
+        let rows = budget.try_reserve(17 << 20).unwrap();
+        let start = tokio::time::Instant::now();
+        let freed = async {
+            sleep(Duration::from_millis(100)).await;
+            drop(rows);
+        };
+        let (one, other, ()) = tokio::join!(admission.turn(), admission.turn(), freed);
+        assert_eq!((one, other), (Ok(()), Ok(())));
+        assert!(start.elapsed() < Duration::from_millis(150), "{:?}", start.elapsed());
+        let _rows = budget.try_reserve(17 << 20).unwrap();
+        let (one, other) = tokio::join!(admission.turn(), admission.turn());
+        assert_eq!((one, other), (Err(Shortage::Now), Err(Shortage::Now)));
     }
 
     /// Scenario: a thousand refusals in a row.

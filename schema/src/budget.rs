@@ -33,6 +33,14 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed)
     }
 
+    /// Whether enough is held that whoever brings more waits and whoever has other
+    /// work leaves the processors to what frees memory. Rows in work never need
+    /// more than a quarter; the rest is for large requests and for what cannot be
+    /// put off.
+    pub fn is_pressed(&self) -> bool {
+        self.used() > self.limit() / 4
+    }
+
     /// Takes `bytes`, or nothing when they do not fit.
     pub fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.0.limit);

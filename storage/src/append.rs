@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use schema::{
     Ack, Batch, Budget, Clock, Door, Position, Refusal, Reservation, Rows, TableDef, Tenant,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::books::Books;
 use crate::disk::Disk;
@@ -60,6 +60,8 @@ pub struct Appender {
     /// Why nothing may be appended any more, once that is so.
     closed: Arc<Mutex<Option<String>>>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Rows should be sealed now.
+    due: Arc<Notify>,
 }
 
 /// What the thread works with.
@@ -78,6 +80,8 @@ pub struct Writer {
     pub entered: mpsc::UnboundedSender<Arc<Live>>,
     /// The log's last position before this process.
     pub start: Position,
+    /// Hot bytes of a table from which on it is sealed.
+    pub flush_bytes: u64,
 }
 
 impl Appender {
@@ -86,15 +90,16 @@ impl Appender {
         let (orders, inbox) = mpsc::channel(QUEUE);
         let status = Arc::new(Mutex::new(writer.status(None)));
         let (shared, closed) = (status.clone(), Arc::new(Mutex::new(None)));
-        let gate = closed.clone();
+        let (gate, due) = (closed.clone(), Arc::new(Notify::new()));
+        let told = due.clone();
         let thread = std::thread::Builder::new()
             .name("cloudsail-wal".into())
             .spawn(move || {
                 let _stopped = stopped;
-                writer.run(inbox, &shared, &gate);
+                writer.run(inbox, &shared, &gate, &told);
             })
             .map_err(Error::disk("the log's thread could not be started"))?;
-        Ok(Appender { orders, status, closed, thread: Mutex::new(Some(thread)) })
+        Ok(Appender { orders, status, closed, thread: Mutex::new(Some(thread)), due })
     }
 
     /// Queues a batch; the answer comes when it is durable and visible.
@@ -124,6 +129,12 @@ impl Appender {
 
     pub fn status(&self) -> LogStatus {
         self.status.lock().clone()
+    }
+
+    /// Resolves when rows should be sealed before the next look at their age: a table
+    /// is full, or memory is short. At full load a tick is a long time.
+    pub async fn due(&self) {
+        self.due.notified().await;
     }
 
     /// Refuses every append from now on, retryably: another node may take them.
@@ -167,6 +178,7 @@ impl Writer {
         mut inbox: mpsc::Receiver<Order>,
         status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
+        due: &Notify,
     ) {
         // Ages of rows are measured on the runtime's clock, by whoever asks.
         let runtime = self.runtime.clone();
@@ -193,7 +205,8 @@ impl Writer {
                     order = inbox.try_recv().ok();
                 }
             }
-            let refused = if group.is_empty() { None } else { self.commit(group, status, closed) };
+            let refused =
+                if group.is_empty() { None } else { self.commit(group, status, closed, due) };
             let synced: Vec<_> = syncs.into_iter().map(|done| (done, self.log.sync())).collect();
             if release || stop {
                 self.release();
@@ -241,6 +254,7 @@ impl Writer {
         group: Group,
         status: &Mutex<LogStatus>,
         closed: &Mutex<Option<String>>,
+        due: &Notify,
     ) -> Option<String> {
         let received = self.clock.now_unix_nano();
         let mut entries = Vec::with_capacity(group.len());
@@ -311,6 +325,9 @@ impl Writer {
                     Refusal::new(schema::ErrorKind::DeadlineExceeded, error.to_string()),
                 );
                 continue;
+            }
+            if self.budget.is_pressed() || live.hot_bytes() >= self.flush_bytes {
+                due.notify_one();
             }
             if new && self.entered.send(live).is_err() {
                 tracing::debug!("a new table came in while the pipeline was stopping");

@@ -88,22 +88,25 @@ impl Sealer {
                     let staged = self.stage_sealed().await;
                     // Who asked may have gone; the work is done all the same.
                     let _ = done.send(staged);
+                    continue;
                 }
-                _ = tick.tick() => {
-                    self.observe();
-                    if rest_until.is_some_and(|until| Instant::now() < until) {
-                        continue;
-                    }
-                    self.seal_due();
-                    rest_until = match self.stage_sealed().await {
-                        Ok(()) => None,
-                        Err(error) => {
-                            tracing::warn!(error = error.told(), "sealed rows could not be staged; they stay in the log and are tried again");
-                            Some(Instant::now() + REST)
-                        }
-                    };
-                }
+                () = self.appender.due() => {}
+                _ = tick.tick() => self.observe(),
             }
+            if rest_until.is_some_and(|until| Instant::now() < until) {
+                continue;
+            }
+            self.seal_due();
+            rest_until = match self.stage_sealed().await {
+                Ok(()) => None,
+                Err(error) => {
+                    tracing::warn!(
+                        error = error.told(),
+                        "sealed rows could not be staged; they stay in the log and are tried again"
+                    );
+                    Some(Instant::now() + REST)
+                }
+            };
         }
     }
 
@@ -124,7 +127,7 @@ impl Sealer {
                 live.seal();
             }
         }
-        if self.budget.used() > self.budget.limit() / 2
+        if self.budget.is_pressed()
             && let Some(live) = tables.iter().max_by_key(|live| live.status().hot_bytes)
         {
             live.seal();

@@ -136,6 +136,7 @@ impl Storage {
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
             entered: entered.clone(),
+            flush_bytes: settings.flush.max_bytes,
         };
         let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
         appender.release();

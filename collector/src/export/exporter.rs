@@ -86,16 +86,26 @@ impl Exporter {
     }
 
     /// Lets a request in by the length it declares, before a byte of it is kept.
-    pub(crate) fn admit(&self, gate: &Gate, declared: Option<u64>) -> Result<Permit, Failure> {
-        match gate.state() {
-            State::Serving => {}
-            State::Starting => return Err(self.unavailable("not_ready", "still starting")),
-            State::Draining => return Err(self.unavailable("draining", "shutting down")),
-        }
+    pub(crate) async fn admit(
+        &self,
+        gate: &Gate,
+        declared: Option<u64>,
+    ) -> Result<Permit, Failure> {
+        self.serving(gate)?;
         if declared.is_some_and(|bytes| bytes > self.limit()) {
             return Err(self.too_large());
         }
-        self.admission.open(declared).map_err(|shortage| self.short(shortage))
+        let turn = self.admission.turn().await;
+        self.serving(gate)?;
+        turn.and_then(|()| self.admission.open(declared)).map_err(|shortage| self.short(shortage))
+    }
+
+    fn serving(&self, gate: &Gate) -> Result<(), Failure> {
+        match gate.state() {
+            State::Serving => Ok(()),
+            State::Starting => Err(self.unavailable("not_ready", "still starting")),
+            State::Draining => Err(self.unavailable("draining", "shutting down")),
+        }
     }
 
     /// Takes an arrived body to its end. Dropping the future before the append

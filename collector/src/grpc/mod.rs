@@ -132,10 +132,10 @@ impl GrpcDoor {
         started: Instant,
     ) -> Result<Stored, Failure> {
         // Ready at all? Nothing is read for a refusal that is already certain.
-        drop(self.exporter.admit(&self.gate, None)?);
+        drop(self.exporter.admit(&self.gate, None).await?);
         let reading = async {
             let prefix = message::prefix(body, compression.is_some()).await?;
-            let permit = prefix.admit(&self.exporter, &self.gate)?;
+            let permit = prefix.admit(&self.exporter, &self.gate).await?;
             prefix.rest(permit, self.exporter.limit()).await
         };
         let message = match tokio::time::timeout(self.settings.body_timeout, reading).await {

@@ -125,7 +125,7 @@ impl HttpDoor {
         compression: Option<Compression>,
     ) -> Result<Stored, Failure> {
         let declared = headers::length(&head.headers);
-        let permit = self.exporter.admit(&self.gate, declared)?;
+        let permit = self.exporter.admit(&self.gate, declared).await?;
         let intake = Intake::new(permit, self.exporter.limit(), declared);
         let taking = intake::take(body, intake);
         let (body, permit) = intake::within(self.settings.body_timeout, taking)

@@ -31,7 +31,7 @@ const POLL: &str = "5s";
 /// Before a question that failed is asked again.
 const AGAIN: Duration = Duration::from_millis(300);
 /// What judging may take beyond the window.
-const JUDGING: Duration = Duration::from_secs(180);
+const JUDGING: Duration = Duration::from_secs(300);
 
 /// Why the command did not run to its own end.
 struct Stopped {

@@ -165,7 +165,7 @@ impl Joiner {
     /// Lets ingest go first while it needs the memory.
     async fn give_way(&self) {
         let mut waited = Duration::ZERO;
-        while self.budget.used() > self.budget.limit() / 2 && waited < LONGEST_WAIT {
+        while self.budget.is_pressed() && waited < LONGEST_WAIT {
             tokio::time::sleep(WAIT).await;
             waited += WAIT;
         }

@@ -65,7 +65,7 @@ const BACKLOG: u64 = 64 << 20;
 const REST: Duration = Duration::from_secs(60);
 /// The share of the ingest budget that a job's open row groups may have beside
 /// it, and the most that they ever get.
-const MEMORY_SHARE: u64 = 4;
+const MEMORY_SHARE: u64 = 8;
 const MOST_MEMORY: u64 = 96 << 20;
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -244,9 +244,7 @@ impl Compactor {
 
     /// Whether ingest has memory, and the volume room, to spare.
     fn calm(&self) -> bool {
-        self.budget.used() <= self.budget.limit() / 2
-            && self.stage.bytes() <= BACKLOG
-            && self.disk.check().is_ok()
+        !self.budget.is_pressed() && self.stage.bytes() <= BACKLOG && self.disk.check().is_ok()
     }
 
     fn today(&self) -> i32 {

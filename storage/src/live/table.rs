@@ -123,6 +123,11 @@ impl Live {
         state.buffer.push(position, rows, counts, received_unix_nano, paid, budget)
     }
 
+    /// Bytes in memory of the rows since the last seal.
+    pub fn hot_bytes(&self) -> u64 {
+        self.state.lock().buffer.bytes
+    }
+
     /// Closes the buffer and opens a fresh one. False when there was nothing.
     pub fn seal(&self) -> bool {
         let mut state = self.state.lock();

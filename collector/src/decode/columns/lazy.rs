@@ -3,7 +3,7 @@
 use std::ops::{Deref, DerefMut};
 
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder,
     Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 
@@ -54,9 +54,15 @@ impl<B: Sparse> Lazy<B> {
     /// memory, and what they are charged is what they hold (B1).
     pub fn column(mut self, rows: usize) -> ArrayRef {
         self.at(rows);
-        let mut array = ArrayBuilder::finish(&mut self.0);
-        array.shrink_to_fit();
-        array
+        self.exact()
+    }
+
+    /// What was appended, copied to memory of its size. Shrinking in place would
+    /// not do: an allocator keeps a block of which more than half is used, and
+    /// memory that grew is scarcely over half full. The block that is left behind
+    /// is warm for the next request.
+    pub fn exact(&self) -> ArrayRef {
+        ArrayBuilder::finish_cloned(&self.0)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
-use arrow::array::{Array, ArrayRef, ListArray, PrimitiveArray, StructArray};
+use arrow::array::{ArrayRef, ListArray, PrimitiveArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef};
 use arrow::error::ArrowError;
@@ -41,11 +41,11 @@ impl Rows {
         self.nulls.append_non_null();
     }
 
-    fn list(mut self, element: FieldRef, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let offsets = OffsetBuffer::new(self.offsets.into());
-        let mut list = ListArray::try_new(element, offsets, values, self.nulls.finish())?;
-        list.shrink_to_fit();
-        Ok(Arc::new(list))
+    /// Without spare capacity, as [`Lazy::column`](super::lazy::Lazy::column).
+    fn list(self, element: FieldRef, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
+        let offsets = OffsetBuffer::new(self.offsets.as_slice().to_vec().into());
+        let nulls = self.nulls.finish_cloned();
+        Ok(Arc::new(ListArray::try_new(element, offsets, values, nulls)?))
     }
 }
 
@@ -83,8 +83,8 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
 
     pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
         self.rows.pad(rows);
-        self.rows
-            .list(element_of(list)?, Arc::new(PrimitiveArray::<T>::new(self.values.into(), None)))
+        let values = PrimitiveArray::<T>::new(self.values.as_slice().to_vec().into(), None);
+        self.rows.list(element_of(list)?, Arc::new(values))
     }
 }
 

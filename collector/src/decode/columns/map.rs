@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, MapArray, StructArray};
+use arrow::array::{ArrayRef, MapArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -36,16 +36,14 @@ impl MapColumn {
         self.offsets.push(self.keys.offsets_slice().len() as i32 - 1);
     }
 
-    pub fn finish(mut self) -> Result<ArrayRef, ArrowError> {
+    /// Without spare capacity, as [`Lazy::column`](super::lazy::Lazy::column).
+    pub fn finish(self) -> Result<ArrayRef, ArrowError> {
         let DataType::Map(entry, sorted) = string_map() else {
             return Err(ArrowError::SchemaError("a string map is not a map".into()));
         };
-        let keys = Arc::new(self.keys.finish());
-        let values = Arc::new(self.values.finish());
-        let entries = StructArray::try_new(map_entry_fields(), vec![keys, values], None)?;
-        let offsets = OffsetBuffer::new(self.offsets.into());
-        let mut map = MapArray::try_new(entry, offsets, entries, None, sorted)?;
-        map.shrink_to_fit();
-        Ok(Arc::new(map))
+        let columns = vec![self.keys.exact(), self.values.exact()];
+        let entries = StructArray::try_new(map_entry_fields(), columns, None)?;
+        let offsets = OffsetBuffer::new(self.offsets.as_slice().to_vec().into());
+        Ok(Arc::new(MapArray::try_new(entry, offsets, entries, None, sorted)?))
     }
 }

@@ -13,7 +13,7 @@ mod part;
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, TimestampMicrosecondArray};
+use arrow::array::TimestampMicrosecondArray;
 use schema::Scope as AttributeScope;
 use schema::rows::{Held, ORIGINS};
 use schema::table::PARTITION;
@@ -240,18 +240,12 @@ impl<'a> Origin<'a> {
         let layout = &cx.table.layout;
         let mut finished = Finished::default();
         let heads = own(&mut finished, rows)?;
-        let Columns { mut time, time_unix_nano, mut date, scope_name, scope_version } = columns;
+        let Columns { time, time_unix_nano, date, scope_name, scope_version } = columns;
         let micros = cx.ingest_unix_nano.div_euclid(1000);
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
-        let mut times: [(&str, ArrayRef); 3] = [
-            ("time", Arc::new(time.finish().with_timezone("UTC"))),
-            ("ingest_time", Arc::new(ingest_time)),
-            (PARTITION, Arc::new(date.finish())),
-        ];
-        for (name, column) in &mut times {
-            column.shrink_to_fit();
-            finished.add(name, Arc::clone(column));
-        }
+        finished.add("time", Arc::new(time.finish_cloned().with_timezone("UTC")));
+        finished.add("ingest_time", Arc::new(ingest_time));
+        finished.add(PARTITION, date.exact());
         finished.sparse("time_unix_nano", time_unix_nano, rows);
         let own = finished.columns(&layout.own);
 
