@@ -5,7 +5,7 @@
 //! [`Reservation`] that pays for them; dropping it gives the bytes back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A fixed number of bytes, shared by cloning.
 #[derive(Debug, Clone)]
@@ -15,11 +15,13 @@ pub struct Budget(Arc<Counter>);
 struct Counter {
     limit: u64,
     used: AtomicU64,
+    /// Of these, held by readers alone.
+    left: AtomicU64,
 }
 
 impl Budget {
     pub fn new(limit: u64) -> Budget {
-        Budget(Arc::new(Counter { limit, used: AtomicU64::new(0) }))
+        Budget(Arc::new(Counter { limit, used: AtomicU64::new(0), left: AtomicU64::new(0) }))
     }
 
     /// Bytes in all.
@@ -33,26 +35,26 @@ impl Budget {
         self.0.used.load(Ordering::Relaxed)
     }
 
-    /// Whether enough is held that whoever brings more waits and whoever has other
-    /// work leaves the processors to what frees memory. Rows in work never need
-    /// more than a quarter; the rest is for large requests and for what cannot be
-    /// put off.
+    /// Whether so much is in work that whoever brings more waits, and whoever has
+    /// other work leaves the processors to what frees memory. Rows on their way never
+    /// need more than a quarter; the rest is for large requests, for readers, and for
+    /// what cannot be put off.
     pub fn is_pressed(&self) -> bool {
-        self.used() > self.limit() / 4
+        self.used().saturating_sub(self.0.left.load(Ordering::Relaxed)) > self.limit() / 4
     }
 
     /// Takes `bytes`, or nothing when they do not fit.
     pub fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.0.limit);
         self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Reservation { budget: self.clone(), bytes })
+        Some(Reservation { budget: self.clone(), bytes, left: AtomicBool::new(false) })
     }
 
     /// Takes `bytes` whatever the limit says. Only for rows that are already
     /// durable and must be held (recovery), never for new ones.
     pub fn reserve_regardless(&self, bytes: u64) -> Reservation {
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
-        Reservation { budget: self.clone(), bytes }
+        Reservation { budget: self.clone(), bytes, left: AtomicBool::new(false) }
     }
 }
 
@@ -61,9 +63,18 @@ impl Budget {
 pub struct Reservation {
     budget: Budget,
     bytes: u64,
+    left: AtomicBool,
 }
 
 impl Reservation {
+    /// The rows are done with and held by readers alone, if at all: they count
+    /// against the limit, and no sender waits for them.
+    pub fn leave(&self) {
+        if !self.left.swap(true, Ordering::Relaxed) {
+            self.budget.0.left.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+    }
+
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -99,6 +110,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if *self.left.get_mut() {
+            self.budget.0.left.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
         self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -124,5 +138,26 @@ mod tests {
         assert_eq!(budget.used(), 120);
         drop(a);
         assert_eq!(budget.used(), 0);
+    }
+
+    /// Scenario: rows of more than a quarter of the budget are in work; a reader holds
+    /// them when they are done with, and lets go.
+    /// Guarantees: B1, they count against the limit all the while, and press only as
+    /// long as they are in work.
+    #[test]
+    fn inv_b1_what_readers_hold_presses_nobody() {
+        let budget = Budget::new(100);
+        let rows = budget.try_reserve(60).unwrap();
+        assert!(budget.is_pressed());
+        rows.leave();
+        rows.leave();
+        assert!(!budget.is_pressed());
+        assert!(budget.try_reserve(41).is_none());
+        let more = budget.try_reserve(26).unwrap();
+        assert!(budget.is_pressed());
+        drop(rows);
+        assert!(budget.is_pressed());
+        drop(more);
+        assert_eq!((budget.used(), budget.is_pressed()), (0, false));
     }
 }

@@ -25,6 +25,11 @@ impl HotRows {
     pub(crate) fn bytes(&self) -> u64 {
         self.paid.as_ref().map_or(0, Reservation::bytes)
     }
+
+    /// They are staged; whoever reads them still has them.
+    pub(crate) fn leave(&self) {
+        self.paid.iter().for_each(Reservation::leave);
+    }
 }
 
 /// Committed ∪ staged ∪ hot, each row in exactly one of them (S1).

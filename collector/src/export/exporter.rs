@@ -95,9 +95,9 @@ impl Exporter {
         if declared.is_some_and(|bytes| bytes > self.limit()) {
             return Err(self.too_large());
         }
-        let turn = self.admission.turn().await;
+        self.admission.turn().await;
         self.serving(gate)?;
-        turn.and_then(|()| self.admission.open(declared)).map_err(|shortage| self.short(shortage))
+        self.admission.open(declared).map_err(|shortage| self.short(shortage))
     }
 
     fn serving(&self, gate: &Gate) -> Result<(), Failure> {

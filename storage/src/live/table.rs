@@ -171,7 +171,9 @@ impl Live {
     pub fn staged(&self, staged: Staged) {
         let mut state = self.state.lock();
         debug_assert_eq!(state.sealed.first().map(|s| s.last), Some(staged.last));
-        state.sealed.remove(0);
+        for run in &state.sealed.remove(0).runs {
+            run.hot.leave();
+        }
         state.staged.push(Arc::new(staged));
     }
 
