@@ -16,8 +16,8 @@ const MOST_MEMORY: u64 = 2 << 30;
 
 /// Of this, ingest never takes more: twice the largest request with what decoding it
 /// may cost (`limits.max_request_bytes`, `limits.amplification`), so that one finds
-/// room beside others. Half of it refuses twice as often under full load; more only
-/// makes the rows wait longer that come in faster than they can be written.
+/// room beside others. Rows on their way keep to a quarter of it
+/// (`Budget::is_pressed`).
 const MOST_INGEST: u64 = 512 << 20;
 
 /// What the process needs beside the memory that it accounts for, at least:
