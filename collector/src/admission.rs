@@ -73,6 +73,8 @@ impl Admission {
         }
         let first = wanted.min(STEP);
         let reservation = self.budget.try_reserve(self.price(first)?).ok_or(Shortage::Now)?;
+        // A slow sender is nobody else's to wait for.
+        reservation.put_aside();
         Ok(Permit {
             reservation,
             amplification: self.amplification,
@@ -195,6 +197,23 @@ mod tests {
         tokio::join!(admission.turn(), admission.turn());
         let waited = start.elapsed().as_millis() - waited;
         assert!((1000..1050).contains(&waited), "{waited} ms");
+    }
+
+    /// Scenario: a body of more than a quarter of the budget arrives slowly, and is
+    /// decoded to as many bytes of rows.
+    /// Guarantees: B2; nobody waits for a sender, and then for its rows.
+    #[tokio::test(start_paused = true)]
+    async fn inv_b2_nobody_waits_for_a_slow_sender() {
+        let budget = Budget::new(64 << 20);
+        let admission = Admission::new(budget.clone(), 4);
+        let mut permit = admission.open(Some(6 << 20)).unwrap();
+        permit.cover(6 << 20).unwrap();
+        let start = tokio::time::Instant::now();
+        admission.turn().await;
+        assert_eq!((start.elapsed(), budget.used()), (Duration::ZERO, 24 << 20));
+        let _rows = permit.settle(24 << 20).unwrap();
+        admission.turn().await;
+        assert!(start.elapsed() >= PATIENCE);
     }
 
     /// Scenario: a thousand refusals in a row.

@@ -15,13 +15,13 @@ pub struct Budget(Arc<Counter>);
 struct Counter {
     limit: u64,
     used: AtomicU64,
-    /// Of these, held by readers alone.
-    left: AtomicU64,
+    /// Of these, put [aside](Reservation::put_aside).
+    aside: AtomicU64,
 }
 
 impl Budget {
     pub fn new(limit: u64) -> Budget {
-        Budget(Arc::new(Counter { limit, used: AtomicU64::new(0), left: AtomicU64::new(0) }))
+        Budget(Arc::new(Counter { limit, used: AtomicU64::new(0), aside: AtomicU64::new(0) }))
     }
 
     /// Bytes in all.
@@ -40,21 +40,22 @@ impl Budget {
     /// need more than a quarter; the rest is for large requests, for readers, and for
     /// what cannot be put off.
     pub fn is_pressed(&self) -> bool {
-        self.used().saturating_sub(self.0.left.load(Ordering::Relaxed)) > self.limit() / 4
+        let aside = self.0.aside.load(Ordering::Relaxed);
+        self.used().saturating_sub(aside) > self.limit() / 4
     }
 
     /// Takes `bytes`, or nothing when they do not fit.
     pub fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
         let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.0.limit);
         self.0.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).ok()?;
-        Some(Reservation { budget: self.clone(), bytes, left: AtomicBool::new(false) })
+        Some(Reservation { budget: self.clone(), bytes, aside: AtomicBool::new(false) })
     }
 
     /// Takes `bytes` whatever the limit says. Only for rows that are already
     /// durable and must be held (recovery), never for new ones.
     pub fn reserve_regardless(&self, bytes: u64) -> Reservation {
         self.0.used.fetch_add(bytes, Ordering::Relaxed);
-        Reservation { budget: self.clone(), bytes, left: AtomicBool::new(false) }
+        Reservation { budget: self.clone(), bytes, aside: AtomicBool::new(false) }
     }
 }
 
@@ -63,15 +64,22 @@ impl Budget {
 pub struct Reservation {
     budget: Budget,
     bytes: u64,
-    left: AtomicBool,
+    aside: AtomicBool,
 }
 
 impl Reservation {
-    /// The rows are done with and held by readers alone, if at all: they count
-    /// against the limit, and no sender waits for them.
-    pub fn leave(&self) {
-        if !self.left.swap(true, Ordering::Relaxed) {
-            self.budget.0.left.fetch_add(self.bytes, Ordering::Relaxed);
+    /// No work of this node frees these bytes: a sender has yet to send the rest, or
+    /// readers hold them. They count against the limit, and nobody waits for them.
+    pub fn put_aside(&self) {
+        if !self.aside.swap(true, Ordering::Relaxed) {
+            self.budget.0.aside.fetch_add(self.bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// They are in work (again).
+    pub fn take_up(&self) {
+        if self.aside.swap(false, Ordering::Relaxed) {
+            self.budget.0.aside.fetch_sub(self.bytes, Ordering::Relaxed);
         }
     }
 
@@ -90,9 +98,10 @@ impl Reservation {
         }
     }
 
-    /// Moves to what the rows really take, now that they are decoded. Growing
-    /// here never fails: the guess was admitted and the rows exist.
+    /// Moves to what the rows really take, now that they are decoded, and takes them
+    /// up. Growing here never fails: the guess was admitted and the rows exist.
     pub fn settle(&mut self, bytes: u64) {
+        self.take_up();
         if bytes >= self.bytes {
             self.budget.0.used.fetch_add(bytes - self.bytes, Ordering::Relaxed);
         } else {
@@ -104,15 +113,17 @@ impl Reservation {
     /// Joins another reservation of the same budget to this one.
     pub fn absorb(&mut self, mut other: Reservation) {
         debug_assert!(Arc::ptr_eq(&self.budget.0, &other.budget.0));
+        match *self.aside.get_mut() {
+            true => other.put_aside(),
+            false => other.take_up(),
+        }
         self.bytes += std::mem::take(&mut other.bytes);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if *self.left.get_mut() {
-            self.budget.0.left.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
+        self.take_up();
         self.budget.0.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
@@ -140,24 +151,31 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// Scenario: rows of more than a quarter of the budget are in work; a reader holds
-    /// them when they are done with, and lets go.
+    /// Scenario: a request arrives and grows, more than a quarter of the budget; its
+    /// rows are in work; a reader holds them when they are done with, and lets go.
     /// Guarantees: B1, they count against the limit all the while, and press only as
     /// long as they are in work.
     #[test]
-    fn inv_b1_what_readers_hold_presses_nobody() {
+    fn inv_b1_what_this_node_cannot_free_presses_nobody() {
         let budget = Budget::new(100);
-        let rows = budget.try_reserve(60).unwrap();
+        let mut rows = budget.try_reserve(10).unwrap();
+        rows.put_aside();
+        assert!(rows.try_grow(50));
+        assert!(!budget.is_pressed());
+        rows.settle(60);
         assert!(budget.is_pressed());
-        rows.leave();
-        rows.leave();
+        rows.put_aside();
+        rows.put_aside();
         assert!(!budget.is_pressed());
         assert!(budget.try_reserve(41).is_none());
-        let more = budget.try_reserve(26).unwrap();
+        let mut more = budget.try_reserve(26).unwrap();
         assert!(budget.is_pressed());
-        drop(rows);
-        assert!(budget.is_pressed());
+        more.absorb(rows);
+        assert_eq!((more.bytes(), budget.used()), (86, 86));
+        more.put_aside();
+        assert!(!budget.is_pressed());
         drop(more);
-        assert_eq!((budget.used(), budget.is_pressed()), (0, false));
+        let _again = budget.try_reserve(26).unwrap();
+        assert!(budget.used() == 26 && budget.is_pressed());
     }
 }

@@ -90,8 +90,9 @@ impl Sealer {
                     let _ = done.send(staged);
                     continue;
                 }
-                () = self.appender.due() => {}
+                // First: at full load rows are due all the time.
                 _ = tick.tick() => self.observe(),
+                () = self.appender.due() => {}
             }
             if rest_until.is_some_and(|until| Instant::now() < until) {
                 continue;

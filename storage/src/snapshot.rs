@@ -27,8 +27,8 @@ impl HotRows {
     }
 
     /// They are staged; whoever reads them still has them.
-    pub(crate) fn leave(&self) {
-        self.paid.iter().for_each(Reservation::leave);
+    pub(crate) fn put_aside(&self) {
+        self.paid.iter().for_each(Reservation::put_aside);
     }
 }
 

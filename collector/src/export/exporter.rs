@@ -85,18 +85,19 @@ impl Exporter {
         self.max_request_bytes.min(self.admission.largest())
     }
 
+    /// Waits for a request's turn, before anything of it is read.
+    pub(crate) async fn turn(&self, gate: &Gate) -> Result<(), Failure> {
+        self.serving(gate)?;
+        self.admission.turn().await;
+        Ok(())
+    }
+
     /// Lets a request in by the length it declares, before a byte of it is kept.
-    pub(crate) async fn admit(
-        &self,
-        gate: &Gate,
-        declared: Option<u64>,
-    ) -> Result<Permit, Failure> {
+    pub(crate) fn admit(&self, gate: &Gate, declared: Option<u64>) -> Result<Permit, Failure> {
         self.serving(gate)?;
         if declared.is_some_and(|bytes| bytes > self.limit()) {
             return Err(self.too_large());
         }
-        self.admission.turn().await;
-        self.serving(gate)?;
         self.admission.open(declared).map_err(|shortage| self.short(shortage))
     }
 

@@ -73,7 +73,7 @@ async fn otlp_g21_a_poisonous_payload_is_quarantined() {
             encoding: Encoding::Protobuf,
             compression,
             body: Bytes::from_static(body),
-            permit: exporter.admit(&gate, None).await.unwrap(),
+            permit: exporter.admit(&gate, None).unwrap(),
             until: None,
         };
         exporter.export(upload).await

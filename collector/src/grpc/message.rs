@@ -94,8 +94,8 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    pub(super) async fn admit(&self, exporter: &Exporter, gate: &Gate) -> Result<Permit, Fault> {
-        Ok(exporter.admit(gate, Some(self.declared)).await?)
+    pub(super) fn admit(&self, exporter: &Exporter, gate: &Gate) -> Result<Permit, Fault> {
+        Ok(exporter.admit(gate, Some(self.declared))?)
     }
 
     pub(super) async fn rest(self, permit: Permit, limit: u64) -> Result<Message, Fault> {

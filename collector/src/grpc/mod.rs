@@ -131,11 +131,12 @@ impl GrpcDoor {
         compression: Option<Compression>,
         started: Instant,
     ) -> Result<Stored, Failure> {
+        self.exporter.turn(&self.gate).await?;
         // Ready at all? Nothing is read for a refusal that is already certain.
-        drop(self.exporter.admit(&self.gate, None).await?);
+        drop(self.exporter.admit(&self.gate, None)?);
         let reading = async {
             let prefix = message::prefix(body, compression.is_some()).await?;
-            let permit = prefix.admit(&self.exporter, &self.gate).await?;
+            let permit = prefix.admit(&self.exporter, &self.gate)?;
             prefix.rest(permit, self.exporter.limit()).await
         };
         let message = match tokio::time::timeout(self.settings.body_timeout, reading).await {

@@ -124,8 +124,9 @@ impl HttpDoor {
         encoding: Encoding,
         compression: Option<Compression>,
     ) -> Result<Stored, Failure> {
+        self.exporter.turn(&self.gate).await?;
         let declared = headers::length(&head.headers);
-        let permit = self.exporter.admit(&self.gate, declared).await?;
+        let permit = self.exporter.admit(&self.gate, declared)?;
         let intake = Intake::new(permit, self.exporter.limit(), declared);
         let taking = intake::take(body, intake);
         let (body, permit) = intake::within(self.settings.body_timeout, taking)

@@ -5,25 +5,23 @@
 use crate::indicator::text::{Stretch, literal};
 use crate::window::Span;
 
+/// Names of one attribute: conventions change, and so do senders with them.
+type Names = &'static [&'static str];
+
 /// By these a failed request is known where its status says nothing: without them
 /// requests that fail look well.
-const ERRORS: [&str; 4] = [
-    "http.response.status_code",
-    "http.status_code",
-    "rpc.grpc.status_code",
-    "rpc.response.status_code",
+const ERRORS: [Names; 2] = [
+    &["http.response.status_code", "http.status_code"],
+    &["rpc.response.status_code", "rpc.grpc.status_code"],
 ];
-const OTHERS: [&str; 10] = [
-    "http.route",
-    "url.path",
-    "peer.service",
-    "server.address",
-    "db.system.name",
-    "db.system",
-    "messaging.destination.name",
-    "user.id",
-    "enduser.id",
-    "tenant.id",
+const OTHERS: [Names; 7] = [
+    &["http.route"],
+    &["url.path", "http.target"],
+    &["server.address", "net.peer.name", "peer.service"],
+    &["db.system.name", "db.system"],
+    &["messaging.destination.name", "messaging.destination"],
+    &["user.id", "enduser.id"],
+    &["tenant.id"],
 ];
 
 /// Spans of a service and kind in either stretch that say what is usual.
@@ -83,7 +81,10 @@ fn all(of: impl Fn(usize) -> String) -> Vec<String> {
 /// Spans that did not fail of either stretch, and their keys as columns.
 fn told(span: Span, usual: Span, judged: i64) -> String {
     let keys = ERRORS.into_iter().chain(OTHERS).enumerate();
-    let columns = keys.map(|(at, key)| format!("attributes[{}] AS k{at}", literal(key)));
+    let columns = keys.map(|(at, names)| {
+        let each = names.iter().map(|name| format!("attributes[{}]", literal(name)));
+        format!("coalesce({}) AS k{at}", each.collect::<Vec<String>>().join(", "))
+    });
     let columns: Vec<String> = columns.collect();
     format!(
         "told AS (SELECT service_name, coalesce(kind, '') AS kind, CASE WHEN time_unix_nano >= {from} AND time_unix_nano < {to} THEN 1 ELSE 0 END AS after,\n\

@@ -172,7 +172,7 @@ impl Live {
         let mut state = self.state.lock();
         debug_assert_eq!(state.sealed.first().map(|s| s.last), Some(staged.last));
         for run in &state.sealed.remove(0).runs {
-            run.hot.leave();
+            run.hot.put_aside();
         }
         state.staged.push(Arc::new(staged));
     }
