@@ -18,10 +18,11 @@ fn resource(service: &str) -> Value {
     json!({"attributes": attributes(&[("service.name", service)])})
 }
 
-/// Two calls a second to pay in the minute from `begin` on. Where it is `spoiled`, pay
-/// tells of every other one, calls do not say how they ended, and five requests are
-/// handed on to a service whose clock is 6 s behind.
-fn spans(begin: i64, spoiled: bool) -> Request {
+/// Two calls a second to pay in the minute from `begin` on, which say how they ended in
+/// the attribute `ended`. Where that is `None`, pay tells of every other one, and five
+/// requests are handed on to a service whose clock is 6 s behind.
+fn spans(begin: i64, ended: Option<&str>) -> Request {
+    let spoiled = ended.is_none();
     let span = |id: String, parent: &str, kind: u8, start: i64, told: Value| {
         json!({
             "traceId": format!("{:0>32}", &id[1..]), "spanId": id, "parentSpanId": parent,
@@ -33,9 +34,9 @@ fn spans(begin: i64, spoiled: bool) -> Request {
     for at in 0..120 {
         let start = begin + at * SECOND / 2;
         let id = |of: char| format!("{of}{}", &format!("{start:016x}")[1..]);
-        let status = ("http.response.status_code", "200");
-        let told: &[(&str, &str)] = &[("peer.service", "pay"), status];
-        let told = attributes(if spoiled { &told[..1] } else { told });
+        let status = ended.map(|name| (name, "200"));
+        let told: Vec<(&str, &str)> = [("peer.service", "pay")].into_iter().chain(status).collect();
+        let told = attributes(&told);
         front.push(span(id('a'), "", 3, start, told));
         if !spoiled || at % 2 == 0 {
             pay.push(span(id('b'), &id('a'), 2, start, json!([])));
@@ -88,8 +89,8 @@ fn refusals() -> Request {
     Request::from_json(Signal::Metrics, &body.to_string())
 }
 
-/// Scenario: a minute in which calls are answered and say how they ended, and one in
-/// which they are not and do not, a clock is 6 s behind, records are cut, and a
+/// Scenario: a minute in which calls are answered and say how they ended, one in which
+/// they say so by a newer name, and one in which they are not and do not, a clock is 6 s behind, records are cut, and a
 /// Collector and a node tell what they gave up.
 /// Guarantees: each is counted as what it is, by its own row; spans and logs are broken
 /// and the exit code says so, the minute before is whole, and of a time without a row
@@ -98,8 +99,9 @@ fn refusals() -> Request {
 async fn what_hides_a_fault_is_counted() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Launch::new(dir.path()).start().await;
-    let minutes = [-2, -1].map(|at| spans(FROM + at * 60 * SECOND, false));
-    let sent = minutes.into_iter().chain([spans(FROM, true), logs(), refusals()]);
+    let minutes = [(-2, "http.status_code"), (-1, "http.response.status_code")];
+    let minutes = minutes.map(|(at, ended)| spans(FROM + at * 60 * SECOND, Some(ended)));
+    let sent = minutes.into_iter().chain([spans(FROM, None), logs(), refusals()]);
     for request in sent {
         daemon.ack(Encoding::HttpJson, &request).await;
     }
