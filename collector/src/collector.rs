@@ -33,7 +33,8 @@ impl Collector {
         registry: &mut Registry,
     ) -> Result<Arc<Collector>, Error> {
         settings.validate()?;
-        let exporter = Arc::new(Exporter::new(&settings, components, Metrics::new(registry)));
+        let exporter = Exporter::new(&settings, components, Metrics::new(registry));
+        let exporter = Arc::new(exporter.map_err(Error::Threads)?);
         Ok(Arc::new(Collector { settings, exporter, gate: Arc::new(Gate::new()) }))
     }
 

@@ -13,13 +13,15 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    #[error("the threads that decode do not start; raise the limit of threads or processes")]
+    Threads(#[source] std::io::Error),
 }
 
 impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::Settings { .. } => ErrorKind::Invalid,
-            Error::Accept { .. } => ErrorKind::Internal,
+            Error::Accept { .. } | Error::Threads(_) => ErrorKind::Internal,
         }
     }
 }

@@ -39,6 +39,7 @@
 //! | [`status`] | what a running storage says of itself |
 //! | [`drain`] | what keeps log and stage from being empty |
 //! | [`disk`] | free space and the reserve |
+//! | [`hand`] | a thread that lives as long as its owner |
 //! | [`failpoint`] | stages at which a debug build can be told to die |
 //! | [`settings`], [`error`], [`metrics`] | numbers, failures, self-telemetry |
 //!
@@ -56,6 +57,7 @@ pub mod encode;
 pub mod error;
 pub mod failpoint;
 pub mod file;
+pub mod hand;
 pub mod lineage;
 pub mod live;
 pub mod metrics;

@@ -16,6 +16,7 @@ use crate::append::Appender;
 use crate::cache::Cache;
 use crate::commit::Committers;
 use crate::disk::{Class, Disk};
+use crate::hand::Hand;
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
 use crate::pace::Pace;
@@ -51,6 +52,8 @@ pub struct Sealer {
     pub stage_max_bytes: u64,
     pub live: Arc<LiveSet>,
     pub stage: Arc<Stage>,
+    /// Encodes.
+    pub hand: Hand,
     pub appender: Arc<Appender>,
     pub committers: Arc<Committers>,
     pub budget: Budget,
@@ -176,16 +179,11 @@ impl Sealer {
             let _lock = lock;
             stage.write(&sealed)
         };
-        let written = tokio::task::spawn_blocking(write).await;
-        let staged = match written {
-            Ok(Ok(staged)) => staged,
-            Ok(Err(error)) => {
+        let staged = match self.hand.run(write).await.flatten() {
+            Ok(staged) => staged,
+            Err(error) => {
                 self.metrics.stage_failures.get_or_create(&label).inc();
                 return Err(error);
-            }
-            Err(panic) => {
-                self.metrics.stage_failures.get_or_create(&label).inc();
-                return Err(Error::Internal(format!("staging {} panicked: {panic}", label.table)));
             }
         };
         self.metrics.stage_seconds.observe(started.elapsed().as_secs_f64());

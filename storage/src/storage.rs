@@ -22,6 +22,7 @@ use crate::compact::doomed::Doomed;
 use crate::compact::{self, Compacted, Compacting, Compactor};
 use crate::disk::{Class, Disk};
 use crate::drain::Left;
+use crate::hand::Hand;
 use crate::live::{Live, LiveSet};
 use crate::metrics::Metrics;
 use crate::pace::Pace;
@@ -169,6 +170,7 @@ impl Storage {
             stage_max_bytes: settings.stage.max_bytes,
             live: live.clone(),
             stage: stage.clone(),
+            hand: Hand::start("cloudsail-seal")?,
             appender: appender.clone(),
             committers: committers.clone(),
             budget: budget.clone(),

@@ -4,6 +4,7 @@
 //! collector owns, whether or not anyone still waits (G18): a request is stored
 //! whole or not at all.
 
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Components, Failure, Stored, Upload};
+use super::{Components, Decoders, Failure, Stored, Upload};
 use crate::Settings;
 use crate::admission::{Admission, Permit};
 use crate::decode::{self, Context, Decoded, Encoding};
@@ -53,16 +54,21 @@ pub(crate) struct Exporter {
     quarantine: Quarantine,
     /// Decoding takes the cores it has and leaves the I/O threads alone.
     cores: Semaphore,
+    decoders: Decoders,
     tasks: TaskTracker,
 }
 
 impl Exporter {
-    pub(crate) fn new(settings: &Settings, components: Components, metrics: Metrics) -> Exporter {
+    pub(crate) fn new(
+        settings: &Settings,
+        components: Components,
+        metrics: Metrics,
+    ) -> io::Result<Exporter> {
         let cores = match settings.decode_concurrency {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
         };
-        Exporter {
+        Ok(Exporter {
             admission: Admission::new(components.budget, settings.amplification),
             metrics,
             decode: decode::decode,
@@ -76,8 +82,9 @@ impl Exporter {
             deadline: settings.deadline,
             quarantine: Quarantine::default(),
             cores: Semaphore::new(cores),
+            decoders: Decoders::start(cores)?,
             tasks: TaskTracker::new(),
-        }
+        })
     }
 
     /// The largest body a door may take in.
@@ -147,8 +154,8 @@ impl Exporter {
                 return Err(self.cancelled());
             }
             let exporter = self.clone();
-            let work = self.tasks.spawn_blocking(move || exporter.rows(upload));
-            work.await.map_err(|panic| self.unexpected(&panic))??
+            let work = self.tasks.track_future(async move { exporter.rows(upload) });
+            self.decoders.spawn(work).await.map_err(|panic| self.unexpected(&panic))??
         };
         for (reason, items) in decoded.rejected.reasons() {
             self.metrics.rejected(signal, door, reason.as_str(), items);

@@ -7,10 +7,12 @@
 //! | file | what it does |
 //! | --- | --- |
 //! | [`exporter`] | the route |
+//! | [`decoders`] | the threads that decode |
 //! | [`failure`] | what a sender is told when its request is not stored |
 //!
 //! Deliberately not here: framing, codes, headers (the doors).
 
+mod decoders;
 mod exporter;
 mod failure;
 #[cfg(test)]
@@ -22,6 +24,7 @@ use bytes::Bytes;
 use schema::{Budget, Catalog, Clock, Door, Meter, Signal, Sink};
 use tokio::time::Instant;
 
+use self::decoders::Decoders;
 pub(crate) use self::exporter::Exporter;
 pub(crate) use self::failure::Failure;
 use crate::admission::Permit;

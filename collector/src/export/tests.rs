@@ -52,7 +52,7 @@ fn exporter() -> (Arc<Exporter>, Gate, Budget) {
         node_id: "node".into(),
     };
     let metrics = Metrics::new(&mut Registry::default());
-    let mut exporter = Exporter::new(&Settings::default(), components, metrics);
+    let mut exporter = Exporter::new(&Settings::default(), components, metrics).unwrap();
     exporter.decode = poisoned;
     let gate = Gate::new();
     gate.set_ready(true);
