@@ -1,11 +1,20 @@
 #!/usr/bin/env bash
-# The end-to-end load bench: spans per CPU second of a release daemon, acked
+# The end-to-end load bench: items per CPU second of a release daemon, acked
 # with an fsync each, as a ratio to `otlpload sink --decode` (prost decode, then
 # drop), interleaved in one run. Rates drift on a shared machine; ratios stay.
+#
+#   accept  CPU of the threads between a socket and an ack: doors, decoding, log,
+#           commits; whatever is not sealing or joining (from start to last ack)
+#   window  CPU of the whole process between the first ack counted and the last
+#   life    all CPU from start until everything is committed
 #
 # usage: benches/load.sh [SIGNAL] [SECONDS] [ROUNDS]
 #   OTLPLOAD   folder of the load generator (default ../shared/tools/otlpload)
 #   TRANSPORT  grpc (default), http or http-json
+#   CLOUDSAIL  a release binary to measure, instead of building this tree's
+#   OPTIONS    further options of `cloudsail serve`, e.g. "--set limits.memory=2GiB"
+#   OTHER      command that serves OTLP on 127.0.0.1:$OTHER_PORT (4317) in its
+#              foreground: it has its turn in each round, under the same load
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 signal=${1:-traces} seconds=${2:-20} rounds=${3:-3}
@@ -13,8 +22,11 @@ transport=${TRANSPORT:-grpc}
 otlpload=${OTLPLOAD:-$here/../shared/tools/otlpload}
 target=${CARGO_TARGET_DIR:-$here/target}
 
-(cd "$here" && cargo build --release --quiet --package cloudsail)
-cloudsail=$target/release/cloudsail
+cloudsail=${CLOUDSAIL:-}
+if [ -z "$cloudsail" ]; then
+  (cd "$here" && cargo build --release --quiet --package cloudsail)
+  cloudsail=$target/release/cloudsail
+fi
 # Its sources may be read-only, and its dependencies are not ours.
 CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
   --manifest-path "$otlpload/Cargo.toml"
@@ -37,6 +49,16 @@ cpu() {
   awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$process/stat"
 }
 
+# The same of its threads that neither seal nor join nor answer queries. Threads
+# that have ended are missing; those are of joins.
+accepting() {
+  for stat in "/proc/$process"/task/*/stat; do
+    # A thread may end while it is looked at.
+    sed 's/.*(\(.*\)) . /\1 /' "$stat" 2>/dev/null || true
+  done | awk -v hz="$(getconf CLK_TCK)" \
+    '$1 !~ /^(cloudsail-seal|cloudsail-join|query)/ { sum += $12 + $13 } END { print sum / hz }'
+}
+
 sink() {
   "$otlpload" sink --listen 127.0.0.1:14317 --decode >"$dir/sink.log" 2>&1 &
   process=$!
@@ -53,9 +75,10 @@ daemon() {
   [ "$transport" = grpc ] || door=otlp_http
   mkdir "$at"
   rm -f "$dir/ports.json"
+  # shellcheck disable=SC2086 # several options
   (cd "$at" && exec "$cloudsail" serve --ports-file "$dir/ports.json" \
     --set otlp.grpc.listen=127.0.0.1:0 --set otlp.http.listen=127.0.0.1:0 \
-    --set http.listen=127.0.0.1:0 --set flight.listen= --set postgres.listen=) \
+    --set http.listen=127.0.0.1:0 --set flight.listen= --set postgres.listen= ${OPTIONS:-}) \
     >"$at/log" 2>&1 &
   process=$!
   until [ -s "$dir/ports.json" ]; do
@@ -63,6 +86,7 @@ daemon() {
     sleep 0.1
   done
   load "$(port $door)" >"$dir/daemon.$1.json"
+  accepting >"$dir/accept.$1"
   curl --silent --fail --output /dev/null --request POST "http://$(port http)/api/v1/flush"
   cpu >"$dir/life.$1"
   local table=$signal
@@ -75,36 +99,67 @@ daemon() {
     awk '{ sum += $1 } END { print sum + 0 }' >"$dir/stored.$1"
 }
 
+other() {
+  mkdir "$dir/other.$1"
+  # shellcheck disable=SC2086 # a command with its arguments
+  (cd "$dir/other.$1" && exec $OTHER) >"$dir/other.$1/log" 2>&1 &
+  process=$!
+  sleep 3
+  load "127.0.0.1:${OTHER_PORT:-4317}" >"$dir/other.$1.json"
+  kill $process
+  wait $process || true
+}
+
 for round in $(seq "$rounds"); do
   sink "$round"
   daemon "$round"
+  [ -z "${OTHER:-}" ] || other "$round"
 done
 
 python3 - "$dir" "$rounds" "$signal" "$transport" <<'PYTHON'
 import json
+import os
 import statistics
 import sys
 
 folder, rounds, signal, transport = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
-print(f"{signal} by {transport}, {rounds} rounds; items per CPU second")
-print("round      sink    window  ratio      life  ratio   p99 ms  RSS MiB  bytes/item")
-ratios = []
-for n in range(1, rounds + 1):
-    sink = json.load(open(f"{folder}/sink.{n}.json"))
-    ours = json.load(open(f"{folder}/daemon.{n}.json"))
-    reference = sink["watched"]["items_per_cpu_s"]
-    window = ours["watched"]["items_per_cpu_s"]
-    life = ours["acked_total"] / float(open(f"{folder}/life.{n}").read())
-    stored = int(open(f"{folder}/stored.{n}").read()) / ours["acked_total"]
-    ratios.append((window / reference, life / reference))
+print(f"{signal} by {transport}, {rounds} rounds; items per CPU second, ratios to the sink")
+print(
+    "round who      items/s   accept ratio   window ratio     life ratio"
+    "  p50 ms     p99   p99.9  RSS MiB  bytes/item"
+)
+
+
+def line(n, who, report, reference, accept=None, life=None, stored=None):
+    """Prints what a server did; its ratios to the reference."""
+    window = report["watched"]["items_per_cpu_s"]
+    figures = [accept, window, life]
+    ratios = [figure and figure / reference for figure in figures]
+    cells = [f"{figure:8.0f} {ratio:5.2f}" if figure else f"{'':14}" for figure, ratio in zip(figures, ratios)]
+    latency = report["latency_ms"]
+    resident = report["watched"]["rss_peak_bytes"] / 2**20
     print(
-        f"{n:5} {reference:9.0f} {window:9.0f} {window / reference:6.2f} {life:9.0f}"
-        f" {life / reference:6.2f} {ours['latency_ms']['p99']:8.1f}"
-        f" {ours['watched']['rss_peak_bytes'] / 2**20:8.0f} {stored:11.1f}"
+        f"{n:5} {who:8} {report['items_per_s']:7.0f} {' '.join(cells)}"
+        f" {latency['p50']:7.1f} {latency['p99']:7.1f} {latency['p99.9']:7.1f} {resident:8.0f}"
+        f" {stored or '':>11}"
     )
-    rows = int(open(f"{folder}/rows.{n}").read())
-    if ours["rejected"] or ours["lost"] or rows < ours["acked_total"]:
-        sys.exit(f"round {n}: {rows} rows of {ours['acked_total']} acked: {ours}")
-window, life = (statistics.median(column) for column in zip(*ratios))
-print(f"median ratio: {window:.2f} window, {life:.2f} life")
+    return ratios
+
+
+ours = []
+for n in range(1, rounds + 1):
+    read = lambda name: open(f"{folder}/{name}.{n}").read()
+    sink, report = (json.load(open(f"{folder}/{who}.{n}.json")) for who in ("sink", "daemon"))
+    reference, acked = sink["watched"]["items_per_cpu_s"], report["acked_total"]
+    line(n, "sink", sink, reference)
+    stored = f"{int(read('stored')) / acked:.1f}"
+    accept, life = acked / float(read("accept")), acked / float(read("life"))
+    ours.append(line(n, "daemon", report, reference, accept, life, stored))
+    if os.path.exists(f"{folder}/other.{n}.json"):
+        line(n, "other", json.load(open(f"{folder}/other.{n}.json")), reference)
+    rows = int(read("rows"))
+    if report["rejected"] or report["lost"] or rows < acked:
+        sys.exit(f"round {n}: {rows} rows of {acked} acked: {report}")
+accept, window, life = (statistics.median(column) for column in zip(*ours))
+print(f"median ratio: {accept:.2f} accept, {window:.2f} window, {life:.2f} life")
 PYTHON
