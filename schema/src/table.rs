@@ -39,6 +39,9 @@ pub enum Of {
     Origin,
     /// A metric, for all of its points.
     Head,
+    /// The place in a program that writes many such records: the keys and types of
+    /// their attributes.
+    Shape,
 }
 
 impl Column {
@@ -49,6 +52,11 @@ impl Column {
     /// A column that a resource, a scope or the node gives.
     pub fn of_origin(name: &str, data_type: DataType, doc: &str) -> Column {
         Column { of: Of::Origin, ..Column::new(name, data_type, doc) }
+    }
+
+    /// A map of which many rows have the same keys, or what goes with the keys.
+    pub fn of_shape(name: &str, data_type: DataType, doc: &str) -> Column {
+        Column { of: Of::Shape, ..Column::new(name, data_type, doc) }
     }
 
     /// A column that a metric gives all its points.

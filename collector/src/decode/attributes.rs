@@ -5,10 +5,11 @@ use std::fmt::Write;
 use std::ops::Range;
 
 use arrow::error::ArrowError;
+use schema::rows::Held;
 use schema::{Scope, TableDef};
 
 use super::Limits;
-use super::columns::{Finished, MapColumn, Promoted, Texts};
+use super::columns::{Finished, MapColumn, Promoted, ShapedMap, Texts};
 use super::model::{KeyValue, Value};
 use super::outcome::{Warning, Warnings};
 use super::text::{letter, render};
@@ -19,6 +20,9 @@ use super::text::{letter, render};
 pub(super) struct Sorted {
     orders: Orders,
     entries: Vec<Entry>,
+    /// What became of each slot of the order: the letter of an entry of the map, or
+    /// [`ELSEWHERE`].
+    fates: Vec<u8>,
     /// Texts that the source does not hold literally.
     scratch: String,
     /// Attributes left out or cut because of the limits.
@@ -27,6 +31,9 @@ pub(super) struct Sorted {
     pub bytes: usize,
 }
 
+/// The fate of an attribute that is in no map.
+const ELSEWHERE: u8 = 0;
+
 /// Orders of sets that came before, by how long their keys are. A sender's
 /// records repeat the keys that the code at a few places gives them, so most sets
 /// need no more than a look whether their keys are those of an earlier one.
@@ -34,6 +41,8 @@ pub(super) struct Sorted {
 struct Orders {
     /// Empty before the first set.
     orders: Vec<Order>,
+    /// The order of the last set.
+    last: usize,
 }
 
 impl Orders {
@@ -48,7 +57,8 @@ impl Orders {
             (hash ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
         };
         let hash = source.iter().map(|pair| pair.key.len()).fold(0, mix);
-        let order = &mut self.orders[hash as usize % Orders::COUNT];
+        self.last = hash as usize % Orders::COUNT;
+        let order = &mut self.orders[self.last];
         if !order.fits(source) {
             order.make(source, promoted);
         }
@@ -64,6 +74,9 @@ struct Order {
     keys: String,
     /// Attributes that were left out for a later one with the same key.
     duplicates: usize,
+    /// The shape that such a set had last, and the fates of its attributes.
+    shape: Option<u32>,
+    fates: Vec<u8>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +93,7 @@ impl Order {
     fn make(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) {
         self.slots.clear();
         self.keys.clear();
+        self.shape = None;
         let slot = |source| Slot { source, end: 0, promoted: None };
         self.slots.extend((0..source.len() as u32).map(slot));
         let key = |slot: &Slot| source[slot.source as usize].key.as_ref();
@@ -152,6 +166,7 @@ impl Sorted {
         warnings: &mut Warnings,
     ) {
         self.entries.clear();
+        self.fates.clear();
         self.scratch.clear();
         (self.dropped, self.bytes) = (0, 0);
         let order = self.orders.of(source, promoted);
@@ -163,6 +178,7 @@ impl Sorted {
             if column.is_none() && self.entries.len() >= limits.max_attributes {
                 self.dropped += 1;
                 warnings.add(Warning::DroppedAttribute);
+                self.fates.push(ELSEWHERE);
                 continue;
             }
             let (text, letter) = if column.is_some() && !matches!(value, Value::Text(_)) {
@@ -183,8 +199,26 @@ impl Sorted {
                     Text::Source(len) => *len,
                     Text::Scratch(range) => range.len(),
                 };
+            self.fates.push(if column.is_some() { ELSEWHERE } else { letter as u8 });
             self.entries.push(Entry { source: slot.source, column, letter, text });
         }
+    }
+
+    /// The shape of what was sorted last.
+    fn shape(&mut self, source: &[KeyValue<'_>], shapes: &mut ShapedMap) -> u32 {
+        if let Some(order) = self.orders.orders.get(self.orders.last)
+            && let Some(shape) = order.shape.filter(|_| order.fates == self.fates)
+        {
+            return shape;
+        }
+        let in_map = self.entries.iter().filter(|entry| entry.column.is_none());
+        let keys = in_map.clone().map(|entry| source[entry.source as usize].key.as_ref());
+        let shape = shapes.shape(keys, in_map.map(|entry| entry.letter));
+        if let Some(order) = self.orders.orders.get_mut(self.orders.last) {
+            order.shape = Some(shape);
+            order.fates.clone_from(&self.fates);
+        }
+        shape
     }
 
     /// The entries in order; `source` is what was sorted.
@@ -256,8 +290,7 @@ fn write(value: &Value<'_>, limit: usize, scratch: &mut String) -> (Text, bool) 
 /// The columns of the records' own attributes.
 #[derive(Debug)]
 pub(super) struct RecordAttributes {
-    map: MapColumn,
-    types: Texts,
+    map: ShapedMap,
     promoted: Promoted,
     pub sorted: Sorted,
 }
@@ -265,8 +298,7 @@ pub(super) struct RecordAttributes {
 impl RecordAttributes {
     pub fn new(table: &TableDef) -> RecordAttributes {
         RecordAttributes {
-            map: MapColumn::default(),
-            types: Texts::default(),
+            map: ShapedMap::default(),
             promoted: Promoted::new(table, Scope::Record),
             sorted: Sorted::default(),
         }
@@ -278,21 +310,28 @@ impl RecordAttributes {
 
     /// Appends what was sorted last as row `row`.
     pub fn append(&mut self, source: &[KeyValue<'_>], row: usize) {
-        self.sorted.append_map(source, &mut self.map);
-        self.sorted.append_types(row, &mut self.types);
+        let shape = self.sorted.shape(source, &mut self.map);
         for attribute in self.sorted.iter(source) {
-            if let Some(column) = attribute.column {
-                let text = attribute.text.unwrap_or_default();
-                self.promoted.set(column, row, attribute.value, text);
+            match attribute.column {
+                None => self.map.value(attribute.text),
+                Some(column) => {
+                    let text = attribute.text.unwrap_or_default();
+                    self.promoted.set(column, row, attribute.value, text);
+                }
             }
         }
+        self.map.end_row(shape);
     }
 
-    pub fn finish(self, finished: &mut Finished, rows: usize) -> Result<(), ArrowError> {
-        finished.add(Scope::Record.map_column(), self.map.finish()?);
-        finished.sparse("attribute_types", self.types, rows);
+    /// Gives what the rows hold once.
+    pub fn finish(
+        self,
+        finished: &mut Finished,
+        table: &TableDef,
+        rows: usize,
+    ) -> Result<Held, ArrowError> {
         self.promoted.finish(finished, rows);
-        Ok(())
+        self.map.finish(Scope::Record.map_column(), "attribute_types", finished, table)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn decode<'a>(
             rows.record(item.len(), |record, notes| json::logs::log_record(item, record, notes))
         })?,
     }
-    rows.finish()
+    rows.finish(cx)
 }
 
 struct LogRows<'a> {
@@ -143,10 +143,10 @@ impl<'a> LogRows<'a> {
         origin.accept(if time == 0 { observed } else { time })
     }
 
-    fn finish(self) -> Result<Decoded, Error> {
+    fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
         let LogRows { origin, attributes, columns: c, .. } = self;
         origin.finish(|finished: &mut Finished, rows| {
-            attributes.finish(finished, rows)?;
+            let shapes = attributes.finish(finished, cx.table, rows)?;
             finished.sparse("trace_id", c.trace_id, rows);
             finished.sparse("span_id", c.span_id, rows);
             finished.sparse("flags", c.flags, rows);
@@ -158,7 +158,7 @@ impl<'a> LogRows<'a> {
             finished.sparse("body_type", c.body_type, rows);
             finished.sparse("observed_time_unix_nano", c.observed_time_unix_nano, rows);
             finished.sparse("dropped_attributes_count", c.dropped_attributes_count, rows);
-            Ok(None)
+            Ok(vec![shapes])
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A batch as what recognising reads of it: whether any row can be a signal at
 //! all, by one look over the keys of its attributes, and then values by key.
 
-use arrow::array::{Array as _, ArrayRef, AsArray as _, MapArray};
+use arrow::array::{Array as _, ArrayRef, AsArray as _, StringArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use memchr::memmem;
 use schema::rows::Place;
@@ -12,8 +12,15 @@ pub struct Reader<'a> {
     table: &'a TableDef,
     time: Option<ArrayRef>,
     ingest: Option<ArrayRef>,
-    record: Option<ArrayRef>,
+    record: Option<Keyed<'a>>,
     resource: Option<ArrayRef>,
+}
+
+/// The records' own attributes: values row by row, and keys that many rows share.
+struct Keyed<'a> {
+    values: ArrayRef,
+    keys: ArrayRef,
+    of: &'a [u32],
 }
 
 impl<'a> Reader<'a> {
@@ -28,7 +35,7 @@ impl<'a> Reader<'a> {
         };
         reader.time = reader.column("time_unix_nano");
         reader.ingest = reader.column("ingest_time");
-        reader.record = reader.column(Scope::Record.map_column());
+        reader.record = reader.keyed(Scope::Record.map_column());
         reader.resource = reader.column(Scope::Resource.map_column());
         reader
     }
@@ -40,25 +47,26 @@ impl<'a> Reader<'a> {
     /// A column, of the rows or held for many; `None` where all are NULL.
     fn column(&self, name: &str) -> Option<ArrayRef> {
         match self.rows.layout().find(name).ok()? {
-            Place::Own(index) => self.rows.own()[index].clone(),
+            Place::Own(index) | Place::Shaped { own: index, .. } => self.rows.own()[index].clone(),
             Place::Held(set, index) => Some(self.rows.held()[set].values.column(index).clone()),
         }
     }
 
+    fn keyed(&self, name: &str) -> Option<Keyed<'a>> {
+        let Place::Shaped { own, set, keys } = self.rows.layout().find(name).ok()? else {
+            return None;
+        };
+        let held = &self.rows.held()[set];
+        let values = self.rows.own()[own].clone()?;
+        Some(Keyed { values, keys: held.values.column(keys).clone(), of: &held.of })
+    }
+
     /// Whether a key with these letters in it stands anywhere among the records'
-    /// attributes: the bytes of all keys are looked over as one.
+    /// attributes: the bytes of all keys that they share are looked over as one.
     pub fn mentions(&self, letters: &memmem::Finder<'_>) -> bool {
-        let Some(map) = self.record.as_ref().and_then(|column| column.as_map_opt()) else {
-            return false;
-        };
-        let Some(keys) = map.keys().as_string_opt::<i32>() else { return false };
-        let (first, last) = (map.value_offsets().first(), map.value_offsets().last());
-        let byte = |entry: Option<&i32>| {
-            let entry = usize::try_from(*entry?).ok()?;
-            usize::try_from(*keys.value_offsets().get(entry)?).ok()
-        };
-        let (Some(from), Some(to)) = (byte(first), byte(last)) else { return false };
-        keys.value_data().get(from..to).is_some_and(|keys| letters.find(keys).is_some())
+        let keys = self.record.as_ref().and_then(|record| record.keys.as_list_opt::<i32>());
+        let keys = keys.and_then(|keys| keys.values().as_string_opt::<i32>());
+        keys.is_some_and(|keys| letters.find(keys.value_data()).is_some())
     }
 
     /// Whether a record's key has a column of its own, with anything in it.
@@ -83,7 +91,7 @@ impl<'a> Reader<'a> {
 
     fn at(&self, place: Place, row: usize) -> usize {
         match place {
-            Place::Own(_) => row,
+            Place::Own(_) | Place::Shaped { .. } => row,
             Place::Held(set, _) => self.rows.held()[set].of[row] as usize,
         }
     }
@@ -100,15 +108,17 @@ impl<'a> Reader<'a> {
 
     /// An attribute of a record.
     pub fn record(&self, key: &str, row: usize) -> Option<String> {
-        self.promoted(Scope::Record, key, row)
-            .or_else(|| find(self.record.as_ref()?.as_map_opt()?, row, key))
+        self.promoted(Scope::Record, key, row).or_else(|| find(self.entries_of(row), key))
     }
 
     /// An attribute of a record's resource.
     pub fn resource(&self, key: &str, row: usize) -> Option<String> {
         let origin = self.rows.origin_of()[row] as usize;
-        self.promoted(Scope::Resource, key, row)
-            .or_else(|| find(self.resource.as_ref()?.as_map_opt()?, origin, key))
+        self.promoted(Scope::Resource, key, row).or_else(|| {
+            let map = self.resource.as_ref()?.as_map_opt()?;
+            let entries = (origin < map.len() && map.is_valid(origin)).then(|| map.value(origin));
+            find(entries.map(|e| (e.column(0).clone(), e.column(1).clone())), key)
+        })
     }
 
     /// Of the record, else of the resource.
@@ -130,10 +140,15 @@ impl<'a> Reader<'a> {
 
     /// The attributes that a record has in its map.
     pub fn entries(&self, row: usize) -> Vec<(String, String)> {
-        let Some(map) = self.record.as_ref().and_then(|column| column.as_map_opt()) else {
-            return Vec::new();
-        };
-        entries(map, row).collect()
+        entries(self.entries_of(row))
+    }
+
+    fn entries_of(&self, row: usize) -> Option<(ArrayRef, ArrayRef)> {
+        let record = self.record.as_ref()?;
+        let values = record.values.as_list_opt::<i32>()?;
+        let keys = record.keys.as_list_opt::<i32>()?;
+        let shape = *record.of.get(row)? as usize;
+        values.is_valid(row).then(|| (keys.value(shape), values.value(row)))
     }
 
     /// The services of the batch's origins, for a look at all rows at once.
@@ -144,20 +159,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn find(map: &MapArray, row: usize, key: &str) -> Option<String> {
-    entries(map, row).find(|(known, _)| known == key).map(|(_, value)| value)
+fn find(of: Option<(ArrayRef, ArrayRef)>, key: &str) -> Option<String> {
+    entries(of).into_iter().find(|(known, _)| known == key).map(|(_, value)| value)
 }
 
-fn entries(map: &MapArray, row: usize) -> impl Iterator<Item = (String, String)> {
-    let entries = (row < map.len() && map.is_valid(row)).then(|| map.value(row));
-    let columns = entries.map(|entries| (entries.column(0).clone(), entries.column(1).clone()));
-    columns.into_iter().flat_map(|(keys, values)| {
-        let (keys, values) = (keys.as_string_opt::<i32>(), values.as_string_opt::<i32>());
-        let pair = |at: usize| {
-            let (keys, values) = (keys?, values?);
-            values.is_valid(at).then(|| (keys.value(at).to_owned(), values.value(at).to_owned()))
-        };
-        let count = keys.map_or(0, |keys| keys.len());
-        (0..count).filter_map(pair).collect::<Vec<_>>()
-    })
+/// Keys and values as pairs, without those that have no value.
+fn entries(of: Option<(ArrayRef, ArrayRef)>) -> Vec<(String, String)> {
+    let texts = |array: &ArrayRef| array.as_string_opt::<i32>().cloned();
+    let pair =
+        |(key, value): (Option<&str>, Option<&str>)| Some((key?.to_owned(), value?.to_owned()));
+    let pairs = |(keys, values): (StringArray, StringArray)| {
+        keys.iter().zip(values.iter()).filter_map(pair).collect()
+    };
+    of.and_then(|(keys, values)| texts(&keys).zip(texts(&values))).map(pairs).unwrap_or_default()
 }

@@ -1,20 +1,23 @@
 //! Rows of a table on their way in: what a resource and a scope say of all
-//! their items stands once, and so does what a metric says of all its points; each
-//! row says whose it is.
+//! their items stands once, and so do what a metric says of all its points and the
+//! keys of attributes that many records have; each row says whose it is.
 //!
-//! A request repeats 26 attributes of a resource on every span of it. Held like
-//! this they are decoded, logged, kept in memory and sorted once for all of
-//! them. Whoever needs a column as the table has it [projects](Rows::project).
+//! A request repeats 26 attributes of a resource on every span of it, and the keys
+//! of 13 others. Held like this they are decoded, logged, kept in memory and
+//! sorted once for all of them. Whoever needs a column as the table has it
+//! [projects](Rows::project).
 //!
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`layout`] | which columns stand where |
 //! | [`held`] | values that stand once for many rows |
+//! | [`shaped`] | maps whose keys do |
 //! | [`pieces`] | cutting rows that stand for more bytes than they hold |
 
 pub mod held;
 pub mod layout;
 pub mod pieces;
+pub mod shaped;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +68,7 @@ impl Rows {
             || !sets.all(|(schema, held)| held.fits(schema, count))
             || fields.len() != own.len()
             || !fields.iter().zip(&own).all(fits)
+            || !layout.places.iter().all(|place| shapes_fit(*place, &own, &held))
         {
             return Err(ArrowError::InvalidArgumentError(format!(
                 "{count} rows of {} origins do not fit the layout of their table",
@@ -78,9 +82,15 @@ impl Rows {
     pub fn plain(layout: &Arc<Layout>, rows: &RecordBatch) -> Result<Rows, ArrowError> {
         let (mut own, mut held) = (Vec::new(), vec![Vec::new(); layout.held.len()]);
         for (place, array) in layout.places.iter().zip(rows.columns()) {
-            match place {
+            match *place {
                 Place::Own(_) => own.push(Some(array.clone())),
-                Place::Held(set, _) => held[*set].push(array.clone()),
+                Place::Held(set, _) => held[set].push(array.clone()),
+                Place::Shaped { own: index, set, keys } => {
+                    let fields = (&layout.own.fields()[index], &layout.held[set].fields()[keys]);
+                    let (values, keys) = shaped::parted(array, fields.0, fields.1)?;
+                    own.push(Some(values));
+                    held[set].push(keys);
+                }
             }
         }
         let count = rows.num_rows();
@@ -153,6 +163,14 @@ impl Rows {
         let column = |column: &usize| match self.layout.places[*column] {
             Place::Own(index) => Ok(self.own_column(index)),
             Place::Held(set, index) => take(self.held[set].values.column(index), &taken[set], None),
+            Place::Shaped { own, set, keys } => {
+                let data_type = self.layout.schema.field(*column).data_type();
+                let keys = self.held[set].values.column(keys);
+                match &self.own[own] {
+                    Some(values) => shaped::mapped(data_type, values, keys, &self.held[set].of),
+                    None => Ok(new_null_array(data_type, self.count)),
+                }
+            }
         };
         let columns = columns.iter().map(column).collect::<Result<_, _>>()?;
         batch(&schema, columns, self.num_rows())
@@ -179,8 +197,8 @@ impl Rows {
         self.held.iter().zip(&other.held).all(|(a, b)| a.shares(b))
     }
 
-    /// The same rows over one set of distinct origins, and one of heads; their own
-    /// columns are not copied.
+    /// The same rows over one set of distinct origins, and one of each other kind;
+    /// their own columns are not copied.
     pub fn share(mut rows: Vec<Rows>) -> Result<Vec<Rows>, ArrowError> {
         let sets = rows.first().map_or(0, |first| first.held.len());
         for set in 0..sets {
@@ -193,8 +211,8 @@ impl Rows {
         Ok(rows)
     }
 
-    /// All rows in order, over one set of distinct origins, and one of heads. There
-    /// must be some.
+    /// All rows in order, over one set of distinct origins, and one of each other kind.
+    /// There must be some.
     pub fn concat(rows: Vec<Rows>) -> Result<Rows, ArrowError> {
         let shared = Rows::share(rows)?;
         let Some(first) = shared.first() else {
@@ -226,6 +244,15 @@ impl Rows {
         };
         stretches(self.num_rows(), most, bytes, width)
             .map(|piece| self.slice(piece.start, piece.len()))
+    }
+}
+
+fn shapes_fit(place: Place, all: &[Option<ArrayRef>], held: &[Held]) -> bool {
+    match place {
+        Place::Shaped { own, set, keys } => all[own]
+            .as_ref()
+            .is_none_or(|values| shaped::fit(values, held[set].values.column(keys), &held[set].of)),
+        _ => true,
     }
 }
 

@@ -33,6 +33,10 @@ pub fn widths(rows: &RecordBatch) -> Vec<usize> {
     for column in rows.columns() {
         let (offsets, texts): (&[i32], Vec<&[i32]>) = match column.data_type() {
             DataType::Utf8 => (column.as_string::<i32>().value_offsets(), Vec::new()),
+            DataType::List(element) if *element.data_type() == DataType::Utf8 => {
+                let list = column.as_list::<i32>();
+                (list.value_offsets(), vec![list.values().as_string::<i32>().value_offsets()])
+            }
             DataType::Map(..) => {
                 let map = column.as_map();
                 let texts = map.entries().columns().iter();

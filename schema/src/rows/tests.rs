@@ -103,22 +103,30 @@ proptest! {
     }
 }
 
-/// Scenario: rows that name an origin that is not there, too few of them, and
+/// Scenario: rows that name an origin that is not there, too few of them, keys that
+/// are more or fewer than their values, and
 /// the rows of another table.
 /// Guarantees: F37, what was read from a disk is refused and never panics later.
 #[test]
 fn fault_f37_rows_without_their_origin_are_refused() {
     let (layout, batch) = plain("logs", &[1, 2]);
     let rows = Rows::plain(&layout, &batch).unwrap();
-    let (own, origins) = (rows.own().to_vec(), rows.origins().clone());
-    let held = |of: Vec<u32>| Held { of: of.into(), values: origins.clone() };
-    let made = |of: Vec<u32>| Rows::new(&layout, own.clone(), vec![held(of)]);
-    assert!(made(vec![0, 1]).is_ok());
-    assert!(made(vec![0, 2]).is_err());
-    assert!(made(vec![0]).is_err());
+    let (own, held) = (rows.own().to_vec(), rows.held().to_vec());
+    let made = |set: usize, of: Vec<u32>| {
+        let mut held = held.clone();
+        held[set].of = of.into();
+        Rows::new(&layout, own.clone(), held)
+    };
+    assert!(made(ORIGINS, vec![0, 1]).is_ok());
+    assert!(made(ORIGINS, vec![0, 2]).is_err());
+    assert!(made(ORIGINS, vec![0]).is_err());
+    // One has a key and the other two.
+    assert!(made(1, vec![0, 1]).is_ok());
+    assert!(made(1, vec![1, 0]).is_err());
+    assert!(made(1, vec![0, 2]).is_err());
     for table in ["spans", "metrics"] {
         let (other, _) = plain(table, &[1]);
-        assert!(Rows::new(&other, own.clone(), vec![held(vec![0, 1])]).is_err());
+        assert!(Rows::new(&other, own.clone(), held.clone()).is_err());
     }
     let (metrics, batch) = plain("metrics", &[1, 2]);
     let rows = Rows::plain(&metrics, &batch).unwrap();
@@ -134,7 +142,7 @@ fn fault_f37_rows_without_their_origin_are_refused() {
 fn inv_b1_a_large_origin_is_projected_in_small_pieces() {
     let (layout, batch) = plain("logs", &[7; 100]);
     let rows = Rows::plain(&layout, &batch).unwrap();
-    let width = widths(rows.origins())[0];
+    let width: usize = rows.held().iter().map(|held| widths(&held.values)[0]).sum();
     assert!(width > 10);
     let pieces: Vec<usize> = rows.pieces(1000, 3 * width).map(|piece| piece.num_rows()).collect();
     assert_eq!((pieces.len(), pieces[0]), (34, 3));

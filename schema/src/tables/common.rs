@@ -44,7 +44,7 @@ pub fn structure(fields: &[(&str, DataType)]) -> DataType {
 /// The columns that every signal's table starts with.
 pub fn columns() -> Vec<Column> {
     use DataType::{Int64, Utf8};
-    let (c, of_origin) = (Column::new, Column::of_origin);
+    let (c, of_origin, of_shape) = (Column::new, Column::of_origin, Column::of_shape);
     vec![
         c("time", timestamp(), "When it happened (UTC, microseconds)."),
         c("time_unix_nano", Int64, "`time` to the nanosecond, since 1970 (UTC)."),
@@ -80,8 +80,8 @@ pub fn columns() -> Vec<Column> {
         ),
         of_origin("scope_schema_url", Utf8, "Schema URL of the scope."),
         of_origin("scope_dropped_attributes_count", Int64, "Scope attributes the sender dropped."),
-        c("attributes", string_map(), "The record's own attributes, as text."),
-        c(
+        of_shape("attributes", string_map(), "The record's own attributes, as text."),
+        of_shape(
             "attribute_types",
             Utf8,
             "One letter per entry of `attributes`; NULL when all are strings.",

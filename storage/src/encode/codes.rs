@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryDictionaryBuilder, DictionaryArray, Int32Array, MapArray,
-    RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BinaryDictionaryBuilder, DictionaryArray, Int32Array, ListArray,
+    MapArray, RecordBatch, StringArray, StructArray, UInt32Array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::interleave;
+use arrow::compute::{interleave, take};
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt32Type,
 };
@@ -68,8 +68,8 @@ impl Dictionary {
     }
 }
 
-/// The same column by codes over one set of texts, where it is text or a map of
-/// texts; a part with more than [`MOST_BYTES`] of distinct texts stays as it is, and
+/// The same column by codes over one set of texts, where it is text, or a map or list
+/// of texts; a part with more than [`MOST_BYTES`] of distinct texts stays as it is, and
 /// so does one whose texts are mostly unique. `rows` are those that the columns
 /// stand for, if that is more than they have.
 pub fn coded(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, Error> {
@@ -91,9 +91,23 @@ pub fn coded(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, Error
             };
             let entries = part(MapArray::keys)?.into_iter().zip(part(MapArray::values)?);
             let map = |(map, (keys, values)): (&&MapArray, _)| {
-                rebuilt(map, map.offsets().clone(), map.nulls().cloned(), keys, values)
+                rebuilt(map.data_type(), map.offsets().clone(), map.nulls().cloned(), keys, values)
             };
             maps.iter().zip(entries).map(map).collect()
+        }
+        Some(DataType::List(element)) if *element.data_type() == DataType::Utf8 => {
+            let lists: Vec<&ListArray> = columns.iter().map(|column| column.as_list()).collect();
+            let texts: Vec<&StringArray> =
+                lists.iter().map(|list| list.values().as_string()).collect();
+            let Some(coded) = codes(&texts, |list| Some(lists[list].offsets()), rows)? else {
+                return Ok(columns);
+            };
+            let list = |(list, texts): (&&ListArray, ArrayRef)| -> Result<ArrayRef, Error> {
+                let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+                let element = typed(element, &texts);
+                Ok(Arc::new(ListArray::try_new(element, offsets, texts, nulls)?))
+            };
+            lists.iter().zip(coded).map(list).collect()
         }
         _ => Ok(columns),
     }
@@ -140,13 +154,43 @@ pub fn interleaved(arrays: &[ArrayRef], rows: &[(usize, usize)]) -> Result<Array
             let nulls: Vec<Option<&NullBuffer>> = maps.iter().map(|map| map.nulls()).collect();
             let ends = OffsetBuffer::new(ends.into());
             let (keys, values) = (part(MapArray::keys)?, part(MapArray::values)?);
-            rebuilt(maps[0], ends, gathered(&nulls, rows), keys, values)
+            rebuilt(first.data_type(), ends, gathered(&nulls, rows), keys, values)
         }
         _ => {
             let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
             Ok(interleave(&arrays, rows)?)
         }
     }
+}
+
+/// Rows (array, row) of a map whose values are lists and whose keys stand once: `of`
+/// names those of each row.
+pub fn shaped(
+    map: &DataType,
+    values: &[ArrayRef],
+    keys: &ArrayRef,
+    rows: &[(usize, usize)],
+    of: &[u32],
+) -> Result<ArrayRef, Error> {
+    let lists: Vec<&ListArray> = values.iter().map(|values| values.as_list()).collect();
+    let shapes: &ListArray = keys.as_list();
+    let mut entries = Vec::with_capacity(rows.len());
+    let mut key_of = Vec::with_capacity(rows.len());
+    let mut ends = Vec::with_capacity(rows.len() + 1);
+    ends.push(0);
+    for (&(array, row), shape) in rows.iter().zip(of) {
+        let offsets = lists[array].value_offsets();
+        entries.extend((offsets[row] as usize..offsets[row + 1] as usize).map(|e| (array, e)));
+        let shape = *shape as usize;
+        let offsets = shapes.value_offsets();
+        key_of.extend(offsets[shape] as u32..offsets[shape + 1] as u32);
+        ends.push(entries.len() as i32);
+    }
+    let texts: Vec<ArrayRef> = lists.iter().map(|list| list.values().clone()).collect();
+    let keys = take(shapes.values(), &UInt32Array::from(key_of), None)?;
+    let nulls: Vec<Option<&NullBuffer>> = lists.iter().map(|list| list.nulls()).collect();
+    let ends = OffsetBuffer::new(ends.into());
+    rebuilt(map, ends, gathered(&nulls, rows), keys, interleaved(&texts, &entries)?)
 }
 
 /// Codes of rows from arrays with texts of their own, and the texts that they use:
@@ -287,19 +331,18 @@ fn above(ends: Option<&[i32]>) -> impl FnMut(usize) -> Option<usize> {
     }
 }
 
-/// Rows of a map of the same kind with these entries.
+/// Rows of a map of a type with these entries, whose texts may be by codes.
 fn rebuilt(
-    map: &MapArray,
+    map: &DataType,
     offsets: OffsetBuffer<i32>,
     nulls: Option<NullBuffer>,
     keys: ArrayRef,
     values: ArrayRef,
 ) -> Result<ArrayRef, Error> {
-    let (DataType::Map(entries, ordered), [key, value]) =
-        (map.data_type(), &map.entries().fields()[..])
-    else {
-        return Err(Error::Internal("a map has other entries than keys and values".into()));
-    };
+    let unfit = || Error::Internal("a map has other entries than keys and values".into());
+    let DataType::Map(entries, ordered) = map else { return Err(unfit()) };
+    let DataType::Struct(fields) = entries.data_type() else { return Err(unfit()) };
+    let [key, value] = &fields[..] else { return Err(unfit()) };
     let fields = Fields::from(vec![typed(key, &keys), typed(value, &values)]);
     let structs = StructArray::try_new(fields.clone(), vec![keys, values], None)?;
     let entries = Arc::new(Field::new(entries.name(), DataType::Struct(fields), false));

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
 //! | [`codes`] | texts as codes, hashed once where they came from |
+//! | [`gather`] | rows of several batches in a file's order, with their texts by codes |
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
 //! | [`text`] | a column chunk of text, written by codes |
@@ -27,6 +28,7 @@
 pub mod absent;
 mod bounds;
 pub mod codes;
+mod gather;
 mod hybrid;
 pub mod order;
 pub mod parquet;

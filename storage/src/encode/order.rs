@@ -70,15 +70,19 @@ impl Numbers {
             let columns: Vec<ArrayRef> = batches
                 .iter()
                 .map(|rows| match place {
-                    Place::Own(column) => rows.own_column(column),
                     Place::Held(set, column) => rows.held()[set].values.column(column).clone(),
+                    Place::Own(column) | Place::Shaped { own: column, .. } => {
+                        rows.own_column(column)
+                    }
                 })
                 .collect();
             let ranks = ranks(table, name, &columns)?;
             for ((rows, ranks), keys) in batches.iter().zip(ranks).zip(&mut numbers.batches) {
                 let keys = keys.iter_mut().skip(index).step_by(width);
                 match place {
-                    Place::Own(_) => keys.zip(ranks).for_each(|(key, rank)| *key = rank),
+                    Place::Own(_) | Place::Shaped { .. } => {
+                        keys.zip(ranks).for_each(|(key, rank)| *key = rank);
+                    }
                     Place::Held(set, _) => keys
                         .zip(rows.held()[set].of.iter())
                         .for_each(|(key, held)| *key = ranks[*held as usize]),

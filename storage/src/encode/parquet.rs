@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
-use std::ops::Range;
 use std::sync::Arc;
 
 use ::parquet::arrow::ArrowSchemaConverter;
@@ -15,17 +14,14 @@ use ::parquet::file::metadata::{KeyValue, SortingColumn};
 use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{ColumnDescPtr, ColumnPath};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
-use arrow::compute::take;
-use arrow::datatypes::{
-    DataType, FieldRef, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
-};
-use schema::rows::{Place, stretches, widths};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
 use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 use schema::{ColumnType, Rows, TableDef};
 
 use super::absent::{ABSENT, Absent};
-use super::codes::{coded, interleaved, typed, uncoded};
+use super::codes::uncoded;
+use super::gather::Gather;
 use super::order::Day;
 use super::plain::{self, Plain};
 use super::stats::{self, Nans, bounded};
@@ -34,9 +30,6 @@ use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
 pub const CHUNK: usize = 8192;
-/// Bytes of text that what is held may add to a chunk: one of a few bytes per row can
-/// stand for a megabyte.
-const CHUNK_BYTES: usize = 64 << 20;
 /// Rows per row group: what a bloom filter and a range of times speak for.
 pub const GROUP_ROWS: usize = 128 * 1024;
 /// Rows per page: what a time range within a service skips by, and what a row
@@ -87,106 +80,6 @@ pub fn write<W: Write + Send>(
         file.write(&gather.rows(&day.rows[chunk])?)?;
     }
     file.finish()
-}
-
-/// Gathers rows as a file has them: without `date`, and texts by codes.
-struct Gather<'a> {
-    batches: &'a [Rows],
-    schema: SchemaRef,
-    columns: Vec<Source>,
-    /// Bytes of text of what is held, set by set.
-    widths: Vec<Vec<usize>>,
-}
-
-/// Where a column of the file comes from.
-enum Source {
-    /// No row has a value.
-    Nowhere,
-    /// A column of each batch.
-    Own(Vec<ArrayRef>),
-    /// A column of a set that is held, by the set's index.
-    Held(usize, ArrayRef),
-}
-
-impl<'a> Gather<'a> {
-    fn new(table: &TableDef, batches: &'a [Rows]) -> Result<Gather<'a>, Error> {
-        if batches.iter().any(|rows| rows.layout() != &table.layout) {
-            return Err(Error::Internal(format!("rows do not have the layout of {}", table.name)));
-        }
-        if !batches.windows(2).all(|pair| pair[0].shares(&pair[1])) {
-            return Err(Error::Internal(format!(
-                "rows of {} have origins of their own",
-                table.name
-            )));
-        }
-        let rows = batches.iter().map(Rows::num_rows).sum();
-        let source = |column| match table.layout.place(column) {
-            Place::Held(set, column) => {
-                let held =
-                    batches.iter().take(1).map(|rows| rows.held()[set].values.column(column));
-                let column = coded(held.cloned().collect(), rows)?.pop();
-                Ok(column.map_or(Source::Nowhere, |column| Source::Held(set, column)))
-            }
-            Place::Own(column) if batches.iter().all(|rows| rows.own()[column].is_none()) => {
-                Ok(Source::Nowhere)
-            }
-            Place::Own(column) => {
-                let own = batches.iter().map(|rows| rows.own_column(column)).collect();
-                coded(own, 0).map(Source::Own)
-            }
-        };
-        let columns = stored(table).map(source).collect::<Result<Vec<Source>, Error>>()?;
-        let fields = file_schema(table)?;
-        let field = |(source, field): (&Source, &FieldRef)| match source {
-            Source::Nowhere => field.clone(),
-            Source::Own(all) => typed(field, &all[0]),
-            Source::Held(_, column) => typed(field, column),
-        };
-        let fields = columns.iter().zip(fields.fields()).map(field).collect::<Vec<FieldRef>>();
-        Ok(Gather {
-            batches,
-            schema: Arc::new(Schema::new(fields)),
-            columns,
-            widths: batches.first().map_or_else(Vec::new, |rows| {
-                rows.held().iter().map(|held| widths(&held.values)).collect()
-            }),
-        })
-    }
-
-    /// The columns in which no row has a value.
-    fn empty(&self) -> Plain {
-        let columns = self.columns.iter().zip(self.schema.fields());
-        let empty = columns.filter(|(source, _)| matches!(source, Source::Nowhere));
-        empty.flat_map(|(_, field)| plain::leaves(field)).collect()
-    }
-
-    /// Divides rows so that each chunk fits in the cache, and its columns into
-    /// Arrow's offsets.
-    fn chunks(&self, rows: &[(usize, usize)]) -> impl Iterator<Item = Range<usize>> {
-        let width = |at: usize| {
-            let (batch, row) = rows[at];
-            let held = self.batches[batch].held().iter().zip(&self.widths);
-            held.map(|(held, widths)| widths[held.of[row] as usize]).sum()
-        };
-        stretches(rows.len(), CHUNK, CHUNK_BYTES, width)
-    }
-
-    fn rows(&self, rows: &[(usize, usize)]) -> Result<RecordBatch, Error> {
-        let held_of = |set: usize| {
-            let of: Vec<&[u32]> = self.batches.iter().map(|rows| &*rows.held()[set].of).collect();
-            UInt32Array::from_iter_values(rows.iter().map(|&(batch, row)| of[batch][row]))
-        };
-        let held_of: Vec<UInt32Array> = (0..self.widths.len()).map(held_of).collect();
-        let mut columns = Vec::with_capacity(self.columns.len());
-        for (source, field) in self.columns.iter().zip(self.schema.fields()) {
-            columns.push(match source {
-                Source::Nowhere => new_null_array(field.data_type(), rows.len()),
-                Source::Own(all) => interleaved(all, rows)?,
-                Source::Held(set, column) => take(column, &held_of[*set], None)?,
-            });
-        }
-        Ok(RecordBatch::try_new(self.schema.clone(), columns)?)
-    }
 }
 
 /// How a file is written, as far as its rows do not tell.
@@ -383,7 +276,7 @@ pub fn file_schema(table: &TableDef) -> Result<SchemaRef, Error> {
     Ok(Arc::new(table.schema.project(&stored(table).collect::<Vec<usize>>())?))
 }
 
-fn stored(table: &TableDef) -> impl Iterator<Item = usize> {
+pub(super) fn stored(table: &TableDef) -> impl Iterator<Item = usize> {
     (0..table.columns.len()).filter(|column| table.columns[*column].name != PARTITION)
 }
 

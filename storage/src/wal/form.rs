@@ -11,12 +11,24 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::{CastOptions, can_cast_types, cast_with_options, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef, UInt32Type};
 use arrow::error::ArrowError;
+use schema::rows::shaped::mapped;
 use schema::rows::{Held, Layout, Place};
+use schema::table::Of;
+use schema::tables::common::string_map;
 use schema::{Rows, TableDef};
 
-/// The columns of the batch, whose only row holds them as lists: the rows' own
-/// columns, then what is held of them, where tables have that.
-const COLUMNS: [&str; 5] = ["rows", "origin_of", "origins", "head_of", "heads"];
+/// The column of the batch, whose only row holds all columns as lists, with what the
+/// rows have themselves. What is held of them follows: which each row names, and
+/// what there is.
+const ROWS: &str = "rows";
+
+fn names(set: Of) -> [&'static str; 2] {
+    match set {
+        Of::Head => ["head_of", "heads"],
+        Of::Shape => ["shape_of", "shapes"],
+        Of::Origin | Of::Row => ["origin_of", "origins"],
+    }
+}
 
 /// The schema of rows of this layout. A record leaves out the own columns that no
 /// row has a value in: its schema is a [`narrow`] one.
@@ -24,8 +36,9 @@ pub(super) fn schema(layout: &Layout) -> SchemaRef {
     let structs = |schema: &SchemaRef| DataType::Struct(schema.fields().clone());
     let held = layout.held.iter().flat_map(|held| [DataType::UInt32, structs(held)]);
     let types = std::iter::once(structs(&layout.own)).chain(held);
+    let names = std::iter::once(ROWS).chain(layout.sets.iter().flat_map(|set| names(*set)));
     let list = |(name, of)| Field::new(name, list_of(of), false);
-    Arc::new(Schema::new(COLUMNS.into_iter().zip(types).map(list).collect::<Vec<Field>>()))
+    Arc::new(Schema::new(names.zip(types).map(list).collect::<Vec<Field>>()))
 }
 
 fn list_of(element: DataType) -> DataType {
@@ -34,8 +47,19 @@ fn list_of(element: DataType) -> DataType {
 
 /// Whether a schema is of this form; records of earlier versions have another.
 pub(super) fn is_ours(schema: &Schema) -> bool {
-    let names = schema.fields().iter().map(|field| field.name());
-    matches!(names.len(), 3 | 5) && names.zip(COLUMNS).all(|(name, column)| name == column)
+    sets(schema).is_some()
+}
+
+/// The sets that rows of a schema of this form have.
+fn sets(schema: &Schema) -> Option<Vec<Of>> {
+    let (rows, held) = schema.fields().split_first()?;
+    let (pairs, rest) = held.as_chunks::<2>();
+    let set = |[of, values]: &[FieldRef; 2]| {
+        let mut known = [Of::Origin, Of::Head, Of::Shape].into_iter();
+        known.find(|set| names(*set) == [of.name().as_str(), values.name().as_str()])
+    };
+    let is_form = rows.name() == ROWS && !pairs.is_empty() && rest.is_empty();
+    pairs.iter().map(set).collect::<Option<Vec<Of>>>().filter(|_| is_form)
 }
 
 /// The schema with only those of the own columns that are present. `None` if
@@ -106,17 +130,20 @@ fn read(batch: &RecordBatch, layout: &Arc<Layout>) -> Result<Rows, ArrowError> {
     });
     let held = held.collect::<Result<Vec<Held>, ArrowError>>()?;
     // A column that has changed its place since, or sets that were not there then.
-    let strays = |set: usize, rows: &RecordBatch| {
+    let strays = |part: usize, rows: &RecordBatch| {
         let place = |field: &FieldRef| match layout.find(field.name()) {
-            Ok(Place::Own(_)) => set > 0,
-            Ok(Place::Held(now, _)) => set != now + 1,
+            Ok(Place::Own(_)) => part > 0,
+            Ok(Place::Held(set, _)) => part != set + 1,
+            Ok(Place::Shaped { set, .. }) => part != 0 && part != set + 1,
             Err(_) => false,
         };
         rows.schema_ref().fields().iter().any(place)
     };
+    let sets = sets(batch.schema_ref()).unwrap_or_default();
     let mut parts = std::iter::once(&own).chain(held.iter().map(|held| &held.values)).enumerate();
-    if held.len() != layout.held.len() || parts.any(|(set, part)| strays(set, part)) {
-        return Rows::plain(layout, &conform(&whole(&own, &held)?, &layout.schema)?);
+    if sets != layout.sets || parts.any(|(part, rows)| strays(part, rows)) {
+        let rows = whole(&own, &held, &sets)?;
+        return Rows::plain(layout, &conform(&rows, &layout.schema)?);
     }
     let own =
         layout.own.fields().iter().map(|field| of_today(&own, field)).collect::<Result<_, _>>()?;
@@ -145,13 +172,23 @@ fn columns(rows: &StructArray) -> Result<RecordBatch, ArrowError> {
 }
 
 /// The rows with every column; only where one has changed its place.
-fn whole(own: &RecordBatch, held: &[Held]) -> Result<RecordBatch, ArrowError> {
+fn whole(own: &RecordBatch, held: &[Held], sets: &[Of]) -> Result<RecordBatch, ArrowError> {
     let mut fields: Vec<FieldRef> = own.schema_ref().fields().iter().cloned().collect();
     let mut columns = own.columns().to_vec();
-    for held in held {
-        fields.extend(held.values.schema_ref().fields().iter().cloned());
-        for column in held.values.columns() {
-            columns.push(take(column, &held.taken(), None)?);
+    for (set, held) in sets.iter().zip(held) {
+        for (field, column) in held.values.schema_ref().fields().iter().zip(held.values.columns()) {
+            let values = fields.iter().position(|own| own.name() == field.name());
+            match values.filter(|_| *set == Of::Shape) {
+                // The keys of a map whose values the rows have.
+                Some(index) => {
+                    columns[index] = mapped(&string_map(), &columns[index], column, &held.of)?;
+                    fields[index] = Arc::new(Field::new(field.name(), string_map(), true));
+                }
+                None => {
+                    fields.push(field.clone());
+                    columns.push(take(column, &held.taken(), None)?);
+                }
+            }
         }
     }
     let options = RecordBatchOptions::new().with_row_count(Some(own.num_rows()));
@@ -183,9 +220,19 @@ fn of_today(rows: &RecordBatch, field: &FieldRef) -> Result<Option<ArrayRef>, Ar
 }
 
 /// The columns that [`unwrap`] drops or changes, for the log.
-pub(super) fn changed(from: &Schema, to: &Schema) -> Vec<String> {
+pub(super) fn changed(from: &Schema, to: &Layout) -> Vec<String> {
+    let in_table = to.schema.fields().iter();
+    let today: Vec<&FieldRef> = match is_ours(from) {
+        // A map may be in either form.
+        true => {
+            in_table.chain(to.own.fields()).chain(to.held.iter().flat_map(|h| h.fields())).collect()
+        }
+        false => in_table.collect(),
+    };
     let same = |field: &&FieldRef| {
-        to.field_with_name(field.name()).is_ok_and(|now| now.data_type() == field.data_type())
+        let is =
+            |now: &&FieldRef| now.name() == field.name() && now.data_type() == field.data_type();
+        today.iter().any(is)
     };
     let held: Vec<FieldRef> = match is_ours(from) {
         true => from.fields().iter().filter_map(|list| fields(list)).flatten().cloned().collect(),

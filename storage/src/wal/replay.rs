@@ -166,7 +166,7 @@ impl Replay<'_> {
         let rows = rows::decode(head, &schema, &table, payload).map_err(undecodable)?;
         let seen = (name.clone(), head.schema);
         if !self.told.contains(&seen) {
-            let columns = form::changed(&schema, &table.schema);
+            let columns = form::changed(&schema, &table.layout);
             if !columns.is_empty() {
                 tracing::warn!(
                     table = name,

@@ -9,8 +9,9 @@ use super::{File, Files};
 use crate::Error;
 
 /// The version of everything in the folder, which is written. A reader refuses a
-/// newer one. 2: rows name their origins. 3: points name their metric.
-pub(super) const FORMAT: u32 = 3;
+/// newer one. 2: rows name their origins. 3: points name their metric. 4: records
+/// name their keys.
+pub(super) const FORMAT: u32 = 4;
 /// Magic, version and their checksum: the part that never changes.
 const PRELUDE: usize = 16;
 const MAGIC: [u8; 8] = *b"CLSLWAL\n";

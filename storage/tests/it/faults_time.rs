@@ -1,7 +1,9 @@
 //! Wall clocks that jump, and rows from any time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::{AsArray, MapBuilder, MapFieldNames, RecordBatch, StringBuilder};
 use storage::Sync;
 use storage::wal::Files;
 
@@ -55,21 +57,35 @@ const RECORDED: [(&str, &str); 5] = [
     ("last", "metrics"),
 ];
 
-/// A row whose metric, if it is of one, is called as its service.
+/// What each row of formats from 4 on has.
+const ATTRIBUTES: [(&str, Option<&str>); 3] = [("a", Some("1")), ("b.c", None), ("ü", Some(""))];
+
+/// A row whose metric, if it is of one, is called as its service, and which has
+/// attributes.
 fn entry(world: &crate::wal_world::World, name: &str, table: &str) -> storage::wal::Entry {
     let mut entry = world.entry("default", table, &[name]);
+    let rows = entry.rows.to_batch().unwrap();
+    let mut columns = rows.columns().to_vec();
     if let Ok(column) = entry.table.schema.index_of("metric_name") {
-        let rows = entry.rows.to_batch().unwrap();
-        let mut columns = rows.columns().to_vec();
         columns[column] = rows.column_by_name("service_name").unwrap().clone();
-        let rows = arrow::array::RecordBatch::try_new(rows.schema(), columns).unwrap();
-        entry.rows = schema::Rows::plain(&entry.table.layout, &rows).unwrap();
     }
+    let (keys, values) = (StringBuilder::new(), StringBuilder::new());
+    let names =
+        MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
+    let mut map = MapBuilder::new(Some(names), keys, values);
+    for (key, value) in ATTRIBUTES {
+        map.keys().append_value(key);
+        map.values().append_option(value);
+    }
+    map.append(true).unwrap();
+    columns[entry.table.schema.index_of("attributes").unwrap()] = Arc::new(map.finish());
+    let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+    entry.rows = schema::Rows::plain(&entry.table.layout, &rows).unwrap();
     entry
 }
 
 /// Scenario: logs that the first builds with each format wrote are opened by
-/// today's. `CLOUDSAIL_RECORD=3` records that format's anew, after a change of it.
+/// today's. `CLOUDSAIL_RECORD=4` records that format's anew, after a change of it.
 /// Guarantees: F43: an upgrade replays what its predecessor acked, each row
 /// once with its columns where they are now, and goes on with the same id and
 /// higher positions.
@@ -91,7 +107,7 @@ fn fault_f43_a_log_of_an_earlier_build_is_replayed() {
         }
     }
     let names = RECORDED.map(|(name, _)| name);
-    for format in 1..=3 {
+    for format in 1..=4 {
         let world = crate::wal_world::World::new(Sync::Always);
         for file in std::fs::read_dir(recorded(format)).unwrap() {
             let file = file.unwrap();
@@ -113,6 +129,13 @@ fn fault_f43_a_log_of_an_earlier_build_is_replayed() {
                     let rows = one.rows.select(&["metric_name", "service_name"])?;
                     assert_eq!(rows.column(0), rows.column(1));
                     assert_eq!(one.rows.held()[1].values.num_rows(), 1);
+                }
+                if format >= 4 {
+                    let map = one.rows.column("attributes")?;
+                    let map = map.as_map().value(0);
+                    let texts = |column: usize| map.column(column).as_string::<i32>().iter();
+                    let entries = texts(0).flatten().zip(texts(1)).collect::<Vec<_>>();
+                    assert_eq!(entries, ATTRIBUTES);
                 }
                 Ok(())
             })

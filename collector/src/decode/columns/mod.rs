@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`lazy`] | a builder that takes no memory before its first value |
 //! | [`map`] | `map<string, string>` |
+//! | [`shaped`] | the same with keys that stand once for many rows |
 //! | [`list`] | lists of numbers and of structs |
 //! | [`promoted`] | the typed columns of attribute keys |
 
@@ -15,6 +16,7 @@ mod lazy;
 mod list;
 mod map;
 mod promoted;
+mod shaped;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use lazy::{Lazy, Sparse};
 pub(super) use list::{Numbers, Structs};
 pub(super) use map::MapColumn;
 pub(super) use promoted::Promoted;
+pub(super) use shaped::ShapedMap;
 
 /// Appends a text that OTLP cannot tell from an absent one: empty is NULL.
 pub(super) fn append_text(builder: &mut Texts, text: &str) {

@@ -5,14 +5,12 @@ use std::collections::HashMap;
 use arrow::error::ArrowError;
 use schema::TableDef;
 use schema::rows::Held;
+use schema::table::Of;
 
 use super::super::attributes::Sorted;
 use super::super::columns::{Finished, Flags, MapColumn, Texts, append_text};
 use super::super::model::{Kind, Text};
 use super::{Head, name_of};
-
-/// The set that heads are in the layout of the table.
-const HEADS: usize = 1;
 
 #[derive(Debug, Default)]
 pub(super) struct Heads<'a> {
@@ -86,7 +84,7 @@ impl<'a> Heads<'a> {
         next
     }
 
-    pub fn finish(self, table: &TableDef) -> Result<Option<Held>, ArrowError> {
+    pub fn finish(self, table: &TableDef) -> Result<Held, ArrowError> {
         let (rows, mut finished) = (self.count as usize, Finished::default());
         finished.sparse("metric_name", self.name, rows);
         finished.sparse("metric_kind", self.kind, rows);
@@ -96,7 +94,9 @@ impl<'a> Heads<'a> {
         finished.sparse("is_monotonic", self.is_monotonic, rows);
         finished.add("metadata", self.metadata.finish()?);
         let of = self.of.into_iter().collect();
-        let schema = table.layout.held.get(HEADS);
-        schema.map(|schema| Ok(Held { of, values: finished.batch(schema, rows)? })).transpose()
+        let set = table.layout.set(Of::Head).ok_or_else(|| {
+            ArrowError::SchemaError(format!("{} holds no heads of metrics", table.name))
+        })?;
+        Ok(Held { of, values: finished.batch(&table.layout.held[set], rows)? })
     }
 }

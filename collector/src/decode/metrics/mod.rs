@@ -192,14 +192,14 @@ impl<'a> MetricRows<'a> {
         let MetricRows { origin, attributes, heads, values, exemplars, columns: c, .. } = self;
         let schema = &cx.table.schema;
         origin.finish(|finished: &mut Finished, rows| {
-            attributes.finish(finished, rows)?;
+            let shapes = attributes.finish(finished, cx.table, rows)?;
             values.finish(finished, schema, rows)?;
             let list = schema.field_with_name("exemplars")?.data_type();
             finished.add("exemplars", exemplars.finish(list, rows)?);
             finished.sparse("series_id", c.series_id, rows);
             finished.sparse("start_time_unix_nano", c.start_time_unix_nano, rows);
             finished.sparse("flags", c.flags, rows);
-            Ok(heads.finish(cx.table)?)
+            Ok(vec![heads.finish(cx.table)?, shapes])
         })
     }
 }

@@ -224,11 +224,11 @@ impl<'a> Origin<'a> {
         });
     }
 
-    /// Ends the request: the columns of this file join the signal's own, and its
-    /// heads if it has any.
+    /// Ends the request: the columns of this file join the signal's own, and what
+    /// else is held of its rows.
     pub(in crate::decode) fn finish(
         self,
-        own: impl FnOnce(&mut Finished, usize) -> Result<Option<Held>, Error>,
+        own: impl FnOnce(&mut Finished, usize) -> Result<Vec<Held>, Error>,
     ) -> Result<Decoded, Error> {
         let Origin { cx, notes, rejected, columns, resource, scope, origins, origin_of, .. } = self;
         let rows = origin_of.len();
@@ -239,7 +239,7 @@ impl<'a> Origin<'a> {
         }
         let layout = &cx.table.layout;
         let mut finished = Finished::default();
-        let heads = own(&mut finished, rows)?;
+        let others = own(&mut finished, rows)?;
         let Columns { time, time_unix_nano, date, scope_name, scope_version } = columns;
         let micros = cx.ingest_unix_nano.div_euclid(1000);
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
@@ -259,7 +259,7 @@ impl<'a> Origin<'a> {
         scope.finish(&mut finished, origins)?;
         let values = finished.batch(&layout.held[ORIGINS], origins)?;
         let origins = Held { of: origin_of.into_iter().collect(), values };
-        let held = std::iter::once(origins).chain(heads).collect();
+        let held = std::iter::once(origins).chain(others).collect();
         Ok(Decoded { rows: Some(schema::Rows::new(layout, own, held)?), ..outcome })
     }
 }

@@ -181,7 +181,7 @@ impl<'a> SpanRows<'a> {
     fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
         let SpanRows { origin, attributes, events, links, columns: c, .. } = self;
         origin.finish(|finished: &mut Finished, rows| {
-            attributes.finish(finished, rows)?;
+            let shapes = attributes.finish(finished, cx.table, rows)?;
             let schema = &cx.table.schema;
             let events = events.finish(schema.field_with_name("events")?.data_type(), rows)?;
             let links = links.finish(schema.field_with_name("links")?.data_type(), rows)?;
@@ -201,7 +201,7 @@ impl<'a> SpanRows<'a> {
             finished.sparse("dropped_attributes_count", c.dropped_attributes_count, rows);
             finished.sparse("dropped_events_count", c.dropped_events_count, rows);
             finished.sparse("dropped_links_count", c.dropped_links_count, rows);
-            Ok(None)
+            Ok(vec![shapes])
         })
     }
 }
