@@ -217,6 +217,18 @@ impl Engine {
         &self.core.settings
     }
 
+    /// Whether no row of a tenant's table can be seen, and whether that is for sure:
+    /// what a statement would answer, without planning one.
+    pub fn is_empty(&self, tenant: &Tenant, table: &str) -> (bool, bool) {
+        match self.core.source.snapshot(tenant, table) {
+            Some(one) => {
+                let files = one.committed.len() + one.staged.len();
+                (files == 0 && one.hot.is_empty(), one.incomplete.is_none())
+            }
+            None => (true, true),
+        }
+    }
+
     /// Statements that wait or run now.
     pub fn running(&self) -> usize {
         self.core.activities.running()

@@ -1,7 +1,7 @@
 //! What a plan may use: functions, rules, settings, memory, disk and stores.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
@@ -31,9 +31,11 @@ const SPILL_PREFIX: &str = "datafusion-";
 /// The part of a session that all statements share.
 #[derive(Debug)]
 pub(crate) struct Base {
-    state: SessionState,
+    /// Made for the first statement: a node that is not asked does without the
+    /// memory for all that DataFusion can do.
+    state: OnceLock<SessionState>,
+    settings: Settings,
     env: RuntimeEnv,
-    spill_bytes: u64,
     pub stores: Arc<Stores>,
     pub promoted: attributes::Promoted,
 }
@@ -49,24 +51,15 @@ impl Base {
             .with_disk_manager_builder(disk)
             .with_object_store_registry(stores.clone())
             .build()?;
-        let mut builder = SessionStateBuilder::new_with_default_features();
-        // Nothing is ever created or written, so nothing that could is there.
-        builder.table_factories().get_or_insert_default().clear();
-        builder.file_formats().get_or_insert_default().clear();
-        let all = builder.scalar_functions().take().unwrap_or_default();
-        *builder.scalar_functions() = Some(functions::scalar(all));
-        builder.aggregate_functions().get_or_insert_default().extend(functions::aggregate());
-        let planners = builder.expr_planners().get_or_insert_default();
-        planners.insert(0, Arc::new(attributes::MapAccess));
-        let builder = builder.with_optimizer_rule(Arc::new(guard::Late));
-        #[cfg(feature = "postgres")]
-        let builder = crate::catalog::postgres::prepare(builder)?;
-        let state = builder.with_config(config(settings)).build();
         let tables = source.catalog().tables().iter();
         let promotions = tables.flat_map(|def| &def.promotions);
         let promoted = promotions.map(|p| (p.scope, p.key.clone())).collect();
-        let spill_bytes = settings.spill_bytes;
-        Ok(Base { state, env, spill_bytes, stores, promoted: Arc::new(promoted) })
+        let (settings, promoted) = (settings.clone(), Arc::new(promoted));
+        Ok(Base { state: OnceLock::new(), settings, env, stores, promoted })
+    }
+
+    fn state(&self) -> &SessionState {
+        self.state.get_or_init(|| state(&self.settings))
     }
 
     /// An environment that holds at most its share.
@@ -78,7 +71,7 @@ impl Base {
     /// within their own bound: a disk that runs short is left to ingest.
     pub fn bound_spill(&self, room: u64) -> Result<(), Error> {
         let disk = &self.env.disk_manager;
-        let most = disk.used_disk_space().saturating_add(room).min(self.spill_bytes);
+        let most = disk.used_disk_space().saturating_add(room).min(self.settings.spill_bytes);
         Ok(disk.set_max_temp_directory_size(most)?)
     }
 
@@ -93,7 +86,8 @@ impl Base {
         now_unix_nano: i64,
         zone: Option<&str>,
     ) -> SessionState {
-        let mut rules = self.state.analyzer().rules.clone();
+        let state = self.state();
+        let mut rules = state.analyzer().rules.clone();
         // Before types are settled: what it emits has to be coerced as well.
         rules.insert(0, Arc::new(rewrite));
         if let Some(zone) = zone {
@@ -101,7 +95,7 @@ impl Base {
         }
         // After that, and before anything is evaluated.
         rules.push(Arc::new(guard::Early));
-        let mut optimizers = self.state.optimizers().to_vec();
+        let mut optimizers = state.optimizers().to_vec();
         let codes = ByCode(Codes::new(&env.memory_pool));
         // Before what the scan can compute is moved into it.
         let leaves = optimizers.iter().position(|rule| rule.name() == "extract_leaf_expressions");
@@ -109,8 +103,8 @@ impl Base {
         let checkpoint = Checkpoint::new(stop);
         let rules = Checkpoint::between(&rules, checkpoint.clone());
         let optimizers = Checkpoint::between(&optimizers, checkpoint.clone());
-        let physical = Checkpoint::between(self.state.physical_optimizers(), checkpoint);
-        let mut config = self.state.config().clone();
+        let physical = Checkpoint::between(state.physical_optimizers(), checkpoint);
+        let mut config = state.config().clone();
         config.options_mut().extensions.insert(stop.clone());
         let now = DateTime::from_timestamp_nanos(now_unix_nano);
         if let Some(zone) = zone {
@@ -119,7 +113,7 @@ impl Base {
         let mut props = ExecutionProps::new().with_query_execution_start_time(now);
         // Functions would be given the defaults otherwise.
         props.config_options = Some(config.options().clone());
-        SessionStateBuilder::new_from_existing(self.state.clone())
+        SessionStateBuilder::new_from_existing(state.clone())
             .with_config(config)
             .with_catalog_list(catalog)
             .with_runtime_env(env)
@@ -131,6 +125,22 @@ impl Base {
             .with_execution_props(props)
             .build()
     }
+}
+
+fn state(settings: &Settings) -> SessionState {
+    let mut builder = SessionStateBuilder::new_with_default_features();
+    // Nothing is ever created or written, so nothing that could is there.
+    builder.table_factories().get_or_insert_default().clear();
+    builder.file_formats().get_or_insert_default().clear();
+    let all = builder.scalar_functions().take().unwrap_or_default();
+    *builder.scalar_functions() = Some(functions::scalar(all));
+    builder.aggregate_functions().get_or_insert_default().extend(functions::aggregate());
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(attributes::MapAccess));
+    let builder = builder.with_optimizer_rule(Arc::new(guard::Late));
+    #[cfg(feature = "postgres")]
+    let builder = crate::catalog::postgres::prepare(builder);
+    builder.with_config(config(settings)).build()
 }
 
 fn config(settings: &Settings) -> SessionConfig {

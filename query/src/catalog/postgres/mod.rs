@@ -25,7 +25,9 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{SchemaProvider, TableFunction, TableProvider};
+use datafusion::catalog::{
+    SchemaProvider, TableFunction, TableFunctionArgs, TableFunctionImpl, TableProvider,
+};
 use datafusion::common::{DataFusionError, plan_datafusion_err};
 use datafusion::datasource::TableType;
 use datafusion::execution::FunctionRegistry;
@@ -48,13 +50,24 @@ fn fixed() -> Result<&'static PgCatalogStaticTables, DataFusionError> {
 
 /// Adds to a session what is no table: `regclass` and its like as types, and
 /// `pg_get_keywords()`, which psql completes words with.
-pub(crate) fn prepare(
-    mut builder: SessionStateBuilder,
-) -> Result<SessionStateBuilder, DataFusionError> {
+pub(crate) fn prepare(mut builder: SessionStateBuilder) -> SessionStateBuilder {
     let name = "pg_get_keywords".to_owned();
-    let keywords = TableFunction::new(name.clone(), fixed()?.pg_get_keywords.clone());
+    let keywords = TableFunction::new(name.clone(), Arc::new(Keywords));
     builder.table_functions().get_or_insert_default().insert(name, Arc::new(keywords));
-    Ok(builder.with_type_planner(Arc::new(PgOidTypePlanner)))
+    builder.with_type_planner(Arc::new(PgOidTypePlanner))
+}
+
+/// The fixed tables are megabytes, which nobody needs who does not ask.
+#[derive(Debug)]
+struct Keywords;
+
+impl TableFunctionImpl for Keywords {
+    fn call_with_args(
+        &self,
+        args: TableFunctionArgs,
+    ) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        fixed()?.pg_get_keywords.call_with_args(args)
+    }
 }
 
 /// Adds the functions that answer for one session.
