@@ -3,6 +3,7 @@
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use schema::ErrorKind;
+use storage::store::NotWhole;
 
 use crate::redact;
 
@@ -259,6 +260,10 @@ fn store_failed(error: &object_store::Error) -> Error {
             "a file of the table is gone: it was replaced or retired while the statement ran",
         )
         .with_hint("run the statement again"),
+        object_store::Error::Generic { source, .. } if source.is::<NotWhole>() => {
+            Error::new(ErrorKind::Unavailable, "the object store broke off in an answer")
+                .with_hint("run the statement again")
+        }
         object_store::Error::PermissionDenied { .. }
         | object_store::Error::Unauthenticated { .. } => {
             Error::new(ErrorKind::Unavailable, "the object store refused this node's credentials")
@@ -270,13 +275,19 @@ fn store_failed(error: &object_store::Error) -> Error {
 }
 
 fn parquet_failed(error: &parquet::errors::ParquetError) -> Error {
-    // A filter that is evaluated while a file is read fails in here as well.
+    // A filter that is evaluated while a file is read fails in here as well. An
+    // I/O error is a decompressor's way to say that it cannot; a store has its own.
     if let parquet::errors::ParquetError::External(inner) = error
+        && !inner.is::<std::io::Error>()
         && let Some(known) = boxed(inner.as_ref())
     {
         return known;
     }
-    tracing::error!(error = %error, "a file of a table cannot be read");
+    unreadable(error)
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Error {
+    tracing::error!(%error, "a file of a table cannot be read");
     Error::new(ErrorKind::Corrupt, "a file of the table cannot be read as parquet")
         .with_hint("`cloudsail verify` names it; the log has the cause")
 }
@@ -309,6 +320,8 @@ fn arrow_failed(error: &ArrowError, whole: &DataFusionError) -> Error {
         ArrowError::DivideByZero => {
             Error::invalid("division by zero").with_hint("nullif(x, 0) makes it NULL")
         }
+        // Pages that do not decode; what filters say of their own starts otherwise.
+        ArrowError::ParquetError(why) if !why.starts_with("Arrow: ") => unreadable(why),
         ArrowError::ParquetError(_) | ArrowError::IpcError(_) => internal(whole),
         other => {
             let text = other.to_string();

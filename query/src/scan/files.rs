@@ -23,7 +23,7 @@ use schema::{ColumnType, TableDef};
 use storage::{DataFile, Place};
 
 use super::narrow::{Narrow, Point, Wanted};
-use super::reader::Readers;
+use super::reader::{Readers, Rows};
 use super::{absent, decode};
 use crate::catalog::pins::Pins;
 use crate::engine::stop::Stop;
@@ -215,7 +215,9 @@ impl Scan<'_> {
             version: None,
         };
         let date = ScalarValue::Date32(Some(file.date));
-        let part = PartitionedFile::new_from_meta(meta).with_partition_values(vec![date]);
+        let part = PartitionedFile::new_from_meta(meta)
+            .with_partition_values(vec![date])
+            .with_extension(Rows(file.rows));
         match detailed {
             true => Ok(part.with_statistics(Arc::new(self.statistics(file)))),
             false => Ok(part),

@@ -18,6 +18,7 @@
 //! | [`sandbox`] | S19 to S23: what is refused |
 //! | [`attacks`] | a corpus of hostile statements, and that none does harm |
 //! | [`bounds`] | deadline, rows, memory, permits, cancellation |
+//! | [`damage`] | F25: bodies of the store that are not what was stored |
 //! | [`system`] | system tables, `information_schema`, descriptions |
 //! | [`http`] | the HTTP door over loopback |
 //! | [`flight`] | the Flight SQL door over loopback |
@@ -36,6 +37,10 @@ mod attacks;
 mod attributes;
 mod bounds;
 mod cookbook;
+mod damage;
+#[path = "../../../storage/tests/it/faulty/mod.rs"]
+#[allow(dead_code, reason = "the tests of storage use the rest of it")]
+mod faulty;
 mod flight;
 mod functions;
 mod http;

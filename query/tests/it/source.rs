@@ -32,6 +32,8 @@ pub struct TestSource {
     catalog: Catalog,
     store: Arc<InMemory>,
     stage: Arc<InMemory>,
+    /// What stands before the store, if anything does.
+    front: Mutex<Option<Arc<dyn ObjectStore>>>,
     shelves: Mutex<HashMap<&'static str, Shelf>>,
     pub ledger: Mutex<Vec<LedgerRow>>,
     pub segments: Mutex<Vec<SegmentInfo>>,
@@ -51,6 +53,7 @@ impl TestSource {
             catalog,
             store: Arc::default(),
             stage: Arc::default(),
+            front: Mutex::default(),
             shelves: Mutex::default(),
             ledger: Mutex::default(),
             segments: Mutex::default(),
@@ -61,6 +64,16 @@ impl TestSource {
 
     pub fn def(&self, table: &str) -> Arc<TableDef> {
         self.catalog.get(table).unwrap().clone()
+    }
+
+    /// The store itself.
+    pub fn sound(&self) -> Arc<dyn ObjectStore> {
+        self.store.clone()
+    }
+
+    /// Engines that are made from here on read this instead.
+    pub fn wrap(&self, front: Arc<dyn ObjectStore>) {
+        *self.front.lock() = Some(front);
     }
 
     /// Puts rows into memory.
@@ -191,6 +204,16 @@ impl TestSource {
         self.shelves.lock().remove(table);
     }
 
+    /// Halves the objects but not what is listed of them.
+    pub async fn cut_objects(&self, table: &'static str) {
+        let files = self.shelves.lock().get(table).unwrap().committed.clone();
+        for file in files {
+            let path = Path::parse(&file.path).unwrap();
+            let half = self.store.get_range(&path, 0..file.size / 2).await.unwrap();
+            self.store.put(&path, half.into()).await.unwrap();
+        }
+    }
+
     /// Removes the objects but not the listing.
     pub async fn lose_objects(&self, table: &'static str) {
         let files = self.shelves.lock().get(table).unwrap().committed.clone();
@@ -224,7 +247,7 @@ impl Source for TestSource {
     }
 
     fn store(&self) -> Arc<dyn ObjectStore> {
-        self.store.clone()
+        self.front.lock().clone().unwrap_or_else(|| self.store.clone())
     }
 
     fn stage(&self) -> Arc<dyn ObjectStore> {

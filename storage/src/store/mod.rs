@@ -14,6 +14,7 @@
 //! | `remote` | `s3://`, `gs://`, `az://`: one client that repeats, one that never does |
 //! | [`words`] | errors in words, without what a store's documents should not show |
 //! | [`tree`] | the file operations under [`local`], also used by the stage: temp, fsync, publish, fsync the folders |
+//! | [`whole`] | answers are as long as they say (F25) |
 //!
 //! Deliberately not here: repeating a conditional put (whoever asks knows what
 //! an unknown outcome means), caches.
@@ -26,6 +27,7 @@ pub mod probe;
 #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
 mod remote;
 pub mod tree;
+pub mod whole;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -44,6 +46,7 @@ pub use address::{problems, shown};
 use local::DurableLocal;
 pub use outcome::{Outcome, outcome};
 pub use probe::probe;
+pub use whole::{NotWhole, Whole};
 pub use words::told;
 
 /// An open store; clones share it.

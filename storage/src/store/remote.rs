@@ -32,6 +32,7 @@ use object_store::{
 
 use url::Url;
 
+use super::Whole;
 use super::options::{self, Provider};
 use super::words::told;
 use crate::Error;
@@ -111,6 +112,7 @@ pub(super) fn open(
         }
         wrong(why)
     })?;
+    let bucket = Whole::new(Arc::new(bucket));
     match prefix.as_ref().is_empty() {
         true => Ok(Arc::new(bucket)),
         false => Ok(Arc::new(PrefixStore::new(bucket, prefix))),

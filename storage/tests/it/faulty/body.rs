@@ -5,8 +5,8 @@ use futures::StreamExt;
 use futures::stream;
 use object_store::{GetResult, GetResultPayload, ObjectMeta, Result};
 
+use super::dice::Dice;
 use super::rules::{Answer, Fault, Op};
-use crate::wal_world::Dice;
 
 pub const OTHER_TAG: &str = "another-objects-tag";
 

@@ -9,14 +9,18 @@
 //! | `mod.rs` | [`Faulty`]: the wrapper, its counts |
 //! | [`rules`] | [`Rule`], [`Fault`]: what goes wrong, where, when |
 //! | [`body`] | answers that are not what was stored |
+//! | [`dice`] | chance by seed |
 //! | [`shows`] | each fault seen to happen |
 //!
 //! Time is tokio's, so hours of outage cost milliseconds where it is paused.
 //! The one exception: `deltalake` reads and checkpoints on threads of its own,
 //! while paused time stands still. A request from there is not delayed, and one
 //! that would never be answered fails at once, as a client's timeout has it.
+//!
+//! The tests of the engine read through it as well, and include this folder.
 
 mod body;
+mod dice;
 mod rules;
 mod shows;
 
@@ -37,9 +41,8 @@ use parking_lot::Mutex;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::time::Instant;
 
+pub use dice::Dice;
 pub use rules::{Answer, Fault, Op, Rule};
-
-use crate::wal_world::Dice;
 
 /// A wrapped store. Clones share rules and counts.
 #[derive(Debug, Clone)]
