@@ -20,6 +20,7 @@
 //! | [`attacks`] | hostile statements while telemetry comes in |
 //! | [`full`] | a full disk |
 //! | [`outage`] | draining a node, adopting a dead one's folder |
+//! | [`outsiders`] | deltalake writes, deletes, joins and vacuums beside a daemon |
 //! | [`postgres`] | psql, psycopg, node-pg and JDBC by the Postgres door |
 //! | [`pressure`] | memory and log at their bounds |
 //! | [`readers`] | deltalake and DuckDB read what we wrote |
@@ -63,6 +64,7 @@ mod full;
 mod guards;
 mod nezha;
 mod outage;
+mod outsiders;
 mod postgres;
 mod pressure;
 mod reach;

@@ -3,14 +3,18 @@
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
+use crate::crash::ledger::Ledger;
+use crate::crash::load::Load;
 use crate::daemon::{Launch, run};
 use crate::expect;
 use crate::experiment;
 use crate::guards::events;
-use crate::otlp::{Encoding, Request, Signal};
+use crate::otlp::{Encoding, Outcome, Request, Signal, send};
 use crate::programs::{self, BUCKET, python, script};
 use crate::vertical::{fixtures, now};
 
@@ -115,6 +119,94 @@ async fn inv_c1_a_daemon_on_s3_is_read_by_others() {
     assert!(said(&told).contains("<redacted>"), "{}", said(&told));
 }
 
+/// Scenario: under `ack.level: store` a daemon on S3 dies by SIGKILL while clients
+/// send, and its folder with it; another starts with an empty one. Then the server
+/// goes away.
+/// Guarantees: D1 at this level: what was acked is in the bucket, once. F22, B2:
+/// without the bucket nothing is acked, and refusals are the kind that is retried.
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_d1_an_ack_of_s3_outlives_the_node() {
+    let Some(server) = programs::s3().await else { return };
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let ledger = Ledger::new(now().as_nanos() as u64);
+    let daemon = on(&server, dir.path()).set("ack.level=store").start().await;
+    let load = Load::start(&daemon, &ledger, 1, 1);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ledger.acked() < 200 {
+        assert!(Instant::now() < deadline, "{} acked", ledger.acked());
+        sleep(Duration::from_millis(50)).await;
+    }
+    daemon.kill().await;
+    load.stop().await;
+    drop(dir);
+
+    let daemon = on(&server, other.path()).set("ack.level=store").start().await;
+    let stored = ledger.check_rows(&daemon, None).await;
+    assert!(stored >= ledger.acked(), "{stored} of {}", ledger.acked());
+    drop(server);
+    let (request, deadline) = (&fixtures().0[0], Instant::now() + Duration::from_secs(60));
+    let refused = loop {
+        match send(&daemon.client, &daemon.ports, Encoding::HttpProtobuf, request).await {
+            Outcome::Refused { status, retry_after: Some(_) } => break status,
+            // The first may wait for a commit until its time is up.
+            Outcome::Refused { .. } => assert!(Instant::now() < deadline, "no pause is said"),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused, 503);
+    daemon.kill().await;
+}
+
+/// Scenario: two daemons write the same tables in one bucket, under load; one dies
+/// by SIGKILL and its folder is adopted, the other goes on. deltalake reads all the
+/// while.
+/// Guarantees: C1, F28, F42: no read fails, no version and no count falls, and at the
+/// end deltalake and the SQL of the one that is left agree on what was acked, each
+/// row once.
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_c1_a_shared_bucket_is_read_at_any_moment() {
+    let (Some(server), Some(python)) = (programs::s3().await, python().await) else { return };
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start = async |dir: &Path| on(&server, dir).set("flush.max_age=1s").start().await;
+    let (lasting, doomed) = tokio::join!(start(here.path()), start(there.path()));
+    let ledger = Ledger::new(now().as_nanos() as u64);
+    for daemon in [&lasting, &doomed] {
+        for request in &fixtures().0 {
+            daemon.ack(Encoding::HttpProtobuf, request).await;
+        }
+        daemon.flush().await;
+    }
+    let stop = here.path().join("stop");
+    let (url, tenant) = (lasting.url("/api/v1/sql"), format!("{}/default", store()));
+    let args = [&url, &tenant, &server.address, stop.to_str().unwrap()];
+    let reading = script(&python, "python/watch_bucket.py", &args);
+    let writing = async {
+        let both = [Load::start(&lasting, &ledger, 1, 1), Load::start(&doomed, &ledger, 2, 2)];
+        sleep(Duration::from_secs(6)).await;
+        doomed.kill().await;
+        for load in both {
+            load.stop().await;
+        }
+        let adopt = ["adopt", "cloudsail-data", "--set", &format!("store.url={}", store())];
+        let told = command(there.path(), &server, &adopt).await;
+        assert!(told.status.success(), "{}", said(&told));
+        let load = Load::start(&lasting, &ledger, 3, 3);
+        sleep(Duration::from_secs(3)).await;
+        load.stop().await;
+        lasting.flush().await;
+        std::fs::write(&stop, "").unwrap();
+    };
+    let (read, ()) = tokio::join!(reading, writing);
+    eprintln!("{read}");
+    for run in 1..=3 {
+        ledger.check_rows(&lasting, Some(run)).await;
+    }
+    assert!(ledger.acked() > 100);
+    lasting.stop().await;
+    let told = command(here.path(), &server, &["verify", "--store", &store()]).await;
+    assert!(told.status.success(), "{}", said(&told));
+}
+
 /// Log records with bodies that do not compress, 24 MB in all.
 fn bulky() -> Request {
     let mut seed = 7u64;
@@ -207,7 +299,7 @@ async fn reports_are_published_to_s3() {
     let errors = "    - {service: frontend, indicator: error_ratio, max: 5%}\n";
     let publish = format!("html], publish: \"{chaos}/team/\"}}");
     let at = |nanos: i64| {
-        let at = std::time::UNIX_EPOCH + std::time::Duration::from_nanos(nanos as u64);
+        let at = std::time::UNIX_EPOCH + Duration::from_nanos(nanos as u64);
         humantime::format_rfc3339_micros(at).to_string()
     };
     let body = json!({

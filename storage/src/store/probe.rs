@@ -17,6 +17,9 @@ const FOLDER: &str = "_doctor";
 /// Stores refuse what was signed by a clock that is a quarter of an hour off.
 const CLOCKS_APART: Duration = Duration::from_secs(60);
 
+/// The right to read an object, and all that comes with it, at S3, Google and Azure.
+const READING: &str = "s3:GetObject, storage.objects.get or Storage Blob Data Contributor";
+
 /// One thing that a store was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -79,6 +82,9 @@ impl Probe<'_> {
         let remedy = match outcome {
             Outcome::Refused(Refused::Permission) => format!("grant {needs}"),
             Outcome::Refused(_) => outcome.remedy().trim_start_matches("; ").to_owned(),
+            Outcome::Absent if step != "list" => {
+                "the store does not have what it took; do not use it".to_owned()
+            }
             _ => "check the address and the network, and try again".to_owned(),
         };
         // The server's own words may have many lines.
@@ -155,10 +161,7 @@ impl Probe<'_> {
                 self.say("get", Well, "gives back what was put");
             }
             Ok(_) => self.say("get", Failed, "gives back other bytes than were put; do not use it"),
-            Err(error) => {
-                let needs = "s3:GetObject, storage.objects.get or Storage Blob Data Contributor";
-                self.fail("get", needs, &error);
-            }
+            Err(error) => self.fail("get", READING, &error),
         }
     }
 
@@ -167,7 +170,7 @@ impl Probe<'_> {
         let now = clock.now_unix_nano();
         let theirs = match self.objects.head(path).await {
             Ok(found) => found.last_modified.timestamp_nanos_opt().unwrap_or(0),
-            Err(error) => return self.fail("clock", "s3:GetObject", &error),
+            Err(error) => return self.fail("clock", READING, &error),
         };
         let apart = Duration::from_nanos(now.abs_diff(theirs));
         match apart < CLOCKS_APART {
@@ -187,30 +190,31 @@ impl Probe<'_> {
             let mut upload = self.objects.put_multipart(path).await?;
             upload.put_part(content.into()).await?;
             upload.complete().await?;
-            let length = self.objects.head(path).await?.size;
             let mut given_up = self.objects.put_multipart(path).await?;
             given_up.put_part("never".into()).await?;
-            given_up.abort().await?;
-            Ok(length)
+            given_up.abort().await
         };
-        match done.await {
-            Ok(length) if length == content.len() as u64 => {
+        if let Err(error) = done.await {
+            let needs = "s3:PutObject and s3:AbortMultipartUpload, storage.multipartUploads.* or Storage Blob Data Contributor";
+            return self.fail("multipart", needs, &error);
+        }
+        match self.objects.head(path).await {
+            Ok(found) if found.size == content.len() as u64 => {
                 self.say("multipart", Well, "takes an object in parts, and lets go of parts");
             }
-            Ok(length) => self.say(
+            Ok(found) => self.say(
                 "multipart",
                 Failed,
-                format!("{} bytes in parts became {length}; do not use it", content.len()),
+                format!("{} bytes in parts became {}; do not use it", content.len(), found.size),
             ),
-            Err(error) => {
-                let needs = "s3:PutObject and s3:AbortMultipartUpload, storage.multipartUploads.* or Storage Blob Data Contributor";
-                self.fail("multipart", needs, &error);
-            }
+            Err(error) => self.fail("multipart", READING, &error),
         }
     }
 
     /// A node writes without ever deleting; who may not is left with a trace.
     async fn delete(&mut self, paths: &[Path]) {
+        let needs =
+            "s3:DeleteObject, storage.objects.delete or Storage Blob Data Contributor";
         for path in paths {
             match self.objects.delete(path).await {
                 Ok(()) => {}
@@ -219,10 +223,10 @@ impl Probe<'_> {
                     return self.say(
                         "delete",
                         Odd,
-                        format!("may not delete: {FOLDER}/ keeps what was tried here, and nothing old can be removed; grant s3:DeleteObject to the node that is to do that"),
+                        format!("may not delete: {FOLDER}/ keeps what was tried here, and nothing old can be removed; grant {needs} to the node that is to do that"),
                     );
                 }
-                Err(error) => return self.fail("delete", "s3:DeleteObject", &error),
+                Err(error) => return self.fail("delete", needs, &error),
             }
         }
         self.say("delete", Well, "deletes what was put");

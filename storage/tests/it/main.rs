@@ -31,6 +31,7 @@ mod stage_world;
 mod store_answers;
 mod store_away;
 mod store_local;
+mod store_probe;
 mod store_remote;
 mod store_scripted;
 mod table_change;

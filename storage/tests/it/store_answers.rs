@@ -5,7 +5,7 @@ use object_store::{ObjectStoreExt, PutMode};
 use schema::{ErrorKind, Position, Tenant};
 use storage::error::refused;
 use storage::stage::{Output, Staged, upload};
-use storage::store::Store;
+use storage::store::{Store, told};
 use storage::store::outcome::{Outcome, Refused, outcome};
 use storage::{DataFile, Place};
 
@@ -48,6 +48,25 @@ pub fn staged(world: &World, name: &str, bytes: &[u8]) -> Staged {
         outputs: vec![Output { table: "logs".into(), files: vec![file] }],
         manifest: place,
         bytes: bytes.len() as u64,
+    }
+}
+
+/// Scenario: a server sends half of the range that it names, once more than of
+/// it, and once the whole; asked for one range and for two that lie together.
+/// Guarantees: F25: what is not as long as it should be is an error, not a body.
+#[tokio::test]
+async fn fault_f25_half_a_range_is_no_range() {
+    const PART: &str = "etag: \"e\"\r\nlast-modified: Wed, 25 Nov 2026 12:00:00 GMT\r\n\
+                        content-range: bytes 0-7/100\r\n";
+    for (body, comes) in [("four", false), ("eight is", true), ("nine byte", false)] {
+        let server = Scripted::start(move |_| Reply(206, PART, body)).await;
+        let (objects, path) = (server.store().objects(), Path::from("a"));
+        let one = objects.get_range(&path, 0..8).await;
+        let two = objects.get_ranges(&path, &[0..2, 6..8]).await;
+        assert_eq!((one.is_ok(), two.is_ok()), (comes, comes), "{body}: {one:?} {two:?}");
+        if let Err(error) = one {
+            assert!(told(&error).contains("bytes of 8"), "{error:?}");
+        }
     }
 }
 

@@ -12,9 +12,9 @@ from deltalake import DeltaTable
 from readers import hold
 
 
-def main():
-    sql, tenant, endpoint, *tables = sys.argv[1:]
-    options = {
+def options(endpoint):
+    """What deltalake reaches the test's server with."""
+    return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ALLOW_HTTP": "true",
         "AWS_REGION": "us-east-1",
@@ -22,8 +22,12 @@ def main():
         "AWS_SECRET_ACCESS_KEY": "test",
     }
 
+
+def main():
+    sql, tenant, endpoint, *tables = sys.argv[1:]
+
     def by_deltalake(name):
-        stored = DeltaTable(f"{tenant}/{name}", storage_options=options)
+        stored = DeltaTable(f"{tenant}/{name}", storage_options=options(endpoint))
         return pa.table(stored.to_pyarrow_dataset().to_table())
 
     hold(sql, tables, {"deltalake": by_deltalake})

@@ -29,8 +29,8 @@
 //! release or of a staging is done at a crash, which is as if the process had
 //! lived a moment longer; the order of requests within one load of a table,
 //! which faults do not hang on. The power cut takes the log's disk only; the
-//! stage is a real folder. Histories are too short for the hundred commits at
-//! which a checkpoint is written.
+//! stage is a real folder. Few histories of fifty steps have the ten commits and
+//! the minute after which a checkpoint is written; longer ones do.
 //!
 //! A failure prints its seed and a history made as short as it still fails.
 //! The long form runs as many seeds as are asked for:
