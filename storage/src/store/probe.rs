@@ -213,8 +213,7 @@ impl Probe<'_> {
 
     /// A node writes without ever deleting; who may not is left with a trace.
     async fn delete(&mut self, paths: &[Path]) {
-        let needs =
-            "s3:DeleteObject, storage.objects.delete or Storage Blob Data Contributor";
+        let needs = "s3:DeleteObject, storage.objects.delete or Storage Blob Data Contributor";
         for path in paths {
             match self.objects.delete(path).await {
                 Ok(()) => {}

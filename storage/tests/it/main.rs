@@ -17,10 +17,12 @@ mod faulty;
 mod node;
 mod outage_acks;
 mod outage_cache;
+mod outage_catch_up;
 mod outage_copies;
 mod outage_drain;
 mod outage_outbox;
 mod outage_recovered;
+mod outage_tables;
 mod outage_writers;
 #[path = "../../../tests/clients/programs.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use the rest of it")]

@@ -5,8 +5,8 @@ use object_store::{ObjectStoreExt, PutMode};
 use schema::{ErrorKind, Position, Tenant};
 use storage::error::refused;
 use storage::stage::{Output, Staged, upload};
-use storage::store::{Store, told};
 use storage::store::outcome::{Outcome, Refused, outcome};
+use storage::store::{Store, told};
 use storage::{DataFile, Place};
 
 use crate::stage_world::World;

@@ -44,7 +44,10 @@ async fn wrong(fault: Fault, ops: &[Op]) -> BTreeMap<&'static str, (Verdict, Str
 async fn fault_f24_each_missing_right_is_named() {
     const AZURE: &str = "Storage Blob Data Contributor";
     for (ops, fails) in [
-        (&[Op::List][..], &[("list", Failed, ["s3:ListBucket", "storage.objects.list", AZURE])][..]),
+        (
+            &[Op::List][..],
+            &[("list", Failed, ["s3:ListBucket", "storage.objects.list", AZURE])][..],
+        ),
         (&[Op::Put], &[("put", Failed, ["s3:PutObject", "storage.objects.create", AZURE])]),
         (&[Op::Get], &[("get", Failed, ["s3:GetObject", "storage.objects.get", AZURE])]),
         (
@@ -57,7 +60,11 @@ async fn fault_f24_each_missing_right_is_named() {
         ),
         (
             &[Op::Part],
-            &[("multipart", Failed, ["s3:AbortMultipartUpload", "storage.multipartUploads", AZURE])],
+            &[(
+                "multipart",
+                Failed,
+                ["s3:AbortMultipartUpload", "storage.multipartUploads", AZURE],
+            )],
         ),
         (&[Op::Delete], &[("delete", Odd, ["s3:DeleteObject", "storage.objects.delete", AZURE])]),
     ] {
