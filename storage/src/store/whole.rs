@@ -39,33 +39,24 @@ impl Whole {
 }
 
 fn measured(
-    path: &Path,
+    path: Path,
     said: u64,
     body: BoxStream<'static, Result<Bytes>>,
 ) -> BoxStream<'static, Result<Bytes>> {
-    let wrong = {
-        let path = path.clone();
-        move |sent| {
-            let source = Box::new(NotWhole { path: path.clone(), said, sent });
-            Error::Generic { store: "store", source }
-        }
+    let wrong = move |path, sent| {
+        let source = Box::new(NotWhole { path, said, sent });
+        Err(Error::Generic { store: "store", source })
     };
-    stream::unfold(Some((body, 0)), move |state| {
-        let wrong = wrong.clone();
-        async move {
-            let (mut body, before) = state?;
-            match body.next().await {
-                Some(Ok(bytes)) => {
-                    let sent = before + bytes.len() as u64;
-                    match sent <= said {
-                        true => Some((Ok(bytes), Some((body, sent)))),
-                        false => Some((Err(wrong(sent)), None)),
-                    }
-                }
-                Some(Err(error)) => Some((Err(error), None)),
-                None if before < said => Some((Err(wrong(before)), None)),
-                None => None,
-            }
+    stream::unfold(Some((body, path, 0)), move |state| async move {
+        let (mut body, path, before) = state?;
+        match body.next().await {
+            Some(Ok(bytes)) => match before + bytes.len() as u64 {
+                sent if sent <= said => Some((Ok(bytes), Some((body, path, sent)))),
+                sent => Some((wrong(path, sent), None)),
+            },
+            Some(error) => Some((error, None)),
+            None if before < said => Some((wrong(path, before), None)),
+            None => None,
         }
     })
     .boxed()
@@ -85,7 +76,7 @@ impl ObjectStore for Whole {
         if let GetResultPayload::Stream(body) = found.payload {
             found.payload = GetResultPayload::Stream(match head {
                 true => body,
-                false => measured(at, found.range.end - found.range.start, body),
+                false => measured(at.clone(), found.range.end - found.range.start, body),
             });
         }
         Ok(found)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use schema::{Catalog, Tenant};
 use storage::store::Store;
 use storage::table::DeltaTable;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::faulty::{Answer, Fault, Faulty, Rule};
@@ -64,13 +65,12 @@ async fn fault_f41_catching_up_leaves_others_room() {
         store.rule(Rule::new(Fault::Slow(Duration::from_millis(3))));
     }
     let before = version(&base).await;
-    let catching = tokio::spawn({
-        let back = back.clone();
-        async move { back.storage.flush().await.unwrap() }
-    });
+    let mut catching = JoinSet::new();
+    let catches = back.clone();
+    catching.spawn(async move { catches.storage.flush().await.unwrap() });
     let began = Instant::now();
     let (mut worst, mut flushes, mut ack) = (0, 0, Duration::ZERO);
-    while !catching.is_finished() {
+    while catching.try_join_next().is_none() {
         let began = Instant::now();
         back.append(ours..ours + 10).await.unwrap();
         ack = ack.max(began.elapsed());
@@ -83,7 +83,6 @@ async fn fault_f41_catching_up_leaves_others_room() {
         worst = worst.max(of_spans.version.unwrap().0 - seen - 1);
         flushes += 1;
     }
-    catching.await.unwrap();
     let entries = version(&base).await - before - flushes;
     println!(
         "{entries} entries for {BACKLOG} ranges in {:?}, {flushes} of the other meanwhile, \
