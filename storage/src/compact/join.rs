@@ -19,6 +19,10 @@ use crate::{DataFile, Error, Origin, Place, failpoint, table};
 /// What is written here is read often and rarely rewritten: 4 % smaller for
 /// 10 % of the time (performance.md).
 const ZSTD_LEVEL: i32 = 3;
+/// A row group that is read takes more than its bytes on the store: a page of each
+/// column, and its dictionary. So many times as much all of them may take together;
+/// beyond that a job is of fewer files.
+const OPENED: u64 = 2;
 /// How long one chunk gives way to ingest at most, lest a join never end.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(20);
@@ -32,11 +36,24 @@ const MANY: usize = 500;
 pub struct Joiner {
     pub objects: Arc<dyn ObjectStore>,
     pub budget: Budget,
+    /// Bytes that the open row groups of a job may take.
+    pub memory_bytes: u64,
     pub wal_id: WalId,
     pub boot: u64,
     /// Files that the table has.
     pub files: usize,
     pub cancel: CancellationToken,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub struct Joined {
+    /// The files that were joined: those of the job, or of its first runs.
+    pub inputs: Vec<Arc<DataFile>>,
+    /// The new files.
+    pub files: Vec<DataFile>,
+    /// The most bytes that rows had in memory at a time.
+    pub most_held: usize,
 }
 
 impl Joiner {
@@ -47,7 +64,7 @@ impl Joiner {
         tenant: &Tenant,
         table: &Arc<TableDef>,
         job: &Job,
-    ) -> Result<Vec<DataFile>, Broken> {
+    ) -> Result<Joined, Broken> {
         let (sender, done) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
         let (this, tenant, table, job) = (self.clone(), tenant.clone(), table.clone(), job.clone());
@@ -68,13 +85,10 @@ impl Joiner {
         }
     }
 
-    async fn merge(
-        &self,
-        tenant: &Tenant,
-        table: &TableDef,
-        job: &Job,
-    ) -> Result<Vec<DataFile>, Broken> {
-        let mut merge = Merge::open(table, self.objects.clone(), &job.runs).await?;
+    async fn merge(&self, tenant: &Tenant, table: &TableDef, job: &Job) -> Result<Joined, Broken> {
+        let room = self.memory_bytes * OPENED;
+        let mut merge = Merge::open(table, self.objects.clone(), &job.runs, room).await?;
+        let job = &job.of_first(merge.taken());
         let share = job.rows().div_ceil(job.outputs.max(1) as u64);
         let form = Form {
             zstd_level: ZSTD_LEVEL,
@@ -123,7 +137,8 @@ impl Joiner {
             let message = format!("a join of {went} rows has {came} (K1); nothing was replaced");
             return Err(Error::Corrupt(message).into());
         }
-        Ok(files)
+        let inputs = job.files().cloned().collect();
+        Ok(Joined { inputs, files, most_held: merge.most_held() })
     }
 
     /// Writes one file: `first`, and what follows up to about `rows` rows. It

@@ -3,6 +3,9 @@
 //! **K1** every row of every input comes out once, in the table's order; rows
 //! with equal keys in the order of the runs. An input that is not in the order
 //! it claims, or whose columns have other types, ends the merge and is named.
+//!
+//! What it holds is bounded whatever the width of rows: the runs that are open by
+//! their footers, batches and chunks by their bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use ::parquet::arrow::async_reader::ParquetRecordBatchStream;
 use ::parquet::basic::{Encoding, PageType};
-use ::parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use ::parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use arrow::row::{OwnedRow, Rows};
@@ -21,6 +24,7 @@ use schema::TableDef;
 use schema::table::PARTITION;
 use serde_json::Value;
 
+use super::width::{coded_leaves, open_bytes, rows_at_once, weight};
 use crate::encode::Keys;
 use crate::encode::codes::{by_codes, interleaved};
 use crate::encode::parquet::{PROMOTED, file_schema};
@@ -31,8 +35,14 @@ use crate::{DataFile, Error};
 
 /// Files that are opened at once.
 const AT_ONCE: usize = 8;
-/// Rows read at once from each run. A chunk that is written gathers from many.
-const BATCH: usize = 2048;
+/// Bytes that the batches of all runs have together, or a row of each, where one is
+/// wider than its share.
+const BATCHES: usize = 16 << 20;
+/// Bytes after which a chunk ends before it has all its rows. With what is left of
+/// the batches that it came from it is at most twice as much.
+const CHUNK_BYTES: usize = 16 << 20;
+/// Runs that are always open, lest files that are too large for a job stay for ever.
+const FEWEST: usize = 2;
 
 /// Why a merge cannot go on.
 #[derive(Debug)]
@@ -68,16 +78,25 @@ struct Run {
     reading: Option<Reading>,
     /// Not empty; its schema is the merge's.
     rows: RecordBatch,
+    /// Bytes of the rows.
+    weight: usize,
     keys: Rows,
     at: usize,
     last: Option<OwnedRow>,
 }
 
+/// A file row group by row group: each has rows of a width of its own.
 struct Reading {
     file: Arc<DataFile>,
-    stream: ParquetRecordBatchStream<Object>,
+    object: Object,
+    metadata: ArrowReaderMetadata,
+    /// Per leaf, whether it is read as codes.
+    coded: Vec<bool>,
     /// Per column of the merge, where it is in the file.
     columns: Vec<Option<usize>>,
+    /// The next row group.
+    group: usize,
+    stream: Option<ParquetRecordBatchStream<Object>>,
 }
 
 /// The rows of all runs.
@@ -90,6 +109,11 @@ pub struct Merge<'a> {
     /// The columns that compressing made little smaller in the inputs.
     pub plain: Plain,
     runs: Vec<Run>,
+    /// How many runs it is of.
+    taken: usize,
+    /// Bytes that each run's batch may have.
+    share: usize,
+    most_held: usize,
     /// Runs that have rows, by their next row; the least is last.
     order: Vec<usize>,
     /// The key of the row that came out last.
@@ -97,11 +121,13 @@ pub struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    /// Opens every file by its footer, and the first of each run.
+    /// Opens every file by its footer, and the first of each run: of as many runs as
+    /// hold `room` bytes open.
     pub async fn open(
         table: &'a TableDef,
         objects: Arc<dyn ObjectStore>,
         runs: &[Vec<Arc<DataFile>>],
+        room: u64,
     ) -> Result<Merge<'a>, Broken> {
         let all = stream::iter(runs.iter().flatten()).map(|file| open(table, &objects, file));
         let mut all = all.buffered(AT_ONCE);
@@ -119,27 +145,36 @@ impl<'a> Merge<'a> {
             opened.push(files);
         }
         drop(all);
+        let mut held = 0;
+        let fits = |files: &&VecDeque<Opened>| {
+            let open = files.iter().map(|opened| open_bytes(opened.metadata.metadata()));
+            held += open.max().unwrap_or(0);
+            held <= room
+        };
+        let fit = opened.iter().take_while(fits).count();
+        opened.truncate(fit.max(FEWEST));
+        let taken = opened.len();
         let schema = schema_of(table, opened.iter().flatten())?;
         let schema = by_codes_in_all(&schema, opened.iter().flatten());
         let promoted = promoted_by_all(opened.iter().flatten());
         let footers = opened.iter().flatten().map(|opened| opened.metadata.metadata().as_ref());
         let plain = plain::measured(footers);
         let keys = Keys::new(table)?;
-        let none = RecordBatch::new_empty(schema.clone());
         let mut merge = Merge {
             table,
             schema,
             promoted,
             plain,
-            runs: Vec::with_capacity(opened.len()),
-            order: Vec::with_capacity(opened.len()),
+            runs: Vec::with_capacity(taken),
+            taken,
+            share: BATCHES / taken.max(1),
+            most_held: 0,
+            order: Vec::with_capacity(taken),
             last: None,
             keys,
         };
         for files in opened {
-            let keys = merge.keys.of(table, &none)?;
-            let rows = none.clone();
-            let mut run = Run { files, reading: None, rows, keys, at: 0, last: None };
+            let mut run = Run { files, ..merge.nothing()? };
             if merge.read(&mut run).await? {
                 let index = merge.runs.len();
                 merge.runs.push(run);
@@ -152,6 +187,16 @@ impl<'a> Merge<'a> {
     /// The columns that come out: the table's, then those that only inputs have.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
+    }
+
+    /// Of how many of the runs it is.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// The most bytes that rows had at a time: batches, and the chunk made of them.
+    pub fn most_held(&self) -> usize {
+        self.most_held
     }
 
     /// The next rows, at most `most`; `None` after the last.
@@ -170,13 +215,17 @@ impl<'a> Merge<'a> {
         // Where the present batch of a run stands among the sources.
         let mut source: Vec<Option<usize>> = vec![None; self.runs.len()];
         let mut picked: Vec<(usize, usize)> = Vec::with_capacity(most);
+        let (mut bytes, mut pinned) = (0, 0);
         while picked.len() < most
+            && bytes < CHUNK_BYTES
             && let Some(least) = self.order.pop()
         {
             let other = self.order.last().map(|&i| (self.runs[i].keys.row(self.runs[i].at), i));
             let run = &self.runs[least];
             let from = run.at;
-            let until = run.rows.num_rows().min(from + most - picked.len());
+            let width = run.weight / run.rows.num_rows() + 1;
+            let room = (CHUNK_BYTES - bytes).div_ceil(width).min(most - picked.len());
+            let until = run.rows.num_rows().min(from + room);
             let comes = |row: usize| {
                 let key = run.keys.row(row);
                 other.is_none_or(|other| (key, least) < other)
@@ -186,9 +235,11 @@ impl<'a> Merge<'a> {
             if to > from {
                 let slot = *source[least].get_or_insert_with(|| {
                     sources.push(run.rows.clone());
+                    pinned += run.weight;
                     sources.len() - 1
                 });
                 picked.extend((from..to).map(|row| (slot, row)));
+                bytes += (to - from) * width;
                 self.last = Some(run.keys.row(to - 1).owned());
             }
             let (stopped, done) = (to == from, to == run.rows.num_rows());
@@ -197,11 +248,10 @@ impl<'a> Merge<'a> {
                 source[least] = None;
                 let nothing = self.nothing()?;
                 let mut run = std::mem::replace(&mut self.runs[least], nothing);
-                let more = self.read(&mut run).await?;
-                self.runs[least] = run;
-                if !more {
+                if !self.read(&mut run).await? {
                     continue;
                 }
+                self.runs[least] = run;
             }
             self.enter(least);
             if stopped {
@@ -216,8 +266,11 @@ impl<'a> Merge<'a> {
             interleaved(&parts.collect::<Vec<ArrayRef>>(), &picked)
         };
         let columns = (0..self.schema.fields().len()).map(column).collect::<Result<_, Error>>()?;
-        let rows = RecordBatch::try_new(self.schema.clone(), columns);
-        Ok(Some(rows.map_err(Error::from)?))
+        let rows = RecordBatch::try_new(self.schema.clone(), columns).map_err(Error::from)?;
+        let beside = self.runs.iter().zip(&source).filter(|(_, source)| source.is_none());
+        let beside: usize = beside.map(|(run, _)| run.weight).sum();
+        self.most_held = self.most_held.max(pinned + beside + weight(&rows));
+        Ok(Some(rows))
     }
 
     /// Puts a run with rows in its place among the others.
@@ -227,11 +280,12 @@ impl<'a> Merge<'a> {
         self.order.insert(place, index);
     }
 
-    /// What stands for a run while it is read.
+    /// What stands for a run while it is read, and after its end.
     fn nothing(&self) -> Result<Run, Error> {
         let rows = RecordBatch::new_empty(self.schema.clone());
         let keys = self.keys.of(self.table, &rows)?;
-        Ok(Run { files: VecDeque::new(), reading: None, rows, keys, at: 0, last: None })
+        let files = VecDeque::new();
+        Ok(Run { files, reading: None, rows, weight: 0, keys, at: 0, last: None })
     }
 
     /// Reads a run's next rows; false at its end.
@@ -243,11 +297,17 @@ impl<'a> Merge<'a> {
                 continue;
             };
             let file = reading.file.clone();
-            let batch = match reading.stream.try_next().await {
+            let Some(stream) = &mut reading.stream else {
+                if !reading.next_group(self.share)? {
+                    run.reading = None;
+                }
+                continue;
+            };
+            let batch = match stream.try_next().await {
                 Ok(Some(batch)) if batch.num_rows() == 0 => continue,
                 Ok(Some(batch)) => batch,
                 Ok(None) => {
-                    run.reading = None;
+                    reading.stream = None;
                     continue;
                 }
                 Err(error) => return Err(broken(&file, error)),
@@ -270,7 +330,7 @@ impl<'a> Merge<'a> {
                 return Err(unfit(&file, "its rows are not in the order of the table"));
             }
             run.last = Some(keys.row(rows.num_rows() - 1).owned());
-            (run.rows, run.keys, run.at) = (rows, keys, 0);
+            (run.weight, run.rows, run.keys, run.at) = (weight(&rows), rows, keys, 0);
             return Ok(true);
         }
     }
@@ -283,15 +343,31 @@ impl<'a> Merge<'a> {
             let data_type = known.map_or(field.data_type(), |known| known.data_type()).clone();
             field.as_ref().clone().with_data_type(data_type)
         };
-        let coded = Schema::new(found.fields().iter().map(coded).collect::<Vec<Field>>());
-        let options = ArrowReaderOptions::new().with_schema(Arc::new(coded));
+        let schema = Schema::new(found.fields().iter().map(coded).collect::<Vec<Field>>());
+        let coded = coded_leaves(&schema);
+        let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
             .map_err(|error| unfit(&file, error))?;
+        Ok(Reading { file, object, metadata, coded, columns, group: 0, stream: None })
+    }
+}
+
+impl Reading {
+    /// Begins the next row group; false after the last.
+    fn next_group(&mut self, share: usize) -> Result<bool, Broken> {
+        let (group, footer) = (self.group, self.metadata.metadata());
+        if group >= footer.num_row_groups() {
+            return Ok(false);
+        }
+        let at_once = rows_at_once(footer, group, share, &self.coded);
+        let (object, metadata) = (self.object.clone(), self.metadata.clone());
         let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
-            .with_batch_size(BATCH)
-            .build()
-            .map_err(|error| unfit(&file, error))?;
-        Ok(Reading { file, stream, columns })
+            .with_row_groups(vec![group])
+            .with_batch_size(at_once)
+            .build();
+        self.stream = Some(stream.map_err(|error| unfit(&self.file, error))?);
+        self.group += 1;
+        Ok(true)
     }
 }
 
@@ -314,7 +390,9 @@ async fn open(
     file: &Arc<DataFile>,
 ) -> Result<Opened, Broken> {
     let mut object = Object::of(objects.clone(), file)?;
-    let metadata = ArrowReaderMetadata::load_async(&mut object, Default::default()).await;
+    let pages = PageIndexPolicy::Optional;
+    let options = ArrowReaderOptions::new().with_offset_index_policy(pages);
+    let metadata = ArrowReaderMetadata::load_async(&mut object, options).await;
     let metadata = metadata.map_err(|error| broken(file, error))?;
     if !claims_order(table, metadata.metadata()) {
         return Err(unfit(file, "it does not claim the order of the table"));

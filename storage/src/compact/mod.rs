@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | [`mod@plan`] | which files are joined: a pure policy |
 //! | [`merge`] | sorted files as one sorted stream (K1) |
+//! | [`width`] | how wide rows are, and so how many are read at once |
 //! | [`join`] | a job: merge, encode, upload |
 //! | [`upload`] | a new object, part by part |
 //! | [`doomed`] | replaced files, until nobody can be reading them (S3) |
@@ -29,6 +30,7 @@ pub mod join;
 pub mod merge;
 pub mod plan;
 pub mod upload;
+pub mod width;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -50,7 +52,7 @@ use crate::store::Store;
 use crate::table::Why;
 use crate::{CompactionSettings, DataFile, Error, Origin};
 use doomed::Doomed;
-use join::Joiner;
+use join::{Joined, Joiner};
 use merge::Broken;
 use plan::{Job, Policy, Whose};
 
@@ -242,6 +244,11 @@ impl Compactor {
         }
     }
 
+    /// Bytes that the open row groups of a job may take.
+    fn memory_bytes(&self) -> u64 {
+        (self.budget.limit() / MEMORY_SHARE).min(MOST_MEMORY)
+    }
+
     /// Whether ingest has memory, and the volume room, to spare.
     fn calm(&self) -> bool {
         !self.budget.is_pressed() && self.stage.bytes() <= BACKLOG && self.disk.check().is_ok()
@@ -282,7 +289,7 @@ impl Compactor {
         let committed = live.committed(output)?;
         let policy = Policy {
             target_bytes: self.settings.target_bytes,
-            memory_bytes: (self.budget.limit() / MEMORY_SHARE).min(MOST_MEMORY),
+            memory_bytes: self.memory_bytes(),
             whose,
             open_from,
         };
@@ -311,13 +318,14 @@ impl Compactor {
         let joiner = Joiner {
             objects: self.store.objects(),
             budget: self.budget.clone(),
+            memory_bytes: self.memory_bytes(),
             wal_id: self.wal_id,
             boot: self.stage.boot(),
             files: live.committed(output).map_or(0, |committed| committed.files.len()),
             cancel: self.cancel.clone(),
         };
-        let files = match joiner.run(&live.tenant, table, job).await {
-            Ok(files) => files,
+        let Joined { inputs, files, most_held } = match joiner.run(&live.tenant, table, job).await {
+            Ok(joined) => joined,
             Err(Broken::Unfit { path, why }) => {
                 tracing::warn!(
                     path,
@@ -332,12 +340,13 @@ impl Compactor {
                 return Err(error);
             }
         };
-        let bytes_out: u64 = files.iter().map(|file| file.size).sum();
-        let inputs: Vec<_> = job.files().cloned().collect();
+        let size = |file: &DataFile| file.size;
+        let bytes_in: u64 = inputs.iter().map(|file| size(file)).sum();
+        let bytes_out: u64 = files.iter().map(size).sum();
         let swap = self.committers.rewrite(live, output, inputs.clone(), files.clone(), Why::Join);
         match swap.await {
             Ok(Some(version)) => {
-                tracing::debug!(table = table.name, %version, files = inputs.len(), bytes = job.bytes(), into = files.len(), "joined");
+                tracing::debug!(table = table.name, %version, files = inputs.len(), bytes = bytes_in, held = most_held, into = files.len(), "joined");
             }
             Ok(None) => {
                 tracing::info!(
@@ -357,13 +366,13 @@ impl Compactor {
         m.compactions.get_or_create(&label).inc();
         m.compaction_files_in.get_or_create(&label).inc_by(inputs.len() as u64);
         m.compaction_files_out.get_or_create(&label).inc_by(files.len() as u64);
-        m.compaction_bytes_in.get_or_create(&label).inc_by(job.bytes());
+        m.compaction_bytes_in.get_or_create(&label).inc_by(bytes_in);
         m.compaction_bytes_out.get_or_create(&label).inc_by(bytes_out);
         m.compaction_seconds.observe(started.elapsed().as_secs_f64());
         compacted.jobs += 1;
         compacted.files_in += inputs.len() as u64;
         compacted.files_out += files.len() as u64;
-        compacted.bytes_in += job.bytes();
+        compacted.bytes_in += bytes_in;
         compacted.bytes_out += bytes_out;
         self.doomed.add(inputs, Instant::now() + self.settings.grace);
         Ok(())

@@ -88,6 +88,15 @@ impl Job {
     pub fn rows(&self) -> u64 {
         self.files().map(|file| file.rows).sum()
     }
+
+    /// A job of the first runs alone, for as large files.
+    pub fn of_first(&self, runs: usize) -> Job {
+        let mut job = self.clone();
+        job.runs.truncate(runs);
+        let outputs = self.outputs as u64 * job.rows();
+        job.outputs = usize::try_from(outputs.div_ceil(self.rows().max(1))).unwrap_or(1).max(1);
+        job
+    }
 }
 
 /// The jobs that are due. No file of unknown origin, and none that `fit` refuses,

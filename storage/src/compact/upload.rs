@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, PutMode, PutPayload};
 
@@ -25,16 +26,15 @@ impl Upload {
         Upload { objects, path, waiting: Vec::new(), parts: None }
     }
 
+    /// A row group comes at once: its parts are sent from where they are.
     pub async fn write(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
-        match self.waiting.is_empty() {
-            true => self.waiting = bytes,
-            false => self.waiting.extend(bytes),
+        let mut bytes = Bytes::from(bytes);
+        while self.waiting.len() + bytes.len() > PART {
+            let more = bytes.split_to(PART - self.waiting.len());
+            let begun = Bytes::from(std::mem::take(&mut self.waiting));
+            self.part(PutPayload::from_iter([begun, more])).await?;
         }
-        while self.waiting.len() > PART {
-            let rest = self.waiting.split_off(PART);
-            let part = std::mem::replace(&mut self.waiting, rest);
-            self.part(part).await?;
-        }
+        self.waiting.extend_from_slice(&bytes);
         Ok(())
     }
 
@@ -47,7 +47,7 @@ impl Upload {
             let put = self.objects.put_opts(&self.path, PutPayload::from(last), mode).await;
             return put.map(drop).map_err(Error::store(context));
         }
-        self.part(last).await?;
+        self.part(last.into()).await?;
         match &mut self.parts {
             Some(parts) => parts.complete().await.map(drop).map_err(Error::store(context)),
             None => Ok(()),
@@ -62,7 +62,7 @@ impl Upload {
         }
     }
 
-    async fn part(&mut self, bytes: Vec<u8>) -> Result<(), Error> {
+    async fn part(&mut self, bytes: PutPayload) -> Result<(), Error> {
         let context = || format!("{} could not be written", self.path);
         let parts = match &mut self.parts {
             Some(parts) => parts,
@@ -71,7 +71,7 @@ impl Upload {
                 self.parts.insert(begun.map_err(Error::store(context()))?)
             }
         };
-        parts.put_part(PutPayload::from(bytes)).await.map_err(Error::store(context()))
+        parts.put_part(bytes).await.map_err(Error::store(context()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Texts as codes: each distinct one is hashed where it came from, and from
 //! there on a number stands for it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -194,13 +195,21 @@ pub fn shaped(
 }
 
 /// Codes of rows from arrays with texts of their own, and the texts that they use:
-/// what two arrays have is there twice.
+/// what two arrays have is there twice, unless it is the same in memory.
 fn joined(
     coded: &[&Coded],
     rows: &[(usize, usize)],
     nulls: Option<&NullBuffer>,
 ) -> Result<(Vec<i32>, ArrayRef), Error> {
-    let mut known: Vec<Vec<i32>> = vec![Vec::new(); coded.len()];
+    // Batches of one row group share their texts.
+    let mut met = HashMap::new();
+    let place = |coded: &&Coded| {
+        let texts = texts(coded);
+        let next = met.len();
+        *met.entry((texts.values().as_ptr(), texts.offsets().as_ptr(), texts.len())).or_insert(next)
+    };
+    let places: Vec<usize> = coded.iter().map(place).collect();
+    let mut known: Vec<Vec<i32>> = vec![Vec::new(); met.len()];
     let mut codes = Vec::with_capacity(rows.len());
     let (mut bytes, mut ends) = (Vec::new(), vec![0_i32]);
     for (at, &(array, row)) in rows.iter().enumerate() {
@@ -208,7 +217,7 @@ fn joined(
             codes.push(0);
             continue;
         }
-        let (texts, known) = (texts(coded[array]), &mut known[array]);
+        let (texts, known) = (texts(coded[array]), &mut known[places[array]]);
         known.resize(texts.len(), -1);
         let code = &mut known[coded[array].keys().value(row) as usize];
         if *code < 0 {

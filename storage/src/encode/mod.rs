@@ -12,6 +12,7 @@
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
 //! | [`text`] | a column chunk of text, written by codes |
+//! | [`press`] | pages as bytes, compressed |
 //! | [`bounds`] | bounds of texts for a footer |
 //! | [`hybrid`] | how levels and codes are packed |
 //! | [`plain`] | which columns are not worth compressing |
@@ -33,6 +34,7 @@ mod hybrid;
 pub mod order;
 pub mod parquet;
 pub mod plain;
+mod press;
 pub mod rows;
 pub mod stats;
 mod text;

@@ -24,8 +24,9 @@ use super::codes::uncoded;
 use super::gather::Gather;
 use super::order::Day;
 use super::plain::{self, Plain};
+use super::press::Press;
 use super::stats::{self, Nans, bounded};
-use super::text::{Press, TextChunk};
+use super::text::TextChunk;
 use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.

@@ -19,11 +19,11 @@ use ::parquet::schema::types::ColumnDescPtr;
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
-use zstd::bulk::Compressor;
 
 use super::bounds::{Bounds, ceiling, floor};
 use super::codes::{Dictionary, MOST_BYTES, same};
 use super::hybrid::{pack, width};
+use super::press::Press;
 use crate::Error;
 
 /// Encoded bytes after which a page ends before it has all its rows.
@@ -31,31 +31,6 @@ const PAGE_BYTES: usize = 1 << 20;
 /// The same for numbers that stand for levels or codes.
 const PAGE_VALUES: usize = 1 << 18;
 const UNKNOWN: u32 = u32::MAX;
-
-/// What the chunks of a file share.
-pub struct Press {
-    zstd: Compressor<'static>,
-    body: Vec<u8>,
-}
-
-impl Press {
-    pub fn new(zstd_level: i32) -> Result<Press, Error> {
-        let zstd = Compressor::new(zstd_level).map_err(unpacked)?;
-        Ok(Press { zstd, body: Vec::new() })
-    }
-
-    /// What was put in the body, compressed where the column is.
-    fn take(&mut self, is_plain: bool) -> Result<Bytes, Error> {
-        match is_plain {
-            true => Ok(self.body.clone().into()),
-            false => Ok(self.zstd.compress(&self.body).map_err(unpacked)?.into()),
-        }
-    }
-}
-
-fn unpacked(source: std::io::Error) -> Error {
-    Error::Internal(format!("a page could not be compressed: {source}"))
-}
 
 /// A bloom filter on its way.
 struct Bloom {
@@ -96,6 +71,8 @@ pub struct TextChunk {
     ascends: bool,
     coded_pages: i32,
     plain_pages: i32,
+    /// Bytes of text in each page, whatever codes make of them.
+    texts: Vec<i64>,
     raw: u64,
     out: TrackedWrite<Vec<u8>>,
 }
@@ -157,6 +134,7 @@ impl TextChunk {
             ascends: true,
             coded_pages: 0,
             plain_pages: 0,
+            texts: Vec::new(),
             raw: 0,
             out: TrackedWrite::new(Vec::new()),
             column,
@@ -366,9 +344,13 @@ impl TextChunk {
         }
         let encoding = if self.is_over {
             press.body.extend_from_slice(&page.texts);
+            let lengths = 4 * (page.definition.len() as u64 - page.nulls);
+            self.texts.push((page.texts.len() as u64 - lengths) as i64);
             self.plain_pages += 1;
             Encoding::PLAIN
         } else {
+            let length = |code: &u32| self.dictionary.text(*code).len() as i64;
+            self.texts.push(page.codes.iter().map(length).sum());
             let bits = width(self.dictionary.count().saturating_sub(1) as u32);
             press.body.push(bits);
             pack(&page.codes, bits, &mut press.body);
@@ -436,6 +418,12 @@ impl TextChunk {
         stat(PageType::DICTIONARY_PAGE, Encoding::PLAIN, coded.min(1));
         stat(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, coded);
         stat(PageType::DATA_PAGE, Encoding::PLAIN, plain);
+        // Readers size their batches by it; the only page has what the chunk has.
+        let texts: i64 = self.texts.iter().sum();
+        if self.texts.len() > 1 && texts > 0 {
+            let of_pages = self.texts.iter().copied().map(Some);
+            of_pages.for_each(|texts| self.offsets.append_unencoded_byte_array_data_bytes(texts));
+        }
         let mut chunk = TrackedWrite::new(Vec::new());
         if coded > 0 {
             press.body.clear();
@@ -464,6 +452,7 @@ impl TextChunk {
             .set_total_compressed_size(chunk.len() as i64)
             .set_total_uncompressed_size(self.raw as i64)
             .set_num_values(self.levels as i64)
+            .set_unencoded_byte_array_data_bytes(Some(texts).filter(|texts| *texts > 0))
             .set_data_page_offset(0)
             .set_statistics(self.bounds.statistics(self.nulls))
             .build()?;

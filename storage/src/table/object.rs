@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use ::parquet::arrow::async_reader::AsyncFileReader;
 use ::parquet::errors::{ParquetError, Result as ParquetResult};
-use ::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
+use ::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -92,14 +92,16 @@ impl AsyncFileReader for Object {
 
     fn get_metadata<'a>(
         &'a mut self,
-        _options: Option<&'a ArrowReaderOptions>,
+        options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         let size = self.size;
+        let pages = options.map_or(PageIndexPolicy::Skip, |options| options.offset_index_policy());
         async move {
             if (1..=SMALL).contains(&size) && self.whole.is_none() {
                 self.whole = Some(self.read(0..size).await?);
             }
             let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER));
+            let reader = reader.with_offset_index_policy(pages);
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()

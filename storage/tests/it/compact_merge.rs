@@ -17,7 +17,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
 use proptest::prelude::*;
 use schema::{Budget, Catalog, ColumnType, Position, Promotion, Scope, TableDef, Tenant, WalId};
-use storage::compact::join::Joiner;
+use storage::compact::join::{Joined, Joiner};
 use storage::compact::merge::Broken;
 use storage::compact::plan::Job;
 use storage::encode::{days, write};
@@ -27,17 +27,18 @@ use crate::encode_rows::{DAY, rows, shared};
 
 const OWN: WalId = WalId(0xfeed);
 
-struct World {
+pub struct World {
     objects: Arc<dyn ObjectStore>,
-    joiner: Joiner,
+    pub joiner: Joiner,
 }
 
 impl World {
-    fn new() -> World {
+    pub fn new() -> World {
         let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let joiner = Joiner {
             objects: objects.clone(),
             budget: Budget::new(1 << 30),
+            memory_bytes: 96 << 20,
             wal_id: OWN,
             files: 2,
             boot: 1,
@@ -47,7 +48,7 @@ impl World {
     }
 
     /// A file as the stage would write it.
-    async fn file(&self, table: &TableDef, at: u64, batch: RecordBatch) -> Arc<DataFile> {
+    pub async fn file(&self, table: &TableDef, at: u64, batch: RecordBatch) -> Arc<DataFile> {
         let batches = shared(table, &[batch]);
         let day = &days(table, &batches).unwrap()[0];
         let mut bytes = Vec::new();
@@ -74,7 +75,7 @@ impl World {
         self.objects.get(&file.location().unwrap()).await.unwrap().bytes().await.unwrap()
     }
 
-    async fn read(&self, file: &DataFile) -> Vec<RecordBatch> {
+    pub async fn read(&self, file: &DataFile) -> Vec<RecordBatch> {
         let reader = ParquetRecordBatchReaderBuilder::try_new(self.bytes(file).await).unwrap();
         reader.build().unwrap().map(Result::unwrap).collect()
     }
@@ -85,6 +86,15 @@ impl World {
         files: &[Arc<DataFile>],
         outputs: usize,
     ) -> Result<Vec<DataFile>, Broken> {
+        self.joined(table, files, outputs).await.map(|joined| joined.files)
+    }
+
+    pub async fn joined(
+        &self,
+        table: &Arc<TableDef>,
+        files: &[Arc<DataFile>],
+        outputs: usize,
+    ) -> Result<Joined, Broken> {
         let runs = files.iter().map(|file| vec![file.clone()]).collect();
         let job = Job { date: DAY, runs, outputs };
         self.joiner.run(&Tenant::default(), table, &job).await
@@ -148,7 +158,7 @@ fn format(column: &dyn Array) -> arrow::array::ArrayRef {
 }
 
 /// The sort columns of rows, to be compared.
-fn keys(table: &TableDef, batches: &[RecordBatch]) -> Vec<Vec<u8>> {
+pub fn keys(table: &TableDef, batches: &[RecordBatch]) -> Vec<Vec<u8>> {
     let field = |name: &&str| {
         let options = arrow::compute::SortOptions { descending: false, nulls_first: true };
         SortField::new_with_options(
