@@ -257,10 +257,10 @@ impl Committers {
                 // More is waiting: half of the time is left to other writers.
                 Ok(Attempt::Part(took)) => {
                     pause.reset();
-                    let seed = format!("{}{took:?}", self.shared.wal_id);
+                    let seed = (self.shared.wal_id, took);
                     tokio::select! {
                         () = self.cancel.cancelled() => return,
-                        () = tokio::time::sleep(spread(took * 2, &seed)) => {}
+                        () = tokio::time::sleep(spread(took * 2, seed)) => {}
                     }
                     continue;
                 }

@@ -98,6 +98,11 @@ impl Disk {
         self.used_by(class).map(room).min().unwrap_or(0)
     }
 
+    /// Bytes that may still be staged, where `staged` of at most `most` are.
+    pub fn outbox(&self, most: u64, staged: u64) -> u64 {
+        most.saturating_sub(staged).min(self.room(Class::Ingest))
+    }
+
     /// Bytes that a class must give back.
     pub fn short(&self, class: Class) -> u64 {
         let short = |folder: &Folder| {
@@ -192,6 +197,17 @@ mod tests {
         let refused = Disk::new(dir.path(), 1.1).check().unwrap_err();
         assert_eq!(refused.kind(), schema::ErrorKind::Unavailable);
         assert!(refused.to_string().contains("disk.reserve"), "{refused}");
+    }
+
+    /// Scenario: stages that may hold less, and more, than the volume has room for.
+    /// Guarantees: F13, F22: what the outbox may still take is the lesser of both.
+    #[test]
+    fn fault_f13_the_outbox_ends_where_the_volume_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path(), 0.0);
+        assert_eq!((disk.outbox(100, 40), disk.outbox(100, 140)), (60, 0));
+        assert!(disk.outbox(u64::MAX, 0) <= disk.space().unwrap().total);
+        assert_eq!(Disk::new(dir.path(), 1.1).outbox(u64::MAX, 0), 0);
     }
 
     /// Scenario: log and stage, the cache and the spill folder of a node lie on

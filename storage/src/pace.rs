@@ -1,6 +1,7 @@
 //! How fast things go: pauses between attempts, the age at which rows are
 //! written out, and how long the outbox lasts.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -45,13 +46,17 @@ impl Pause {
     pub fn longer(&mut self) -> Duration {
         let longest = (FIRST_PAUSE * 2u32.pow(self.attempt.min(8))).min(LONGEST_PAUSE);
         self.attempt += 1;
-        spread(longest, &format!("{}{}", self.seed, self.attempt))
+        spread(longest, (&self.seed, self.attempt))
     }
 }
 
-/// From nothing to the whole of `longest`, by chance of the seed.
-pub fn spread(longest: Duration, seed: &str) -> Duration {
-    longest.mul_f64(f64::from(crc32fast::hash(seed.as_bytes())) / f64::from(u32::MAX))
+/// From nothing to the whole of `longest`, by chance of the seed. The hash is none
+/// that is linear, as sums are: by those, two seeds that are near each other once stay
+/// so for every attempt.
+pub fn spread(longest: Duration, seed: impl Hash) -> Duration {
+    let mut hasher = DefaultHasher::new();
+    seed.hash(&mut hasher);
+    longest.mul_f64(hasher.finish() as f64 / u64::MAX as f64)
 }
 
 /// What staging and committing took of late; shared by those who do it.
@@ -140,6 +145,26 @@ mod tests {
             buckets[((share * 10.0) as usize).min(9)] += 1;
         }
         assert!(buckets.iter().all(|nodes| (50..150).contains(nodes)), "{buckets:?}");
+    }
+
+    /// Scenario: two hundred logs fail together again and again; each pair of them.
+    /// Guarantees: F41: no two stay in step, whichever their ids are.
+    #[test]
+    fn fault_f41_no_two_nodes_stay_in_step() {
+        let pauses = |node: u128| {
+            let mut pause = Pause::new(WalId(node.wrapping_mul(0x9e37_79b9_7f4a_7c15)), "spans");
+            let all: Vec<Duration> = (0..40).map(|_| pause.longer()).collect();
+            // From here on they are as long as they get, and so comparable.
+            all[10..].to_vec()
+        };
+        let nodes: Vec<Vec<Duration>> = (0..200).map(pauses).collect();
+        for (at, one) in nodes.iter().enumerate() {
+            for other in &nodes[..at] {
+                let apart = one.iter().zip(other).map(|(a, b)| a.abs_diff(*b));
+                let near = apart.filter(|apart| *apart < LONGEST_PAUSE / 10).count();
+                assert!(near < 20, "{near} of 30 attempts come together");
+            }
+        }
     }
 
     /// Scenario: commits of no time, of ten seconds, of minutes; and a backlog.

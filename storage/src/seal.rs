@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::append::Appender;
 use crate::cache::Cache;
 use crate::commit::Committers;
-use crate::disk::{Class, Disk};
+use crate::disk::Disk;
 use crate::hand::Hand;
 use crate::live::{Live, LiveSet};
 use crate::metrics::{Metrics, TableLabel};
@@ -205,10 +205,9 @@ impl Sealer {
         m.memory_used_bytes.set(self.budget.used() as i64);
         m.memory_limit_bytes.set(self.budget.limit() as i64);
         m.stage_bytes.set(self.stage.bytes() as i64);
-        let mut free = self.stage_max_bytes.saturating_sub(self.stage.bytes());
+        let free = self.disk.outbox(self.stage_max_bytes, self.stage.bytes());
         if let Ok(space) = self.disk.space() {
             m.disk_free_bytes.set(space.free as i64);
-            free = free.min(self.disk.room(Class::Ingest));
         }
         if let Some(cache) = &self.cache {
             cache.shed();

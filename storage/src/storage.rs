@@ -410,7 +410,7 @@ impl Storage {
     }
 
     fn stage_lasts(&self) -> Option<u64> {
-        let free = self.settings.stage.max_bytes.saturating_sub(self.stage.bytes());
+        let free = self.disk.outbox(self.settings.stage.max_bytes, self.stage.bytes());
         let seconds = self.pace.lasts(free);
         seconds.is_finite().then_some(seconds as u64)
     }

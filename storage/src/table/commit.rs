@@ -22,6 +22,7 @@ use super::log::{self, Add, Line, Metadata, Protocol};
 use super::state::{SCHEMA_PROPERTY, State};
 use super::{Committed, DeltaTable, Place, columns, load, stats};
 use crate::error::refused;
+use crate::pace::spread;
 use crate::store::{Outcome, outcome};
 use crate::{DataFile, Error, Origin, failpoint};
 
@@ -393,7 +394,7 @@ fn fresh<'a>(
 }
 
 /// Growing pauses with full jitter. The seed is the log's id, which is random,
-/// so two nodes never stay in step.
+/// so two nodes do not stay in step.
 pub(super) struct Pause {
     seed: String,
     attempt: u32,
@@ -416,8 +417,7 @@ impl Pause {
     fn next(&mut self) -> Duration {
         let longest = (FIRST_PAUSE * 2u32.pow(self.attempt.min(10))).min(self.longest);
         self.attempt += 1;
-        let hash = crc32fast::hash(format!("{}{}", self.seed, self.attempt).as_bytes());
-        longest.mul_f64(f64::from(hash) / f64::from(u32::MAX))
+        spread(longest, (&self.seed, self.attempt))
     }
 }
 

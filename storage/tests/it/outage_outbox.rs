@@ -1,7 +1,7 @@
 //! The store is away for long, and comes back to a backlog.
 
 use prometheus_client::encoding::text::encode;
-
+use prometheus_client::registry::Registry;
 use storage::Settings;
 
 use crate::node::{Node, settings, start_on, start_with, until};
@@ -46,13 +46,7 @@ async fn fault_f22_the_outbox_takes_the_load_of_an_outage() {
         node.balanced(10 + (life as u64 + 1) * 500);
         let status = node.storage.status();
         assert!(status.stage_bytes > 0 && status.stage_lasts_seconds.is_some(), "{status:?}");
-        let lasts = || {
-            let mut text = String::new();
-            encode(&mut text, &registry).unwrap();
-            let line = text.lines().find(|l| l.starts_with("cloudsail_stage_lasts_seconds "));
-            line.unwrap().rsplit(' ').next().unwrap().parse::<f64>().unwrap()
-        };
-        until("a scrape tells how long it lasts", || lasts().is_finite()).await;
+        until("a scrape tells how long it lasts", || scraped(&registry).is_finite()).await;
         killed(node, dir.path()).await;
     }
 
@@ -66,6 +60,37 @@ async fn fault_f22_the_outbox_takes_the_load_of_an_outage() {
     assert_eq!(node.seen(), (vec![], 1510));
     assert_eq!(node.storage.status().stage_bytes, 0);
     node.balanced(1510);
+}
+
+/// What a scrape says of how long the outbox lasts.
+fn scraped(registry: &Registry) -> f64 {
+    let mut text = String::new();
+    encode(&mut text, registry).unwrap();
+    let line = text.lines().find(|l| l.starts_with("cloudsail_stage_lasts_seconds "));
+    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Scenario: the stage may hold far more than its volume has room for, and the store
+/// is away.
+/// Guarantees: F13, F22: the status says what a scrape says of how long the outbox
+/// lasts: as long as the volume does.
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_f22_the_outbox_lasts_no_longer_than_its_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, away) = away("memory://");
+    away.set_away(true);
+    let mut settings = restless(dir.path());
+    settings.stage.max_bytes = 1 << 60;
+    let (node, registry) = start_with(store, settings).await;
+    node.append(0..10).await.unwrap();
+    stage(&node).await;
+    until("a scrape tells how long it lasts", || scraped(&registry).is_finite()).await;
+    // The one fades while the other is asked for.
+    until("both say about the same", || {
+        let status = node.storage.status().stage_lasts_seconds.unwrap() as f64;
+        (status / scraped(&registry) - 1.0).abs() < 0.5
+    })
+    .await;
 }
 
 /// Scenario: the stage's bound is reached while the store is away, then the
