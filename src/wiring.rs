@@ -279,6 +279,7 @@ pub async fn open_folder(
         budget: budget.clone(),
         clock: clock.clone(),
         meter: meter.clone(),
+        chance: storage::Chance::system(),
     };
     Storage::open(components, registry).await.context("cannot open the data folder")
 }

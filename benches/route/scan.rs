@@ -54,6 +54,7 @@ async fn filled(dir: &std::path::Path) -> (Arc<Storage>, Arc<Engine>, String) {
         budget: Budget::new(1 << 30),
         clock: Arc::new(Fixed),
         meter: Default::default(),
+        chance: storage::Chance::system(),
     };
     let mut registry = Registry::default();
     let budget = components.budget.clone();

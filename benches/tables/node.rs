@@ -61,6 +61,7 @@ impl Node {
             budget: budget.clone(),
             clock: Arc::new(Noon),
             meter: Default::default(),
+            chance: storage::Chance::system(),
         };
         let opened = Storage::open(components, &mut Registry::default()).await;
         Node { storage: opened.expect("the storage opens"), budget }

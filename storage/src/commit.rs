@@ -249,6 +249,7 @@ impl Committers {
             let ticket = bell.asked.load(Ordering::SeqCst);
             let attempt = async { self.attempt(live, bell, &mut table).await };
             let outcome = tokio::select! {
+                biased;
                 () = self.cancel.cancelled() => return,
                 outcome = attempt => outcome,
             };
@@ -259,6 +260,7 @@ impl Committers {
                     pause.reset();
                     let seed = (self.shared.wal_id, took);
                     tokio::select! {
+                        biased;
                         () = self.cancel.cancelled() => return,
                         () = tokio::time::sleep(spread(took * 2, seed)) => {}
                     }
@@ -291,6 +293,7 @@ impl Committers {
             let until = tokio::time::Instant::now() + idle;
             loop {
                 tokio::select! {
+                    biased;
                     () = self.cancel.cancelled() => return,
                     () = tokio::time::sleep_until(until) => break,
                     () = bell.wake.notified() => {}

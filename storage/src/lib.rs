@@ -38,9 +38,11 @@
 //! | [`file`], [`snapshot`] | what a query learns of a file and of a table |
 //! | [`status`] | what a running storage says of itself |
 //! | [`drain`] | what keeps log and stage from being empty |
+//! | [`chance`] | what tells one start's names from another's |
 //! | [`disk`] | free space and the reserve |
 //! | [`hand`] | a thread that lives as long as its owner |
 //! | [`failpoint`] | stages at which a debug build can be told to die |
+//! | [`mod@still`] | waiting for threads of our own, also where time is paused |
 //! | [`settings`], [`error`], [`metrics`] | numbers, failures, self-telemetry |
 //!
 //! Deliberately not here: what a span is (tables are data in `schema`), and any
@@ -49,6 +51,7 @@
 pub mod append;
 pub mod books;
 pub mod cache;
+pub mod chance;
 pub mod commit;
 pub mod compact;
 pub mod disk;
@@ -71,12 +74,14 @@ pub mod settings;
 pub mod snapshot;
 pub mod stage;
 pub mod status;
+pub mod still;
 pub mod storage;
 pub mod store;
 pub mod table;
 pub mod upkeep;
 pub mod wal;
 
+pub use chance::Chance;
 pub use commit::Flushed;
 pub use compact::Compacted;
 pub use drain::Left;

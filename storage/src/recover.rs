@@ -12,6 +12,7 @@ use schema::{Budget, Catalog, Door, Meter, Position, Tenant, WalId};
 use tokio::runtime::Handle;
 
 use crate::books::Books;
+use crate::chance::Chance;
 use crate::lineage::Lineage;
 use crate::live::{Counts, Live, LiveSet};
 use crate::metrics::Metrics;
@@ -33,23 +34,27 @@ pub struct Recovered {
     pub books: Arc<Books>,
 }
 
+/// What a start is given besides the log.
+pub struct Given<'a> {
+    pub settings: &'a Settings,
+    pub catalog: Arc<Catalog>,
+    pub store: &'a Store,
+    pub budget: &'a Budget,
+    pub meter: Meter,
+    pub metrics: &'a Metrics,
+    pub chance: &'a Chance,
+}
+
 /// Blocking; the runtime it is called in is used only when the store must be
 /// asked.
-pub fn run(
-    files: Arc<dyn Files>,
-    settings: &Settings,
-    catalog: Arc<Catalog>,
-    store: &Store,
-    budget: &Budget,
-    meter: Meter,
-    metrics: &Metrics,
-) -> Result<Recovered, Error> {
+pub fn run(files: Arc<dyn Files>, given: Given<'_>) -> Result<Recovered, Error> {
+    let Given { settings, catalog, store, budget, meter, metrics, chance } = given;
     let opened = Log::open(files, &settings.wal, &catalog)?;
-    let opened = renew::settle(opened, settings, store, &catalog, &Handle::current())?;
+    let opened = renew::settle(opened, settings, store, &catalog, chance)?;
     let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } = opened;
     let lineage = Lineage::begin(&settings.stage.dir, wal_id, last)?;
     let parted_at = lineage.parted_at().unwrap_or_default();
-    let start = start_number(boot);
+    let start = start_number(boot, chance);
     let (stage, staged) = Stage::open(&settings.stage, store, wal_id, start, &catalog)?;
     let stage = Arc::new(stage.with_meter(meter));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
@@ -99,9 +104,8 @@ pub fn run(
 
 /// The part of a file's name that tells starts apart (C4): their count, and
 /// chance, because another copy of this log counts the same.
-fn start_number(boot: u64) -> u64 {
-    let chance = uuid::Uuid::new_v4().as_u128() as u32;
-    (boot << 32) | u64::from(chance)
+fn start_number(boot: u64, chance: &Chance) -> u64 {
+    (boot << 32) | u64::from(chance.draw() as u32)
 }
 
 /// Per table: up to where rows are committed or staged.

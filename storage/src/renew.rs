@@ -18,6 +18,7 @@ use futures::future::try_join_all;
 use schema::{Catalog, Position, TableDef, Tenant, WalId};
 use tokio::runtime::Handle;
 
+use crate::chance::Chance;
 use crate::lineage::{Book, Floors, Parted, Renewal};
 use crate::progress::Progress;
 use crate::recover::written;
@@ -38,7 +39,7 @@ pub fn settle(
     settings: &Settings,
     store: &Store,
     catalog: &Catalog,
-    runtime: &Handle,
+    chance: &Chance,
 ) -> Result<Opened, Error> {
     let dir = &settings.stage.dir;
     let Some(mut book) = Book::read(dir, opened.wal_id) else { return Ok(opened) };
@@ -56,7 +57,7 @@ pub fn settle(
 
     let (stage, staged) = Stage::open(&settings.stage, store, id, opened.boot, catalog)?;
     let (progress, _) = Progress::open(dir, id)?;
-    let asked = runtime.block_on(tables(&opened, store, catalog));
+    let asked = Handle::current().block_on(tables(&opened, store, catalog));
     let tables = match asked {
         Ok(tables) => tables,
         Err(error) => {
@@ -95,7 +96,7 @@ pub fn settle(
         floors.entry(tenant.to_string()).or_default().insert(table.to_owned(), floor.0);
     }
 
-    let new = WalId(uuid::Uuid::new_v4().as_u128());
+    let new = WalId((u128::from(chance.draw()) << 64) | u128::from(chance.draw()));
     let done = |range: &Staged, table: &str| committed(&floors, range, table);
     let kept: Vec<Staged> = staged.into_iter().filter_map(|range| rest(range, &done)).collect();
     let rows: Vec<Counted> =

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::append::{Appender, Writer};
 use crate::books::Books;
 use crate::cache::{self, Cache, Cached};
+use crate::chance::Chance;
 use crate::commit::{Committers, Flushed, Shared};
 use crate::compact::doomed::Doomed;
 use crate::compact::{self, Compacted, Compacting, Compactor};
@@ -45,6 +46,7 @@ pub struct Components {
     pub clock: Arc<dyn Clock>,
     /// Told of what is written to files.
     pub meter: Meter,
+    pub chance: Chance,
 }
 
 /// See the [crate](crate) for the route.
@@ -98,17 +100,25 @@ impl Storage {
         components: Components,
         registry: &mut Registry,
     ) -> Result<Arc<Storage>, Error> {
-        let Components { settings, catalog, store, budget, clock, meter } = components;
+        let Components { settings, catalog, store, budget, clock, meter, chance } = components;
         settings.validate()?;
         let metrics = Metrics::new(registry);
         let disk = Arc::new(Disk::of(&settings, store.local_root()));
         let (Recovered { log, wal_id, stage, progress, lineage, live, books }, cache) = {
-            let (settings, catalog, store, budget, metrics) =
-                (settings.clone(), catalog, store.clone(), budget.clone(), metrics.clone());
-            let disk = disk.clone();
+            let (settings, store, budget, metrics) =
+                (settings.clone(), store.clone(), budget.clone(), metrics.clone());
+            let (disk, chance) = (disk.clone(), chance.clone());
             tokio::task::spawn_blocking(move || {
-                let recovered =
-                    recover::run(files, &settings, catalog, &store, &budget, meter, &metrics)?;
+                let given = recover::Given {
+                    settings: &settings,
+                    catalog,
+                    store: &store,
+                    budget: &budget,
+                    meter,
+                    metrics: &metrics,
+                    chance: &chance,
+                };
+                let recovered = recover::run(files, given)?;
                 // Files of a local store are on this disk already.
                 let cache = match store.local_root() {
                     Some(_) => None,
@@ -198,6 +208,7 @@ impl Storage {
             doomed: doomed.clone(),
             leads: leads.clone(),
             known: Default::default(),
+            chance: chance.fork(),
         };
         let pins = Arc::new(Pins::new(settings.retention.waits));
         let parts = upkeep::Parts {

@@ -37,6 +37,7 @@ async fn node(dir: &Path, store: &Store, joins: bool) -> (Arc<Storage>, Budget) 
         budget: budget.clone(),
         clock: Arc::new(Later),
         meter: Default::default(),
+        chance: storage::Chance::system(),
     };
     (Storage::open(components, &mut Registry::default()).await.unwrap(), budget)
 }

@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::merge::{Broken, Merge};
 use super::plan::Job;
 use super::upload::Upload;
+use crate::chance::Chance;
 use crate::encode::codes::coded_rows;
 use crate::encode::parquet::CHUNK;
 use crate::encode::{FileWriter, Form};
+use crate::still::still;
 use crate::{DataFile, Error, Origin, Place, failpoint, table};
 
 /// What is written here is read often and rarely rewritten: 4 % smaller for
@@ -43,6 +45,7 @@ pub struct Joiner {
     /// Files that the table has.
     pub files: usize,
     pub cancel: CancellationToken,
+    pub chance: Chance,
 }
 
 /// What a job came to.
@@ -79,7 +82,7 @@ impl Joiner {
         };
         let thread = std::thread::Builder::new().name("cloudsail-join".into()).spawn(work);
         thread.map_err(Error::disk("the thread that joins files could not be started"))?;
-        match done.await {
+        match still(done).await {
             Ok(joined) => joined,
             Err(_) => Err(Error::Internal("the thread that joins files panicked".into()).into()),
         }
@@ -209,7 +212,7 @@ impl Joiner {
         Origin { wal_id, first, last }: Origin,
     ) -> Result<String, Error> {
         let partition = table::partition(date)?;
-        let chance = uuid::Uuid::new_v4().as_u64_pair().0;
+        let chance = self.chance.draw();
         let (boot, name) = (self.boot, table.name);
         let stem = format!("{wal_id}-{boot}-{first}-{last}-{chance:016x}");
         Ok(format!("{tenant}/{name}/{partition}/{stem}.parquet"))

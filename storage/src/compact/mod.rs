@@ -43,6 +43,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::chance::Chance;
 use crate::commit::Committers;
 use crate::disk::Disk;
 use crate::live::{Live, LiveSet};
@@ -124,6 +125,7 @@ pub struct Compactor {
     /// Whether this node holds the lease.
     pub leads: Arc<AtomicBool>,
     pub known: Known,
+    pub chance: Chance,
 }
 
 /// What the task remembers.
@@ -323,6 +325,7 @@ impl Compactor {
             boot: self.stage.boot(),
             files: live.committed(output).map_or(0, |committed| committed.files.len()),
             cancel: self.cancel.clone(),
+            chance: self.chance.clone(),
         };
         let Joined { inputs, files, most_held } = match joiner.run(&live.tenant, table, job).await {
             Ok(joined) => joined,

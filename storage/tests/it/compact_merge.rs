@@ -43,6 +43,7 @@ impl World {
             files: 2,
             boot: 1,
             cancel: Default::default(),
+            chance: storage::Chance::seeded(1),
         };
         World { objects, joiner }
     }

@@ -85,6 +85,7 @@ impl Slow {
             budget: budget.clone(),
             clock: Arc::new(FakeClock(0.into())),
             meter: Default::default(),
+            chance: storage::Chance::system(),
         };
         let storage = Storage::open_on(files, components, &mut Default::default()).await.unwrap();
         Slow { storage, disk, cord, budget, catalog, _dir: dir }

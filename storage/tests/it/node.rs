@@ -58,6 +58,7 @@ pub async fn start_with(store: Store, settings: Settings) -> (Node, Registry) {
             budget: budget.clone(),
             clock: Arc::new(Noon),
             meter: Default::default(),
+            chance: storage::Chance::system(),
         };
         let mut registry = Registry::default();
         match Storage::open(components, &mut registry).await {

@@ -111,6 +111,11 @@ impl Faulty {
         self.state.lock().requests.iter().filter(|(_, op)| ops.contains(op)).count()
     }
 
+    /// What was asked for.
+    pub fn asked(&self) -> Vec<(Op, String)> {
+        self.state.lock().asked.keys().cloned().collect()
+    }
+
     /// The most requests that came within any stretch of so long.
     pub fn busiest(&self, stretch: Duration) -> usize {
         let state = self.state.lock();

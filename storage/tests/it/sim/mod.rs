@@ -21,16 +21,20 @@
 //!
 //! How near it is to deterministic. A node lives on one thread, in a runtime of
 //! its own with paused time, which is driven only within a step; a crash drops
-//! it, and no task is polled again. Log ids, jitter, faults and steps come from
-//! the seed. Two things run on threads: the log's thread, for which every step
-//! waits while time stands still; and blocking work (Parquet, `deltalake`),
-//! during which tokio holds the time too. What is left to chance: which branch
-//! of a `select!` that is ready twice is taken; how much of a group commit's
-//! release or of a staging is done at a crash, which is as if the process had
-//! lived a moment longer; the order of requests within one load of a table,
-//! which faults do not hang on. The power cut takes the log's disk only; the
-//! stage is a real folder. Few histories of fifty steps have the ten commits and
-//! the minute after which a checkpoint is written; longer ones do.
+//! it, and no task is polled again. Log ids, names of starts and joins, jitter,
+//! faults and steps come from the seed. Three things run on threads: the log's
+//! thread, for which every step waits while time stands still; and joins and
+//! blocking work (Parquet, `deltalake`), during which time stands still too. A
+//! step ends, and a crash comes, when every task waits for time; so what was
+//! begun beside the log at a crash is done, and a death in the midst of it is
+//! what failpoints are for. `sim_a_seed_repeats_itself` holds that. What is left
+//! to chance: the order in which threads end within one moment, and by it that
+//! of requests: two uploads of a range, a join beside a commit, a load of a
+//! table. Faults do not hang on it but for those that count requests
+//! ([`Fault::Lands`](crate::faulty::Fault::Lands)), or where it decides how often
+//! something is asked for. The power cut takes the log's disk only; the stage is
+//! a real folder. Few histories of fifty steps have the ten commits and the minute
+//! after which a checkpoint is written; longer ones do.
 //!
 //! A failure prints its seed and a history made as short as it still fails.
 //! The long form runs as many seeds as are asked for:
@@ -47,7 +51,7 @@ pub mod world;
 use std::time::{Duration, Instant};
 
 use step::Step;
-use world::{Failure, Outcome, run};
+use world::{Failure, Outcome, run, traced};
 
 /// How long a failing history is made shorter.
 const SHORTENING: Duration = Duration::from_secs(60);
@@ -91,6 +95,27 @@ fn simulate(seed: u64, steps: usize) -> Outcome {
         let short = shortened(seed, nodes, steps, failure);
         panic!("seed {seed}, {nodes} nodes: fails {first}\nas short as it was made, {short}");
     })
+}
+
+/// Scenario: seeds, each run twice.
+/// Guarantees: a seed repeats itself: as many rows are sent and acked, and the same
+/// staged files are put under the same names, by which faults are rolled.
+#[test]
+fn sim_a_seed_repeats_itself() {
+    // Stores in memory: in a folder files are staged where they stay.
+    for seed in [1, 2, 4, 5] {
+        let nodes = 1 + (seed % 2) as usize;
+        let steps = step::history(seed, nodes, 25);
+        let run = || match traced(seed, nodes, &steps) {
+            Ok((outcome, written)) => (outcome.sent, outcome.acked, written),
+            Err(failure) => panic!("seed {seed}: {}", failure.why),
+        };
+        let ((sent, acked, written), again) = (run(), run());
+        assert!(!written.is_empty(), "seed {seed}: nothing is written");
+        let other: Vec<_> = written.symmetric_difference(&again.2).collect();
+        assert_eq!(other, [] as [&String; 0], "seed {seed}");
+        assert_eq!((sent, acked), (again.0, again.1), "seed {seed}");
+    }
 }
 
 /// Scenario: any history of the kinds above, for one node and for two; eight

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use schema::{Batch, Budget, Catalog, Clock, Door, Sink, Tenant, WalId};
+use storage::still::still;
 use storage::store::Store;
 use storage::wal::memory::Faults;
 use storage::wal::{Files, Memory};
-use storage::{Components, Settings, Storage};
+use storage::{Chance, Components, Settings, Storage};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -41,6 +42,8 @@ pub struct Node {
     pub lives: u64,
     catalog: Arc<Catalog>,
     through: Store,
+    /// Of all its lives.
+    chance: Chance,
 }
 
 /// One run of the process.
@@ -72,6 +75,7 @@ impl Node {
             lives: 0,
             catalog: Arc::new(Catalog::default()),
             through,
+            chance: Chance::seeded(wal_id.0 as u64),
         }
     }
 
@@ -96,12 +100,15 @@ impl Node {
             budget: budget.clone(),
             clock: self.clock.clone(),
             meter: Default::default(),
+            chance: self.chance.clone(),
         };
         let files: Arc<dyn Files> = files;
         let mut registry = Registry::default();
         let opened = runtime.block_on(Storage::open_on(files, components, &mut registry));
         let storage = opened.map_err(|error| format!("it does not start: {error}"))?;
-        self.life = Some(Life { runtime, storage, cord, budget, plug });
+        let life = Life { runtime, storage, cord, budget, plug };
+        life.idle();
+        self.life = Some(life);
         self.lives += 1;
         Ok(())
     }
@@ -171,7 +178,8 @@ impl Life {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
-    /// Waits until the log's thread has done all that it was asked to.
+    /// Waits until the log's thread has done all that it was asked to, and every task
+    /// waits for time: what the next step meets is not a matter of how fast threads are.
     pub fn settle(&self) {
         let twice = async {
             // The first answer may come before the orders that came with it
@@ -181,17 +189,14 @@ impl Life {
             }
         };
         self.runtime.block_on(still(twice));
+        self.idle();
     }
-}
 
-/// Awaits what threads do, while time stands still.
-async fn still<T>(work: impl Future<Output = T>) -> T {
-    let (hold, held) = std::sync::mpsc::channel::<()>();
-    let keeper = tokio::task::spawn_blocking(move || held.recv().is_err());
-    let done = work.await;
-    drop(hold);
-    keeper.await.unwrap();
-    done
+    /// Waits until every task waits for time: it goes on when there is nothing else to
+    /// do.
+    pub fn idle(&self) {
+        self.wait(Duration::from_millis(1));
+    }
 }
 
 /// The identity file of a log that was never opened: ids are random, and

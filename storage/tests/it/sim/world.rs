@@ -17,7 +17,7 @@ use super::model::{Model, TABLES};
 use super::node::{Life, Node};
 use super::rows::{ID, SPANS, values_of};
 use super::step::{Step, unsettle};
-use crate::faulty::Rule;
+use crate::faulty::{Op, Rule};
 
 /// What a history came to.
 #[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
@@ -50,6 +50,15 @@ type Truths = RefCell<HashMap<String, (usize, BTreeSet<i64>)>>;
 
 /// Runs a history.
 pub fn run(seed: u64, nodes: usize, steps: &[Step]) -> Result<Outcome, Failure> {
+    traced(seed, nodes, steps).map(|(outcome, _)| outcome)
+}
+
+/// Runs a history, and says which staged files were put on the stores.
+pub fn traced(
+    seed: u64,
+    nodes: usize,
+    steps: &[Step],
+) -> Result<(Outcome, BTreeSet<String>), Failure> {
     let mut world = World::new(seed, nodes);
     for (at, step) in steps.iter().enumerate() {
         let done = world.step(step).and_then(|()| world.check());
@@ -59,7 +68,15 @@ pub fn run(seed: u64, nodes: usize, steps: &[Step]) -> Result<Outcome, Failure> 
     world.outcome.acked = world.model.acked_rows();
     world.outcome.faults =
         world.nodes.iter().flat_map(|node| node.store.counts().into_values()).sum();
-    Ok(world.outcome)
+    let asked = world.nodes.iter().flat_map(|node| node.store.asked());
+    let written = asked.filter(|(op, at)| *op == Op::Put && is_staged(at)).map(|(_, at)| at);
+    Ok((world.outcome, written.collect()))
+}
+
+/// Whether a path is that of a staged file; that of a joined one has a part more.
+fn is_staged(at: &str) -> bool {
+    at.ends_with(".parquet")
+        && at.rsplit('/').next().is_some_and(|name| name.split('-').count() == 4)
 }
 
 impl World {
@@ -124,6 +141,12 @@ impl World {
                     life.cord.pull_after(after);
                 }
                 self.append(node, table, rows)?;
+                if let Some(life) = &self.nodes[node].life {
+                    // What was begun beside the log ends; how far it came would be
+                    // a matter of threads.
+                    life.cord.pull();
+                    life.idle();
+                }
                 self.kill(node);
             }
             Step::Flush { node } => {
