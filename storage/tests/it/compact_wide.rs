@@ -79,27 +79,27 @@ fn wide(n: usize, bytes: usize) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_of_wide_rows_holds_few_of_them() {
     let file =
-        |at: usize| (0..16).map(|n| ("shop", wide(at * 100 + n, MIB / 2))).collect::<Vec<_>>();
+        |at: usize| (0..8).map(|n| ("shop", wide(at * 100 + n, MIB / 2))).collect::<Vec<_>>();
     let files: Vec<_> = (0..24).map(file).collect();
     let (held, joined) = held(&World::new(), &files).await;
     assert_eq!(joined, 24);
-    assert!(held > 8 * MIB && held < MOST, "{} of 192 MiB", held / MIB);
+    assert!(held > 8 * MIB && held < MOST, "{} of 96 MiB", held / MIB);
 }
 
-/// Scenario: each file has thousands of short bodies of some services, and some wide
+/// Scenario: each file has hundreds of short bodies of some services, and some wide
 /// ones of another, which lie together in all of them.
 /// Guarantees: as above, though rows are short on average.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_of_files_with_some_wide_rows_holds_few_of_them() {
     let file = |at: usize| {
-        let short = (0..1000).map(|n| (["api", "web"][n % 2], format!("request {n} was served")));
-        let long = (0..24).map(|n| ("batch", wide(at * 100 + n, MIB / 2)));
+        let short = (0..500).map(|n| (["api", "web"][n % 2], format!("request {n} was served")));
+        let long = (0..16).map(|n| ("batch", wide(at * 100 + n, MIB / 2)));
         short.chain(long).collect::<Vec<_>>()
     };
-    let files: Vec<_> = (0..12).map(file).collect();
+    let files: Vec<_> = (0..8).map(file).collect();
     let (held, joined) = held(&World::new(), &files).await;
-    assert_eq!(joined, 12);
-    assert!(held < MOST, "{} of 144 MiB", held / MIB);
+    assert_eq!(joined, 8);
+    assert!(held < MOST, "{} of 64 MiB", held / MIB);
 }
 
 /// Scenario: one wide text again and again in all files but one, whose texts are too
@@ -107,12 +107,12 @@ async fn a_join_of_files_with_some_wide_rows_holds_few_of_them() {
 /// Guarantees: as above; codes that become texts count as those.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_join_of_wide_rows_by_codes_holds_few_of_them() {
-    let same = |_| (0..600).map(|_| ("shop", wide(0, MIB / 4))).collect::<Vec<_>>();
+    let same = |_| (0..200).map(|_| ("shop", wide(0, MIB / 4))).collect::<Vec<_>>();
     let mut files: Vec<_> = (0..4).map(same).collect();
     files.push((0..8).map(|n| ("shop", wide(n, MIB / 4))).collect());
     let (held, joined) = held(&World::new(), &files).await;
     assert_eq!(joined, 5);
-    assert!(held < MOST, "{} of 600 MiB", held / MIB);
+    assert!(held < MOST, "{} of 200 MiB", held / MIB);
 }
 
 /// Scenario: files whose open row groups are more than a job may hold.

@@ -34,6 +34,8 @@ fn failing(seed: u64, faults: Faults) {
         assert!(red.contains("write-ahead log"), "{red}");
         assert!(world.life(0).storage.snapshot(&Tenant::default(), "logs").is_some());
     }
+    let refused = world.life(0).counted("cloudsail_wal_refused_groups_total");
+    assert!(refused >= 5, "{refused} of five refusals are counted");
     world.nodes[0].sound();
     world.play(Step::Append { node: 0, table: "logs", rows: 1 });
     world.play(Step::Wait { node: 0, time: Duration::from_secs(1) });

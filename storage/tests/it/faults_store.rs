@@ -38,10 +38,15 @@ fn behind(world: &World, node: usize) -> Option<String> {
     status.tables.into_iter().find(|table| table.table == "spans")?.incomplete
 }
 
+/// Attempts that a node has counted as failed since it was started.
+fn failures(world: &World, node: usize) -> u64 {
+    world.life(node).counted("cloudsail_commit_failures_total")
+}
+
 /// Scenario: for an hour all requests are answered 503 SlowDown, or a third of
 /// them for a quarter, while rows come in every minute.
-/// Guarantees: F22: every row is acked, requests stay few all the while, and
-/// everything is caught up with and there once.
+/// Guarantees: F22: every row is acked, requests stay few all the while, failures are
+/// counted, and everything is caught up with and there once.
 #[test]
 fn fault_f22_an_hour_of_503_is_sat_out() {
     for (chance, minutes) in [(0.3, 15), (1.0, 60)] {
@@ -52,6 +57,8 @@ fn fault_f22_an_hour_of_503_is_sat_out() {
         live(&mut world, minutes);
         let told = behind(&world, 0).is_some_and(|why| why.contains("SlowDown"));
         assert!(told || chance < 1.0, "answers say that they are behind");
+        let counted = failures(&world, 0);
+        assert!(counted >= minutes as u64, "{counted} failures in {minutes} minutes");
         assert!(world.life(0).storage.ready().is_ok(), "an absent store is no reason to be red");
         let asked = store.requests(Op::ALL) - before;
         // Of five committers that refresh every ten seconds, and the lease every five,
@@ -79,6 +86,7 @@ fn fault_f23_a_black_hole_is_left_in_time() {
     live(&mut world, 15);
     assert!(behind(&world, 0).is_some(), "answers say that they are behind");
     assert!(store.did("swallowed") > 4, "it is tried again");
+    assert!(failures(&world, 0) > 0, "and counted");
     store.heal();
     store.rule(Rule::new(Fault::Slow(Duration::from_secs(25))));
     live(&mut world, 6);
@@ -100,6 +108,7 @@ fn fault_f24_a_store_that_denies_costs_no_row() {
         let before = store.requests(Op::ALL);
         live(&mut world, 6);
         assert!(behind(&world, 0).is_some_and(|why| why.contains(says)), "{says}");
+        assert!(failures(&world, 0) >= 6, "a failure a minute at least");
         world.play(Step::Crash { node: 0, power: None });
         live(&mut world, 4);
         let asked = store.requests(Op::ALL) - before;
@@ -124,6 +133,8 @@ fn fault_f25_a_body_that_is_not_whole_is_not_believed() {
         world.play(Step::Crash { node: 0, power: None });
         live(&mut world, 2);
         assert!(store.did(fault.name()) > 0);
+        // An ETag is not what bodies are known by.
+        assert!(fault == Fault::WrongTag || failures(&world, 0) > 0, "{fault:?} is counted");
         world.judged();
     }
 }
@@ -208,6 +219,32 @@ fn fault_f46_a_node_that_hears_no_answer_repeats_nothing() {
         assert!(world.nodes[0].store.did(fault.name()) > 3);
         world.judged();
     }
+}
+
+/// Scenario: of two nodes one is drained and its disk taken away, first while the
+/// store refuses every other write, then while it is away; a new one comes.
+/// Guarantees: F43: what is called drained is committed; while it cannot be, the node
+/// does not say so, and keeps its rows.
+#[test]
+fn fault_f43_a_node_that_leaves_takes_no_row_along() {
+    let mut world = settled(43, 2);
+    let of = |world: &World| world.nodes[0].wal_id;
+    let first = of(&world);
+    let store = world.nodes[0].store.clone();
+    let refused = Fault::Before(Answer::SlowDown503);
+    store.rule(Rule::new(refused).on(Op::WRITES).chance(0.5));
+    world.acks(0, 20);
+    world.play(Step::Leaves { node: 0 });
+    let second = of(&world);
+    assert_ne!(first, second, "it is drained and gone");
+    store.heal();
+    world.acks(0, 20);
+    store.rule(Rule::new(refused));
+    world.play(Step::Leaves { node: 0 });
+    assert_eq!(second, of(&world), "it stays with what it has");
+    store.heal();
+    world.acks(0, 20);
+    world.judged();
 }
 
 /// Scenario: full partitions of both nodes, one after the other and together,

@@ -16,6 +16,9 @@ pub const TABLES: [&str; 2] = ["spans", "logs"];
 /// A query runs no longer; what it pinned may be removed afterwards.
 const LONGEST_QUERY: Duration = Duration::from_secs(500);
 
+/// Whose rows those of a node are that has left.
+const NOBODY: usize = usize::MAX;
+
 /// A row that was sent.
 #[derive(Debug, Clone)]
 struct Sent {
@@ -254,6 +257,15 @@ impl Model {
         if !self.held.is_empty() {
             self.held.remove(0);
         }
+    }
+
+    /// A node is gone for good, and another has its number: its rows are nobody's any
+    /// more, and the end judges them.
+    pub fn left(&mut self, number: usize) {
+        let own = self.sent.values_mut().filter(|sent| sent.node == number);
+        own.for_each(|sent| sent.node = NOBODY);
+        self.watermarks.retain(|(node, _), _| *node != number);
+        self.failed_disks.remove(&number);
     }
 
     /// A process that died has no queries.

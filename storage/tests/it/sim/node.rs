@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use schema::{Batch, Budget, Catalog, Clock, Door, Sink, Tenant, WalId};
 use storage::still::still;
@@ -51,6 +52,7 @@ pub struct Life {
     pub runtime: Runtime,
     pub storage: Arc<Storage>,
     pub cord: Arc<Cord>,
+    registry: Registry,
     budget: Budget,
     plug: Weak<Plug>,
 }
@@ -106,7 +108,7 @@ impl Node {
         let mut registry = Registry::default();
         let opened = runtime.block_on(Storage::open_on(files, components, &mut registry));
         let storage = opened.map_err(|error| format!("it does not start: {error}"))?;
-        let life = Life { runtime, storage, cord, budget, plug };
+        let life = Life { runtime, storage, cord, registry, budget, plug };
         life.idle();
         self.life = Some(life);
         self.lives += 1;
@@ -134,6 +136,15 @@ impl Node {
         self.kill();
         late.retain(|who| !who.starts_with("joins and upkeep"));
         late
+    }
+
+    /// Another node, of another log, on a new disk and with the same store.
+    pub fn replace(&mut self) {
+        self.wal_id = WalId(self.wal_id.0 + (1 << 64));
+        self.disk = Memory::new();
+        self.disk.put("identity", &identity(self.wal_id));
+        self.dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(self.dir.path().join("wal")).unwrap();
     }
 
     /// Takes every fault off the log's disk.
@@ -165,6 +176,15 @@ impl Life {
         self.storage.catalog().get(name).unwrap().clone()
     }
 
+    /// What a scrape says of a counter, over all its labels; zero of one without any.
+    pub fn counted(&self, name: &str) -> u64 {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).unwrap();
+        let of = |line: &&str| line.split(['{', ' ']).next() == Some(name);
+        let number = |line: &str| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        text.lines().filter(of).map(number).sum()
+    }
+
     pub fn flush(&self) -> Result<(), String> {
         let flush = async { tokio::time::timeout(PATIENCE, self.storage.flush()).await };
         match self.runtime.block_on(flush) {
@@ -172,6 +192,17 @@ impl Life {
             Ok(Err(error)) => Err(error.to_string()),
             Err(_) => Err(format!("no end within {PATIENCE:?}")),
         }
+    }
+
+    /// Whether it says in time that log and stage hold nothing any more.
+    pub fn drained(&self) -> bool {
+        let drained = async {
+            while !self.storage.drain().await.is_ok_and(|left| left.is_empty()) {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        };
+        let drained = async { tokio::time::timeout(PATIENCE, drained).await };
+        self.runtime.block_on(drained).is_ok()
     }
 
     pub fn wait(&self, time: Duration) {

@@ -39,6 +39,11 @@ pub enum Step {
     Stop {
         node: Who,
     },
+    /// Drained and stopped; if nothing was left, its disk is taken away and another
+    /// node comes in its place.
+    Leaves {
+        node: Who,
+    },
     /// Every request of this node meets this.
     Away {
         node: Who,
@@ -106,7 +111,8 @@ fn step(dice: &mut Dice, nodes: usize) -> Step {
         54..66 => Step::Wait { node, time: wait(dice) },
         66..71 => Step::Crash { node, power: None },
         71..75 => Step::Crash { node, power: Some(dice.below(usize::MAX) as u64) },
-        75..77 => Step::Stop { node },
+        75..76 => Step::Stop { node },
+        76..77 => Step::Leaves { node },
         77..81 => Step::Away { node, fault: outage(dice) },
         81..86 => Step::Flaky { node, seed: dice.below(usize::MAX) as u64 },
         86..90 => Step::Back { node },

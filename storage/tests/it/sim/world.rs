@@ -171,6 +171,15 @@ impl World {
                 self.nodes[node].stop();
                 self.model.died(node);
             }
+            Step::Leaves { node } => {
+                let drained = self.node(node)?.life.as_ref().is_some_and(|life| life.drained());
+                self.nodes[node].stop();
+                self.model.died(node);
+                if drained {
+                    self.nodes[node].replace();
+                    self.model.left(node);
+                }
+            }
             Step::Away { node, fault } => {
                 self.nodes[node].store.heal();
                 self.nodes[node].store.rule(Rule::new(fault));
