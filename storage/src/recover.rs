@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use schema::{Budget, Catalog, Door, Meter, Position, Tenant, WalId};
+use schema::{Budget, Catalog, Door, Position, Tenant, WalId};
 use tokio::runtime::Handle;
 
 use crate::books::Books;
@@ -21,7 +21,7 @@ use crate::stage::{Stage, Staged};
 use crate::store::Store;
 use crate::table::DeltaTable;
 use crate::wal::{AcceptedRows, Files, Log, Loss, Opened, Replayed};
-use crate::{Error, Settings, failpoint, renew};
+use crate::{Components, Error, Settings, failpoint, renew};
 
 /// All that recovery has brought back.
 pub struct Recovered {
@@ -34,33 +34,26 @@ pub struct Recovered {
     pub books: Arc<Books>,
 }
 
-/// What a start is given besides the log.
-pub struct Given<'a> {
-    pub settings: &'a Settings,
-    pub catalog: Arc<Catalog>,
-    pub store: &'a Store,
-    pub budget: &'a Budget,
-    pub meter: Meter,
-    pub metrics: &'a Metrics,
-    pub chance: &'a Chance,
-}
-
 /// Blocking; the runtime it is called in is used only when the store must be
 /// asked.
-pub fn run(files: Arc<dyn Files>, given: Given<'_>) -> Result<Recovered, Error> {
-    let Given { settings, catalog, store, budget, meter, metrics, chance } = given;
-    let opened = Log::open(files, &settings.wal, &catalog)?;
-    let opened = renew::settle(opened, settings, store, &catalog, chance)?;
+pub fn run(
+    files: Arc<dyn Files>,
+    given: &Components,
+    metrics: &Metrics,
+) -> Result<Recovered, Error> {
+    let Components { settings, catalog, store, budget, meter, chance, .. } = given;
+    let opened = Log::open(files, &settings.wal, catalog)?;
+    let opened = renew::settle(opened, settings, store, catalog, chance)?;
     let Opened { log, wal_id, boot, last, accepted, torn_bytes, .. } = opened;
     let lineage = Lineage::begin(&settings.stage.dir, wal_id, last)?;
     let parted_at = lineage.parted_at().unwrap_or_default();
     let start = start_number(boot, chance);
-    let (stage, staged) = Stage::open(&settings.stage, store, wal_id, start, &catalog)?;
-    let stage = Arc::new(stage.with_meter(meter));
+    let (stage, staged) = Stage::open(&settings.stage, store, wal_id, start, catalog)?;
+    let stage = Arc::new(stage.with_meter(meter.clone()));
     let (progress, found) = Progress::open(&settings.stage.dir, wal_id)?;
     if found == Found::Unreadable {
         let common = lineage.common();
-        let asked = relearn(&progress, common, &accepted, store, &catalog, wal_id);
+        let asked = relearn(&progress, common, &accepted, store, catalog, wal_id);
         Handle::current().block_on(asked)?;
     }
     if torn_bytes > 0 {
@@ -79,7 +72,7 @@ pub fn run(files: Arc<dyn Files>, given: Given<'_>) -> Result<Recovered, Error> 
             books.restore_persisted(&tenant, table, &counts);
         }
     }
-    let floors = floors(&progress, &staged, &catalog);
+    let floors = floors(&progress, &staged, catalog);
     let live = Arc::new(LiveSet::new(catalog.clone(), staged, &progress));
     let mut replayed = 0u64;
     log.replay(&|tenant, table| floors(tenant, table), &mut |record| {

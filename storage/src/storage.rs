@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 use crate::append::{Appender, Writer};
 use crate::books::Books;
 use crate::cache::{self, Cache, Cached};
-use crate::chance::Chance;
 use crate::commit::{Committers, Flushed, Shared};
 use crate::compact::doomed::Doomed;
 use crate::compact::{self, Compacted, Compacting, Compactor};
@@ -35,9 +34,10 @@ use crate::store::Store;
 use crate::upkeep::lease::Lease;
 use crate::upkeep::pins::Pins;
 use crate::upkeep::{self, Upkeep};
-use crate::{AckLevel, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source, wal};
+use crate::{AckLevel, Chance, Error, LedgerRow, SegmentInfo, Settings, Snapshot, Source, wal};
 
 /// What a node gives to its storage.
+#[derive(Clone)]
 pub struct Components {
     pub settings: Settings,
     pub catalog: Arc<Catalog>,
@@ -46,6 +46,7 @@ pub struct Components {
     pub clock: Arc<dyn Clock>,
     /// Told of what is written to files.
     pub meter: Meter,
+    /// Tells names of one start and one join from another's (C4).
     pub chance: Chance,
 }
 
@@ -100,29 +101,18 @@ impl Storage {
         components: Components,
         registry: &mut Registry,
     ) -> Result<Arc<Storage>, Error> {
-        let Components { settings, catalog, store, budget, clock, meter, chance } = components;
+        let Components { settings, store, budget, clock, chance, .. } = components.clone();
         settings.validate()?;
         let metrics = Metrics::new(registry);
         let disk = Arc::new(Disk::of(&settings, store.local_root()));
         let (Recovered { log, wal_id, stage, progress, lineage, live, books }, cache) = {
-            let (settings, store, budget, metrics) =
-                (settings.clone(), store.clone(), budget.clone(), metrics.clone());
-            let (disk, chance) = (disk.clone(), chance.clone());
+            let (disk, metrics) = (disk.clone(), metrics.clone());
             tokio::task::spawn_blocking(move || {
-                let given = recover::Given {
-                    settings: &settings,
-                    catalog,
-                    store: &store,
-                    budget: &budget,
-                    meter,
-                    metrics: &metrics,
-                    chance: &chance,
-                };
-                let recovered = recover::run(files, given)?;
+                let recovered = recover::run(files, &components, &metrics)?;
                 // Files of a local store are on this disk already.
-                let cache = match store.local_root() {
+                let cache = match components.store.local_root() {
                     Some(_) => None,
-                    None => Some(Arc::new(Cache::open(&settings.cache, disk, metrics)?)),
+                    None => Some(Arc::new(Cache::open(&components.settings.cache, disk, metrics)?)),
                 };
                 Ok::<_, Error>((recovered, cache))
             })
@@ -422,8 +412,7 @@ impl Storage {
 
     fn stage_lasts(&self) -> Option<u64> {
         let free = self.disk.outbox(self.settings.stage.max_bytes, self.stage.bytes());
-        let seconds = self.pace.lasts(free);
-        seconds.is_finite().then_some(seconds as u64)
+        Some(self.pace.lasts(free)).filter(|lasts| lasts.is_finite()).map(|lasts| lasts as u64)
     }
 
     pub fn settings(&self) -> &Settings {
