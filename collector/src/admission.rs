@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// Scenario: more than a quarter of the budget is in work; two requests come, and
+    /// Scenario: more than an eighth of the budget is in work; two requests come, and
     /// it is written after a moment, or never.
     /// Guarantees: B2; both wait until then, or for a second; where little is in work
     /// nobody waits.
@@ -185,7 +185,7 @@ mod tests {
         let start = tokio::time::Instant::now();
         admission.turn().await;
         assert_eq!(start.elapsed(), Duration::ZERO);
-        let rows = budget.try_reserve(17 << 20).unwrap();
+        let rows = budget.try_reserve(9 << 20).unwrap();
         let freed = async {
             sleep(Duration::from_millis(100)).await;
             drop(rows);
@@ -193,13 +193,13 @@ mod tests {
         tokio::join!(admission.turn(), admission.turn(), freed);
         let waited = start.elapsed().as_millis();
         assert!((100..150).contains(&waited), "{waited} ms");
-        let _rows = budget.try_reserve(17 << 20).unwrap();
+        let _rows = budget.try_reserve(9 << 20).unwrap();
         tokio::join!(admission.turn(), admission.turn());
         let waited = start.elapsed().as_millis() - waited;
         assert!((1000..1050).contains(&waited), "{waited} ms");
     }
 
-    /// Scenario: a body of more than a quarter of the budget arrives slowly, and is
+    /// Scenario: a body of more than an eighth of the budget arrives slowly, and is
     /// decoded to as many bytes of rows.
     /// Guarantees: B2; nobody waits for a sender, and then for its rows.
     #[tokio::test(start_paused = true)]

@@ -47,7 +47,7 @@ mod settings;
 
 pub use catalog::describe::{ColumnInfo, TableInfo};
 pub use engine::{
-    Answer, Description, Engine, Gauge, Params, Query, Rows, Stats, Summary, resident_bytes,
+    Answer, Description, Engine, Gauge, Params, Query, Rows, Sight, Stats, Summary, resident_bytes,
 };
 pub use error::{Error, Place};
 pub use settings::Settings;

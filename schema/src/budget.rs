@@ -37,11 +37,11 @@ impl Budget {
 
     /// Whether so much is in work that whoever brings more waits, and whoever has
     /// other work leaves the processors to what frees memory. Rows on their way never
-    /// need more than a quarter; the rest is for large requests, for readers, and for
+    /// need more than an eighth; the rest is for large requests, for readers, and for
     /// what cannot be put off.
     pub fn is_pressed(&self) -> bool {
         let aside = self.0.aside.load(Ordering::Relaxed);
-        self.used().saturating_sub(aside) > self.limit() / 4
+        self.used().saturating_sub(aside) > self.limit() / 8
     }
 
     /// Takes `bytes`, or nothing when they do not fit.
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(budget.used(), 0);
     }
 
-    /// Scenario: a request arrives and grows, more than a quarter of the budget; its
+    /// Scenario: a request arrives and grows, more than an eighth of the budget; its
     /// rows are in work; a reader holds them when they are done with, and lets go.
     /// Guarantees: B1, they count against the limit all the while, and press only as
     /// long as they are in work.
@@ -175,7 +175,7 @@ mod tests {
         more.put_aside();
         assert!(!budget.is_pressed());
         drop(more);
-        let _again = budget.try_reserve(26).unwrap();
-        assert!(budget.used() == 26 && budget.is_pressed());
+        let _again = budget.try_reserve(13).unwrap();
+        assert!(budget.used() == 13 && budget.is_pressed());
     }
 }

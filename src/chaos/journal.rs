@@ -10,7 +10,7 @@ use arrow::json::ReaderBuilder;
 use experiments::document::Allowed;
 use experiments::run::row::WindowRow;
 use experiments::{Ask as _, Experiment, Run, Table};
-use query::Engine;
+use query::{Engine, Sight};
 use schema::tables::experiments::{EXPERIMENTS, WINDOWS};
 use schema::{
     Batch, Budget, Catalog, Clock, Door, ErrorKind, Refusal, Rows, Sink, TableDef, Tenant,
@@ -128,14 +128,11 @@ impl Journal {
         tenant: &Tenant,
         known: &mut Versions,
     ) -> Result<Found> {
-        let tables = [EXPERIMENTS, WINDOWS].map(|view| self.catalog.revised(view));
-        let seen_of = |table: &Arc<TableDef>| engine.is_empty(tenant, table.name);
-        let empty: Vec<(bool, bool)> = tables.into_iter().flatten().map(seen_of).collect();
-        if empty.iter().all(|(empty, _)| *empty) {
-            // Most nodes never run an experiment: they need not get ready for SQL.
-            let whole = empty.iter().all(|(_, whole)| *whole);
-            let (tenant, runs, documents) = (tenant.clone(), Vec::new(), Vec::new());
-            return Ok(Found { tenant, runs, documents, whole });
+        // Most nodes never run an experiment: they need not get ready for SQL.
+        let sight = engine.sees(tenant, &[EXPERIMENTS, WINDOWS]);
+        if sight != Sight::Rows {
+            let (tenant, whole) = (tenant.clone(), sight == Sight::Nothing);
+            return Ok(Found { tenant, runs: Vec::new(), documents: Vec::new(), whole });
         }
         let local = Local { engine: engine.clone(), tenant: tenant.clone() };
         let documents =

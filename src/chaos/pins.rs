@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use experiments::document::Allowed;
 use experiments::judge::HISTORY;
 use experiments::{Ask as _, Experiment};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use query::Engine;
+use query::{Engine, Sight};
 use schema::tables::experiments::{EXPERIMENTS, WINDOWS};
 use schema::{Clock, Tenant};
 use serde_json::Value;
@@ -106,6 +106,12 @@ impl Pinning {
     /// Runs with a document, from their baseline to their end, and the same so
     /// long ago where they are compared with another day.
     async fn windows(&mut self, tenant: &Tenant) -> Result<Vec<(i64, i64)>> {
+        match self.engine.sees(tenant, &[EXPERIMENTS, WINDOWS]) {
+            Sight::Rows => {}
+            // Most nodes never run an experiment: they need not get ready for SQL.
+            Sight::Nothing => return Ok(Vec::new()),
+            Sight::NothingYet => bail!("the tables have not been read from the store yet"),
+        }
         let local = Local { engine: self.engine.clone(), tenant: tenant.clone() };
         let documents =
             format!("SELECT version, yaml FROM {EXPERIMENTS} WHERE yaml LIKE '%like:%'");

@@ -16,7 +16,7 @@ const MOST_MEMORY: u64 = 2 << 30;
 
 /// Of this, ingest never takes more: twice the largest request with what decoding it
 /// may cost (`limits.max_request_bytes`, `limits.amplification`), so that one finds
-/// room beside others. Rows on their way keep to a quarter of it
+/// room beside others. Rows on their way keep to an eighth of it
 /// (`Budget::is_pressed`).
 const MOST_INGEST: u64 = 512 << 20;
 

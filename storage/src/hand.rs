@@ -8,6 +8,7 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::still::still;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -45,7 +46,7 @@ impl Hand {
         };
         let panicked = || Error::Internal(format!("work of the thread {} panicked", self.name));
         self.work.send(Box::new(work)).map_err(|_| panicked())?;
-        done.await.map_err(|_| panicked())
+        still(done).await.map_err(|_| panicked())
     }
 }
 

@@ -52,7 +52,7 @@ use std::time::Duration;
 use arrow::datatypes::{DataType, SchemaRef};
 use prometheus_client::registry::Registry;
 use schema::{Clock, ErrorKind, Meter, Tenant};
-use storage::Source;
+use storage::{Snapshot, Source};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -143,6 +143,16 @@ pub(crate) struct Core {
     running: Running,
 }
 
+/// What can be seen of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    Rows,
+    /// There is none.
+    Nothing,
+    /// None has been seen, and not everything: the store has not answered, say.
+    NothingYet,
+}
+
 /// Runs statements over what a [`Source`] shows.
 pub struct Engine {
     pub(crate) core: Arc<Core>,
@@ -217,15 +227,22 @@ impl Engine {
         &self.core.settings
     }
 
-    /// Whether no row of a tenant's table can be seen, and whether that is for sure:
-    /// what a statement would answer, without planning one.
-    pub fn is_empty(&self, tenant: &Tenant, table: &str) -> (bool, bool) {
-        match self.core.source.snapshot(tenant, table) {
-            Some(one) => {
-                let files = one.committed.len() + one.staged.len();
-                (files == 0 && one.hot.is_empty(), one.incomplete.is_none())
-            }
-            None => (true, true),
+    /// Whether statements would see rows in any of these tables, or views of the latest
+    /// of them, without planning one.
+    pub fn sees(&self, tenant: &Tenant, tables: &[&str]) -> Sight {
+        let source = &self.core.source;
+        let snapshot = |name: &&str| {
+            let revised = source.catalog().revised(name).map(|table| table.name);
+            source.snapshot(tenant, revised.unwrap_or(name))
+        };
+        let all: Vec<Snapshot> = tables.iter().filter_map(snapshot).collect();
+        let is_empty = |one: &Snapshot| {
+            one.committed.is_empty() && one.staged.is_empty() && one.hot.is_empty()
+        };
+        match all.iter().all(is_empty) {
+            false => Sight::Rows,
+            true if all.iter().all(|one| one.incomplete.is_none()) => Sight::Nothing,
+            true => Sight::NothingYet,
         }
     }
 

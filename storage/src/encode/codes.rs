@@ -69,8 +69,8 @@ impl Dictionary {
     }
 }
 
-/// The same column by codes over one set of texts, where it is text, or a map or list
-/// of texts; a part with more than [`MOST_BYTES`] of distinct texts stays as it is, and
+/// The same column by codes over one set of texts, where it is text or a map of
+/// texts; a part with more than [`MOST_BYTES`] of distinct texts stays as it is, and
 /// so does one whose texts are mostly unique. `rows` are those that the columns
 /// stand for, if that is more than they have.
 pub fn coded(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, Error> {
@@ -96,22 +96,23 @@ pub fn coded(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, Error
             };
             maps.iter().zip(entries).map(map).collect()
         }
-        Some(DataType::List(element)) if *element.data_type() == DataType::Utf8 => {
-            let lists: Vec<&ListArray> = columns.iter().map(|column| column.as_list()).collect();
-            let texts: Vec<&StringArray> =
-                lists.iter().map(|list| list.values().as_string()).collect();
-            let Some(coded) = codes(&texts, |list| Some(lists[list].offsets()), rows)? else {
-                return Ok(columns);
-            };
-            let list = |(list, texts): (&&ListArray, ArrayRef)| -> Result<ArrayRef, Error> {
-                let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
-                let element = typed(element, &texts);
-                Ok(Arc::new(ListArray::try_new(element, offsets, texts, nulls)?))
-            };
-            lists.iter().zip(coded).map(list).collect()
-        }
         _ => Ok(columns),
     }
+}
+
+/// The same of lists of texts.
+pub fn coded_lists(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>, Error> {
+    let lists: Vec<&ListArray> = columns.iter().map(|column| column.as_list()).collect();
+    let texts: Vec<&StringArray> = lists.iter().map(|list| list.values().as_string()).collect();
+    let Some(coded) = codes(&texts, |list| Some(lists[list].offsets()), rows)? else {
+        return Ok(columns);
+    };
+    let list = |(list, texts): (&&ListArray, ArrayRef)| -> Result<ArrayRef, Error> {
+        let element = Arc::new(Field::new("element", texts.data_type().clone(), true));
+        let (offsets, nulls) = (list.offsets().clone(), list.nulls().cloned());
+        Ok(Arc::new(ListArray::try_new(element, offsets, texts, nulls)?))
+    };
+    lists.iter().zip(coded).map(list).collect()
 }
 
 /// Rows (array, row) of arrays whose texts may be by codes. Arrow's own would join

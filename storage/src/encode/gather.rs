@@ -9,7 +9,7 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use schema::rows::{Place, stretches, widths};
 use schema::{Rows, TableDef};
 
-use super::codes::{coded, interleaved, shaped, typed};
+use super::codes::{coded, coded_lists, interleaved, shaped, typed};
 use super::parquet::{CHUNK, file_schema, stored};
 use super::plain::{self, Plain};
 use crate::Error;
@@ -69,8 +69,8 @@ impl<'a> Gather<'a> {
                 // Every entry has a key.
                 let entries = values.iter().map(|list| list.as_list::<i32>().values().len()).sum();
                 let keys =
-                    coded(vec![batches[0].held()[set].values.column(keys).clone()], entries)?;
-                Ok(Source::Shaped { values: coded(values, 0)?, set, keys: keys[0].clone() })
+                    coded_lists(vec![batches[0].held()[set].values.column(keys).clone()], entries)?;
+                Ok(Source::Shaped { values: coded_lists(values, 0)?, set, keys: keys[0].clone() })
             }
             Place::Own(column) => {
                 let own = batches.iter().map(|rows| rows.own_column(column)).collect();
