@@ -241,7 +241,8 @@ pub struct Disk {
 pub struct Flush {
     /// Age of a table's oldest row in memory at which its rows are written out.
     pub max_age: Period,
-    /// Size of a table's rows in memory at which they are written out.
+    /// Size of a table's rows in memory at which they are written out; no more than a
+    /// sixteenth of what ingest may take.
     pub max_bytes: Bytes,
 }
 

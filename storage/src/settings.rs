@@ -61,8 +61,19 @@ pub struct CacheSettings {
 pub struct FlushSettings {
     /// Age of a table's oldest hot row at which it is sealed.
     pub max_age: Duration,
-    /// Bytes of a table's hot rows at which it is sealed.
+    /// Bytes of a table's hot rows at which it is sealed; a sixteenth of ingest's memory
+    /// at most.
     pub max_bytes: u64,
+}
+
+impl FlushSettings {
+    /// The settings that hold within a budget: what is written and what comes in
+    /// meanwhile take less than what requests wait for
+    /// ([`Budget::is_pressed`](schema::Budget::is_pressed)).
+    pub fn within(&self, budget: &schema::Budget) -> FlushSettings {
+        let most = budget.limit() / 16;
+        FlushSettings { max_bytes: self.max_bytes.min(most), ..self.clone() }
+    }
 }
 
 #[derive(Debug, Clone)]

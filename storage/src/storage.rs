@@ -137,7 +137,7 @@ impl Storage {
             metrics: metrics.clone(),
             runtime: tokio::runtime::Handle::current(),
             entered: entered.clone(),
-            flush_bytes: settings.flush.max_bytes,
+            flush_bytes: settings.flush.within(&budget).max_bytes,
         };
         let appender = Arc::new(Appender::start(writer, log_ended.clone().drop_guard())?);
         appender.release();
@@ -165,7 +165,7 @@ impl Storage {
         let (sealing, inbox) = seal::channel();
         let sealer = Sealer {
             ack: settings.ack,
-            flush: settings.flush.clone(),
+            flush: settings.flush.within(&budget),
             wal: settings.wal.clone(),
             stage_max_bytes: settings.stage.max_bytes,
             live: live.clone(),
