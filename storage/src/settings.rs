@@ -192,3 +192,23 @@ impl Settings {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a table is full and written, and fills again meanwhile; budgets from a
+    /// small sidecar's to a large gateway's.
+    /// Guarantees: B2: no request waits for that.
+    #[test]
+    fn inv_b2_a_table_that_is_written_keeps_nobody_waiting() {
+        for limit in [1 << 20, 64 << 20, 512 << 20, 64 << 30] {
+            let budget = schema::Budget::new(limit);
+            let flush = FlushSettings { max_age: Duration::from_secs(60), max_bytes: 64 << 20 };
+            let flush = flush.within(&budget);
+            assert!((1..=64 << 20).contains(&flush.max_bytes));
+            let _twice = budget.reserve_regardless(2 * flush.max_bytes);
+            assert!(!budget.is_pressed(), "{limit}");
+        }
+    }
+}

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use query::Sight;
 use serde_json::json;
+use storage::Source as _;
 
 use super::ask::asker;
 use super::source::{TestSource, log, origin, span};
@@ -110,6 +112,27 @@ async fn an_incomplete_snapshot_says_so() {
     assert_eq!(rows, ["1"]);
     assert!(!summary.complete());
     assert_eq!(summary.incomplete["logs"], "the store did not answer yet");
+}
+
+/// Scenario: before any statement, tables that hold nothing, could not be loaded, or
+/// have rows in memory, alone and together; a view by its name.
+/// Guarantees: what is seen is what a statement would see, and nothing that may still
+/// come is taken for nothing.
+#[tokio::test]
+async fn sight_tells_rows_from_nothing_and_from_nothing_yet() {
+    let source = TestSource::new();
+    let asker = asker(&source);
+    let tenant = schema::Tenant::default();
+    let sees = |tables: &[&str]| asker.engine.sees(&tenant, tables);
+    assert_eq!(sees(&["logs", "experiments"]), Sight::Nothing);
+    source.incomplete("logs", "the store did not answer yet");
+    assert_eq!(sees(&["logs", "experiments"]), Sight::NothingYet);
+    assert_eq!(sees(&["experiments"]), Sight::Nothing);
+    source.hot("logs", &[log(0, json!({}))]);
+    assert_eq!(sees(&["experiments", "logs"]), Sight::Rows);
+    let table = source.catalog().revised("experiments").unwrap().name;
+    source.incomplete(table, "the store did not answer yet");
+    assert_eq!(sees(&["experiments"]), Sight::NothingYet);
 }
 
 /// Scenario: files were written before a key was promoted, and after.
