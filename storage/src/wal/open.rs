@@ -233,7 +233,8 @@ impl Count {
                 self.highest = self.highest.max(frame.position);
             }
             if sound {
-                tail.end = frame.end();
+                // Of the last frame the padding alone may be torn.
+                tail.end = frame.end().min(scanner.end());
                 self.confirm(frame.group);
             }
             let Some(head) = head else { continue };

@@ -53,6 +53,11 @@ impl Scanner {
         Ok(Some(Found::Hole { from, to: self.at }))
     }
 
+    /// Where the walk ends.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The payload, unless it is cut off or not what was written.
     pub fn payload(&mut self, frame: &Frame) -> Result<Option<Buffer>, Error> {
         let (at, length) = (frame.payload_at(), u64::from(frame.payload_length));

@@ -222,6 +222,40 @@ fn fault_f18_a_torn_tail_is_cut() {
     }
 }
 
+/// Scenario: of the last record only some of the zeros are missing that fill
+/// it up to where a next one would start.
+/// Guarantees: F18: a record that is whole stays, no more bytes are counted as
+/// torn than the file has, and positions go on by a little.
+#[test]
+fn fault_f18_torn_padding_takes_nothing_with_it() {
+    let mut kept = 0;
+    for missing in 1..200 {
+        let world = World::new(Sync::Always);
+        let mut log = world.open().log;
+        world.log(&mut log, &["a"]).unwrap();
+        let valid = log.bytes();
+        world.log(&mut log, &["last"]).unwrap();
+        let cut = log.bytes() - missing;
+        assert!(cut > valid);
+        drop(log);
+        let segment = world.segments()[0].clone();
+        world.files.tamper(&segment, |bytes| bytes.truncate(cut as usize));
+        let opened = world.open();
+        let rows = replayed(&opened.log);
+        let torn = if rows == ["a", "last"] { 0 } else { cut - valid };
+        assert_eq!((rows[0].as_str(), opened.torn_bytes), ("a", torn), "{missing} are missing");
+        kept += usize::from(torn == 0);
+        let mut log = opened.log;
+        let position = world.log(&mut log, &["new"]).unwrap();
+        assert!((3..100).contains(&position), "{missing} are missing: {position}");
+        let all = [rows, vec!["new".into()]].concat();
+        drop(log);
+        let opened = world.open();
+        assert_eq!((opened.torn_bytes, replayed(&opened.log)), (0, all));
+    }
+    assert!((1..199).contains(&kept), "some cuts miss the record and some do not: {kept}");
+}
+
 /// Scenario: records of a table that this build does not know.
 /// Guarantees: F37: they are counted as lost and copied, the others come, and
 /// every later start does the same.

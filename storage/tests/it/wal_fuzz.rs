@@ -16,6 +16,17 @@ fn peak_kib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
+/// Says how to repeat what panicked.
+struct Repeat(u64);
+
+impl Drop for Repeat {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("repeat it with CLOUDSAIL_FUZZ_SEED={}", self.0);
+        }
+    }
+}
+
 /// A log with several segments, tables, restarts and a failed tail.
 fn seeded() -> (World, Vec<(String, Vec<u8>)>) {
     let world = World::new(Sync::Always);
@@ -74,6 +85,7 @@ fn fault_f19_recovery_survives_arbitrary_bytes() {
     let before = peak_kib();
     let (mut opened_fine, mut refused) = (0u64, 0u64);
     while Instant::now() < until {
+        let _repeat = Repeat(seed);
         let mut dice = Dice(seed);
         world.files = Memory::new();
         let mutated: Vec<usize> = (0..=dice.below(3)).map(|_| dice.below(files.len())).collect();
