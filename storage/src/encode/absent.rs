@@ -7,9 +7,12 @@
 use std::collections::BTreeSet;
 
 use arrow::array::{AsArray, MapArray, RecordBatch, StringArray};
+use arrow::buffer::Buffer;
 use arrow::datatypes::Schema;
 use schema::TableDef;
 use schema::table::Scope;
+
+use super::codes::maps;
 
 /// The footer's entry: `[{"column": …, "key": …}, …]`, the column of a map and
 /// a key of which no row of the file has a value in it.
@@ -22,6 +25,8 @@ struct Map {
     index: usize,
     name: &'static str,
     keys: BTreeSet<String>,
+    /// The offsets of the maps that were looked at last.
+    met: Option<Buffer>,
 }
 
 impl Absent {
@@ -31,15 +36,23 @@ impl Absent {
             let name = scope.map_column();
             let own = table.promotions.iter().filter(|p| p.scope == scope);
             let keys = own.map(|p| p.key.clone()).collect();
-            Some(Map { index: rows.index_of(name).ok()?, name, keys })
+            Some(Map { index: rows.index_of(name).ok()?, name, keys, met: None })
         };
         Absent([Scope::Resource, Scope::Scope, Scope::Record].into_iter().filter_map(map).collect())
     }
 
     pub fn look(&mut self, rows: &RecordBatch) {
-        for Map { index, keys, .. } in &mut self.0 {
-            match rows.column(*index).as_map_opt() {
-                Some(map) => meet(map, keys),
+        for Map { index, keys, met, .. } in &mut self.0 {
+            match maps(rows.column(*index)) {
+                // What is held comes again with every chunk.
+                Some((maps, Some(_)))
+                    if met
+                        .as_ref()
+                        .is_some_and(|met| met.ptr_eq(maps.offsets().inner().inner())) => {}
+                Some((maps, _)) => {
+                    meet(maps, keys);
+                    *met = Some(maps.offsets().inner().inner().clone());
+                }
                 None => keys.clear(),
             }
         }

@@ -195,6 +195,20 @@ pub fn shaped(
     rebuilt(map, ends, gathered(&nulls, rows), keys, interleaved(&texts, &entries)?)
 }
 
+/// Rows of maps that are held: `of` names those of each row.
+pub fn held(of: &[u32], maps: &ArrayRef) -> Result<ArrayRef, Error> {
+    let of = UInt32Array::from(of.to_vec());
+    Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(of, maps.clone())?))
+}
+
+/// The maps of a column, and which of them each row has where they are [`held`].
+pub fn maps(column: &ArrayRef) -> Option<(&MapArray, Option<&[u32]>)> {
+    match column.as_dictionary_opt::<UInt32Type>() {
+        Some(held) => Some((held.values().as_map_opt()?, Some(held.keys().values()))),
+        None => Some((column.as_map_opt()?, None)),
+    }
+}
+
 /// Codes of rows from arrays with texts of their own, and the texts that they use:
 /// what two arrays have is there twice, unless it is the same in memory.
 fn joined(
@@ -394,7 +408,11 @@ pub fn uncoded(schema: &Schema) -> SchemaRef {
 
 fn plain(field: &FieldRef) -> FieldRef {
     let data_type = match field.data_type() {
-        DataType::Dictionary(_, values) => values.as_ref().clone(),
+        DataType::Dictionary(_, values) => {
+            return plain(&Arc::new(
+                field.as_ref().clone().with_data_type(values.as_ref().clone()),
+            ));
+        }
         DataType::Map(entries, ordered) => match entries.data_type() {
             DataType::Struct(fields) => {
                 let fields = fields.iter().map(plain).collect();

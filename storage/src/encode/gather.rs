@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
 use arrow::compute::take;
-use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use schema::rows::{Place, stretches, widths};
 use schema::{Rows, TableDef};
 
-use super::codes::{coded, coded_lists, interleaved, shaped, typed};
+use super::codes::{coded, coded_lists, held, interleaved, shaped, typed};
 use super::parquet::{CHUNK, file_schema, stored};
 use super::plain::{self, Plain};
 use crate::Error;
@@ -35,6 +35,8 @@ enum Source {
     Own(Vec<ArrayRef>),
     /// A column of a set that is held, by the set's index.
     Held(usize, ArrayRef),
+    /// A map of a set that is held: it stays there, and a row names its own.
+    HeldMap(usize, ArrayRef),
     /// A map: the values in each batch, and the keys in a set.
     Shaped { values: Vec<ArrayRef>, set: usize, keys: ArrayRef },
 }
@@ -56,7 +58,10 @@ impl<'a> Gather<'a> {
                 let held =
                     batches.iter().take(1).map(|rows| rows.held()[set].values.column(column));
                 let column = coded(held.cloned().collect(), rows)?.pop();
-                Ok(column.map_or(Source::Nowhere, |column| Source::Held(set, column)))
+                Ok(column.map_or(Source::Nowhere, |column| match column.data_type() {
+                    DataType::Map(..) => Source::HeldMap(set, column),
+                    _ => Source::Held(set, column),
+                }))
             }
             Place::Own(column) | Place::Shaped { own: column, .. }
                 if batches.iter().all(|rows| rows.own()[column].is_none()) =>
@@ -83,6 +88,7 @@ impl<'a> Gather<'a> {
             Source::Nowhere => Ok(field.clone()),
             Source::Own(all) => Ok(typed(field, &all[0])),
             Source::Held(_, column) => Ok(typed(field, column)),
+            Source::HeldMap(_, maps) => Ok(typed(field, &held(&[], maps)?)),
             Source::Shaped { values, keys, .. } => {
                 Ok(typed(field, &shaped(field.data_type(), values, keys, &[], &[])?))
             }
@@ -129,6 +135,7 @@ impl<'a> Gather<'a> {
                 Source::Nowhere => new_null_array(field.data_type(), rows.len()),
                 Source::Own(all) => interleaved(all, rows)?,
                 Source::Held(set, column) => take(column, &held_of[*set], None)?,
+                Source::HeldMap(set, maps) => held(held_of[*set].values(), maps)?,
                 Source::Shaped { values, set, keys } => {
                     shaped(field.data_type(), values, keys, rows, held_of[*set].values())?
                 }

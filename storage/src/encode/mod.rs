@@ -12,6 +12,7 @@
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
 //! | [`text`] | a column chunk of text, written by codes |
+//! | [`held`] | codes of maps that many rows share |
 //! | [`press`] | pages as bytes, compressed |
 //! | [`bounds`] | bounds of texts for a footer |
 //! | [`hybrid`] | how levels and codes are packed |
@@ -30,6 +31,7 @@ pub mod absent;
 mod bounds;
 pub mod codes;
 mod gather;
+mod held;
 mod hybrid;
 pub mod order;
 pub mod parquet;

@@ -20,7 +20,7 @@ use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 use schema::{ColumnType, Rows, TableDef};
 
 use super::absent::{ABSENT, Absent};
-use super::codes::uncoded;
+use super::codes::{maps, uncoded};
 use super::gather::Gather;
 use super::order::Day;
 use super::plain::{self, Plain};
@@ -188,9 +188,15 @@ impl<W: Write + Send> FileWriter<W> {
             match field.data_type() {
                 DataType::Utf8 => texts(&mut |text, press| text.push(column, press))?,
                 DataType::Map(..) => {
-                    let map = column.as_map();
-                    texts(&mut |text, press| text.push_of(map, map.keys(), press))?;
-                    texts(&mut |text, press| text.push_of(map, map.values(), press))?;
+                    let Some((maps, of)) = maps(column) else {
+                        return Err(Error::Internal(format!("{} has no maps", field.name())));
+                    };
+                    for part in [maps.keys(), maps.values()] {
+                        texts(&mut |text, press| match of {
+                            Some(of) => text.push_held(of, maps, part, press),
+                            None => text.push_of(maps, part, press),
+                        })?;
+                    }
                 }
                 _ => {
                     for leaf in compute_leaves(field, column)? {
@@ -308,8 +314,8 @@ fn properties(
             builder = builder.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
             builder = encoding(builder, path.clone(), column);
         }
-        let parts: &[&ArrayRef] = match column.as_map_opt() {
-            Some(map) => &[map.keys(), map.values()],
+        let parts: &[&ArrayRef] = match maps(column) {
+            Some((maps, _)) => &[maps.keys(), maps.values()],
             None => &[column],
         };
         for (path, _) in paths.into_iter().zip(parts).filter(|(_, part)| is_text(part)) {

@@ -6,6 +6,8 @@
 //! are, and so is the rest of a chunk whose dictionary has outgrown
 //! [`MOST_BYTES`].
 
+use std::ops::Range;
+
 use ::parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, Type};
 use ::parquet::bloom_filter::Sbbf;
 use ::parquet::column::page::{CompressedPage, Page, PageWriter};
@@ -17,11 +19,13 @@ use ::parquet::file::properties::{BloomFilterProperties, EnabledStatistics, Writ
 use ::parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use ::parquet::schema::types::ColumnDescPtr;
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 
 use super::bounds::{Bounds, ceiling, floor};
 use super::codes::{Dictionary, MOST_BYTES, same};
+use super::held::HeldCodes;
 use super::hybrid::{pack, width};
 use super::press::Press;
 use crate::Error;
@@ -55,6 +59,7 @@ pub struct TextChunk {
     /// The texts that codes came with last, and their codes in the dictionary.
     source: Option<StringArray>,
     known: Vec<u32>,
+    held: HeldCodes,
     /// By code, the stamp under which its text was looked at last: it changes
     /// with the page where pages have bounds.
     met: Vec<u32>,
@@ -121,6 +126,7 @@ impl TextChunk {
             is_over: !properties.dictionary_enabled(path),
             source: None,
             known: Vec::new(),
+            held: HeldCodes::default(),
             met: Vec::new(),
             stamp: 0,
             page: Open::default(),
@@ -188,40 +194,89 @@ impl TextChunk {
         press: &mut Press,
     ) -> Result<(), Error> {
         let (rows, nulls) = (map.nulls(), texts.nulls().filter(|nulls| nulls.null_count() > 0));
-        let most = self.column.max_def_level() as u8;
         let texts = self.texts(texts)?;
         for (row, ends) in map.value_offsets().windows(2).enumerate() {
             let entries = ends[0] as usize..ends[1] as usize;
             let is_there = rows.is_none_or(|rows| rows.is_valid(row));
-            let page = &mut self.page;
-            page.repetition.push(0);
-            if !is_there || entries.is_empty() {
-                page.definition.push(u8::from(is_there));
-                page.nulls += 1;
-            } else {
-                page.repetition.resize(page.repetition.len() + entries.len() - 1, 1);
-                match nulls {
-                    None => {
-                        page.definition.resize(page.definition.len() + entries.len(), most);
-                        for entry in entries {
-                            self.put(&texts, entry)?;
-                        }
-                    }
-                    Some(nulls) => {
-                        for entry in entries {
-                            let valid = nulls.is_valid(entry);
-                            self.page.definition.push(most - u8::from(!valid));
-                            self.page.nulls += u64::from(!valid);
-                            if valid {
-                                self.put(&texts, entry)?;
-                            }
-                        }
+            self.put_entries(is_there, entries, nulls, &texts)?;
+            self.page.rows += 1;
+            self.end_rows(press)?;
+        }
+        Ok(())
+    }
+
+    /// The same of maps that are held, of which `of` names that of each row. A map is
+    /// looked at once, later rows with it copy its codes.
+    pub fn push_held(
+        &mut self,
+        of: &[u32],
+        maps: &MapArray,
+        texts: &ArrayRef,
+        press: &mut Press,
+    ) -> Result<(), Error> {
+        let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0);
+        let most = self.column.max_def_level() as u8;
+        let (offsets, all) = (maps.value_offsets(), self.texts(texts)?);
+        self.held.come_from(maps, texts);
+        for map in of.iter().map(|map| *map as usize) {
+            match self.held.codes_of(map).filter(|_| !self.is_over) {
+                Some(codes) => {
+                    let page = &mut self.page;
+                    page.codes.extend_from_slice(codes);
+                    page.repetition.push(0);
+                    page.repetition.resize(page.repetition.len() + codes.len() - 1, 1);
+                    page.definition.resize(page.definition.len() + codes.len(), most);
+                }
+                None => {
+                    let entries = offsets[map] as usize..offsets[map + 1] as usize;
+                    let (count, from) = (entries.len(), self.page.codes.len());
+                    self.put_entries(maps.is_valid(map), entries, nulls, &all)?;
+                    let codes = &self.page.codes[from..];
+                    // Bounds of a page want to meet what the page has.
+                    if !self.is_paged && count > 0 && codes.len() == count {
+                        self.held.keep(map, codes);
                     }
                 }
             }
             self.page.rows += 1;
-            if self.page.rows >= self.page_rows || self.is_full() {
-                self.end_rows(press)?;
+            self.end_rows(press)?;
+        }
+        Ok(())
+    }
+
+    /// The entries that a row has.
+    fn put_entries(
+        &mut self,
+        is_there: bool,
+        entries: Range<usize>,
+        nulls: Option<&NullBuffer>,
+        texts: &Texts<'_>,
+    ) -> Result<(), Error> {
+        let most = self.column.max_def_level() as u8;
+        let page = &mut self.page;
+        page.repetition.push(0);
+        if !is_there || entries.is_empty() {
+            page.definition.push(u8::from(is_there));
+            page.nulls += 1;
+            return Ok(());
+        }
+        page.repetition.resize(page.repetition.len() + entries.len() - 1, 1);
+        match nulls {
+            None => {
+                page.definition.resize(page.definition.len() + entries.len(), most);
+                for entry in entries {
+                    self.put(texts, entry)?;
+                }
+            }
+            Some(nulls) => {
+                for entry in entries {
+                    let valid = nulls.is_valid(entry);
+                    self.page.definition.push(most - u8::from(!valid));
+                    self.page.nulls += u64::from(!valid);
+                    if valid {
+                        self.put(texts, entry)?;
+                    }
+                }
             }
         }
         Ok(())

@@ -21,12 +21,32 @@ fn texts(text: impl Fn(usize) -> Option<String>) -> ArrayRef {
     Arc::new((0..ROWS).map(text).collect::<StringArray>())
 }
 
+fn builder() -> MapBuilder<StringBuilder, StringBuilder> {
+    let names =
+        MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
+    MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new())
+}
+
+/// Maps that many rows share: of none to 29 entries, some without a value, one without
+/// a map; `longest` are the bytes of their longest texts.
+fn alike(longest: usize) -> ArrayRef {
+    let mut maps = builder();
+    for row in 0..ROWS {
+        let of = row * 7919 % 600;
+        for entry in 0..of % 30 {
+            maps.keys().append_value(format!("key.{entry}"));
+            let text = format!("pool-{of} {}", "x".repeat(longest * usize::from(entry == 3)));
+            maps.values().append_option((entry % 11 > 0).then_some(text));
+        }
+        maps.append(of != 17).unwrap();
+    }
+    Arc::new(maps.finish())
+}
+
 /// Maps of up to three entries, some rows without one, values that are unique,
 /// few and none.
 fn maps() -> ArrayRef {
-    let names =
-        MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
-    let mut maps = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+    let mut maps = builder();
     for row in 0..ROWS {
         for entry in 0..row % 4 {
             maps.keys().append_value(format!("key.{entry}"));
@@ -49,7 +69,7 @@ fn encodings(footer: &ParquetMetaData, path: &str) -> Vec<Encoding> {
 }
 
 /// Scenario: ten thousand rows in three batches whose texts are few, unique, more
-/// than a dictionary holds, long and absent, flat and in maps.
+/// than a dictionary holds, long and absent, flat, in maps and in maps that rows share.
 /// Guarantees: a plain reader gets back what went in; few texts are written as
 /// codes, unique ones as they are; each page's bounds hold for its rows.
 #[test]
@@ -64,6 +84,8 @@ fn texts_of_every_kind_come_back() {
         ("trace_state", texts(|row| (row > 9_900).then(|| "z".repeat(70 + row % 3)))),
         ("url.path", texts(|_| None)),
         ("attributes", maps()),
+        ("resource_attributes", alike(9)),
+        ("scope_attributes", alike(4_000)),
     ] {
         columns[spans.schema.index_of(name).unwrap()] = column;
     }
@@ -93,6 +115,9 @@ fn texts_of_every_kind_come_back() {
     assert_eq!(encodings(&footer, "status_message"), plain);
     assert_eq!(encodings(&footer, "attributes.key_value.key"), coded);
     assert_eq!(encodings(&footer, "attributes.key_value.value"), plain);
+    assert_eq!(encodings(&footer, "resource_attributes.key_value.value"), coded);
+    assert_eq!(encodings(&footer, "scope_attributes.key_value.key"), coded);
+    assert_eq!(encodings(&footer, "scope_attributes.key_value.value"), plain);
 
     let (bounds, pages) = (&footer.column_index().unwrap()[0], &footer.offset_index().unwrap()[0]);
     let mut looked_at = 0;
