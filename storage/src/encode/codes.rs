@@ -2,17 +2,20 @@
 //! there on a number stands for it.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryDictionaryBuilder, DictionaryArray, Int32Array, ListArray,
-    MapArray, RecordBatch, StringArray, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, DictionaryArray, Int32Array, ListArray, MapArray, RecordBatch,
+    StringArray, StructArray, UInt32Array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt32Type,
 };
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::Error;
 
@@ -33,18 +36,27 @@ pub type Coded = DictionaryArray<Int32Type>;
 pub struct Dictionary {
     bytes: Vec<u8>,
     ends: Vec<i32>,
-    codes: BinaryDictionaryBuilder<UInt32Type>,
+    /// The codes, each beside its text's hash: to tell most others apart, and to grow,
+    /// no text is read.
+    codes: HashTable<(u32, u32)>,
+    hashes: DefaultHashBuilder,
 }
 
 impl Dictionary {
     /// The code of a text, which is new if nobody had it.
-    pub fn code(&mut self, text: &[u8]) -> Result<u32, Error> {
-        let code = self.codes.append_n(text, 0)?;
-        if code as usize == self.ends.len() {
-            self.bytes.extend_from_slice(text);
-            self.ends.push(self.bytes.len() as i32);
+    pub fn code(&mut self, text: &[u8]) -> u32 {
+        let mut hasher = self.hashes.build_hasher();
+        hasher.write(text);
+        let hash = hasher.finish() as u32;
+        let known = |(of, code): &(u32, u32)| *of == hash && self.text(*code) == text;
+        if let Some((_, code)) = self.codes.find(spread(hash), known) {
+            return *code;
         }
-        Ok(code)
+        let code = self.ends.len() as u32;
+        self.bytes.extend_from_slice(text);
+        self.ends.push(self.bytes.len() as i32);
+        self.codes.insert_unique(spread(hash), (hash, code), |(of, _)| spread(*of));
+        code
     }
 
     pub fn text(&self, code: u32) -> &[u8] {
@@ -67,6 +79,11 @@ impl Dictionary {
         let ends = std::iter::once(0).chain(self.ends).collect::<ScalarBuffer<i32>>();
         Ok(StringArray::try_new(OffsetBuffer::new(ends), Buffer::from(self.bytes), None)?)
     }
+}
+
+/// A table of hashes goes by the highest and the lowest bits.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// The same column by codes over one set of texts, where it is text or a map of
@@ -304,7 +321,7 @@ fn codes<'a>(
             codes.push(match above(entry).filter(same) {
                 _ if texts.is_null(entry) => 0,
                 Some(above) => codes[above],
-                None => dictionary.code(texts.value(entry).as_bytes())? as i32,
+                None => dictionary.code(texts.value(entry).as_bytes()) as i32,
             });
             if dictionary.bytes() > MOST_BYTES {
                 return Ok(None);
@@ -333,7 +350,7 @@ fn are_unique(arrays: &[&StringArray], present: usize) -> Result<bool, Error> {
     let step = present.div_ceil(SAMPLE).max(1);
     for texts in arrays {
         for text in texts.iter().step_by(step).flatten() {
-            dictionary.code(text.as_bytes())?;
+            dictionary.code(text.as_bytes());
             looked_at += 1;
         }
     }

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use super::bounds::{Bounds, ceiling, floor};
 use super::codes::{Dictionary, MOST_BYTES, same};
 use super::held::HeldCodes;
-use super::hybrid::{pack, width};
+use super::hybrid::{Levels, pack, width};
 use super::press::Press;
 use crate::Error;
 
@@ -85,8 +85,8 @@ pub struct TextChunk {
 /// The page that is not written yet.
 #[derive(Default)]
 struct Open {
-    repetition: Vec<u8>,
-    definition: Vec<u8>,
+    repetition: Levels,
+    definition: Levels,
     codes: Vec<u32>,
     /// Texts behind their lengths.
     texts: Vec<u8>,
@@ -163,7 +163,7 @@ impl TextChunk {
                         if valid {
                             self.put(&texts, row)?;
                         }
-                        self.page.definition.push(u8::from(valid));
+                        self.page.definition.push(u8::from(valid), 1);
                         self.page.nulls += u64::from(!valid);
                         row += 1;
                     }
@@ -176,8 +176,7 @@ impl TextChunk {
                 }
             }
             if nulls.is_none() || none {
-                let levels = self.page.definition.len() + row - from;
-                self.page.definition.resize(levels, u8::from(!none));
+                self.page.definition.push(u8::from(!none), row - from);
                 self.page.nulls += if none { (row - from) as u64 } else { 0 };
             }
             self.page.rows += row - from;
@@ -223,9 +222,9 @@ impl TextChunk {
                 Some(codes) => {
                     let page = &mut self.page;
                     page.codes.extend_from_slice(codes);
-                    page.repetition.push(0);
-                    page.repetition.resize(page.repetition.len() + codes.len() - 1, 1);
-                    page.definition.resize(page.definition.len() + codes.len(), most);
+                    page.repetition.push(0, 1);
+                    page.repetition.push(1, codes.len() - 1);
+                    page.definition.push(most, codes.len());
                 }
                 None => {
                     let entries = offsets[map] as usize..offsets[map + 1] as usize;
@@ -254,16 +253,16 @@ impl TextChunk {
     ) -> Result<(), Error> {
         let most = self.column.max_def_level() as u8;
         let page = &mut self.page;
-        page.repetition.push(0);
+        page.repetition.push(0, 1);
         if !is_there || entries.is_empty() {
-            page.definition.push(u8::from(is_there));
+            page.definition.push(u8::from(is_there), 1);
             page.nulls += 1;
             return Ok(());
         }
-        page.repetition.resize(page.repetition.len() + entries.len() - 1, 1);
+        page.repetition.push(1, entries.len() - 1);
         match nulls {
             None => {
-                page.definition.resize(page.definition.len() + entries.len(), most);
+                page.definition.push(most, entries.len());
                 for entry in entries {
                     self.put(texts, entry)?;
                 }
@@ -271,7 +270,7 @@ impl TextChunk {
             Some(nulls) => {
                 for entry in entries {
                     let valid = nulls.is_valid(entry);
-                    self.page.definition.push(most - u8::from(!valid));
+                    self.page.definition.push(most - u8::from(!valid), 1);
                     self.page.nulls += u64::from(!valid);
                     if valid {
                         self.put(texts, entry)?;
@@ -338,7 +337,7 @@ impl TextChunk {
             let known = source.map(|source| self.known[source]).filter(|code| *code != UNKNOWN);
             let code = match known {
                 Some(code) => code,
-                None => self.dictionary.code(text)?,
+                None => self.dictionary.code(text),
             };
             if let Some(source) = source {
                 self.known[source] = code;
@@ -392,10 +391,10 @@ impl TextChunk {
         let (most_rep, most_def) = (self.column.max_rep_level(), self.column.max_def_level());
         press.body.clear();
         if most_rep > 0 {
-            levels(&page.repetition, most_rep, &mut press.body);
+            page.repetition.write(most_rep as u8, &mut press.body);
         }
         if most_def > 0 {
-            levels(&page.definition, most_def, &mut press.body);
+            page.definition.write(most_def as u8, &mut press.body);
         }
         let encoding = if self.is_over {
             press.body.extend_from_slice(&page.texts);
@@ -532,13 +531,4 @@ impl TextChunk {
         };
         Ok((chunk.into(), closed.update_dictionary_location(dictionary)?))
     }
-}
-
-/// Levels behind their length in bytes.
-fn levels(levels: &[u8], most: i16, out: &mut Vec<u8>) {
-    let at = out.len();
-    out.extend_from_slice(&[0; 4]);
-    pack(levels, width(most as u32), out);
-    let length = (out.len() - at - 4) as u32;
-    out[at..at + 4].copy_from_slice(&length.to_le_bytes());
 }
