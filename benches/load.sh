@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The end-to-end load bench: items per CPU second of a release daemon, acked
-# with an fsync each, as a ratio to `otlpload sink --decode` (prost decode, then
-# drop), interleaved in one run. Rates drift on a shared machine; ratios stay.
+# with an fsync each, as a ratio to a server that decodes with prost and drops,
+# interleaved in one run. Rates drift on a shared machine; ratios stay.
 #
 #   accept  CPU of the threads between a socket and an ack: doors, decoding, log,
 #           commits; whatever is not sealing or joining (from start to last ack)
@@ -9,28 +9,31 @@
 #   life    all CPU from start until everything is committed
 #
 # usage: benches/load.sh [SIGNAL] [SECONDS] [ROUNDS]
-#   OTLPLOAD   folder of the load generator (default ../shared/tools/otlpload)
-#   TRANSPORT  grpc (default), http or http-json
+#   RATE       items per second; as many as are answered by default
+#   OTLPLOAD   folder of another load generator, instead of benches/ingest: it has
+#              to take the options below, also for its sink
+#   TRANSPORT  of that one: grpc (default), http or http-json; ours is http
 #   CLOUDSAIL  a release binary to measure, instead of building this tree's
 #   OPTIONS    further options of `cloudsail serve`, e.g. "--set limits.memory=2GiB"
-#   OTHER      command that serves OTLP on 127.0.0.1:$OTHER_PORT (4317) in its
-#              foreground: it has its turn in each round, under the same load
+#   OTHER      command that serves OTLP/HTTP (with OTLPLOAD that transport) on
+#              127.0.0.1:$OTHER_PORT (4318) in its foreground: it has its turn in
+#              each round, under the same load
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 signal=${1:-traces} seconds=${2:-20} rounds=${3:-3}
-transport=${TRANSPORT:-grpc}
-otlpload=${OTLPLOAD:-$here/../shared/tools/otlpload}
 target=${CARGO_TARGET_DIR:-$here/target}
 
-cloudsail=${CLOUDSAIL:-}
-if [ -z "$cloudsail" ]; then
-  (cd "$here" && cargo build --release --quiet --package cloudsail)
-  cloudsail=$target/release/cloudsail
+# One build of both: what tests need of the same libraries would make two.
+(cd "$here" && cargo build --release --quiet --locked --package cloudsail \
+  --bin cloudsail --example ingest-load)
+cloudsail=${CLOUDSAIL:-$target/release/cloudsail}
+transport=http
+if [ -n "${OTLPLOAD:-}" ]; then
+  transport=${TRANSPORT:-grpc}
+  # Its sources may be read-only, and its dependencies are not ours.
+  CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
+    --manifest-path "$OTLPLOAD/Cargo.toml"
 fi
-# Its sources may be read-only, and its dependencies are not ours.
-CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
-  --manifest-path "$otlpload/Cargo.toml"
-otlpload=$target/otlpload/release/otlpload
 
 dir=$(mktemp -d)
 process=
@@ -40,8 +43,13 @@ run=0
 # Loads whatever listens at $1 and is process $process; one JSON object.
 load() {
   run=$((run + 1))
-  "$otlpload" run --transport "$transport" --endpoint "$1" --signal "$signal" \
-    --duration "$seconds" --warmup 2 --retry --run $run --pid "$process" --json
+  if [ -z "${OTLPLOAD:-}" ]; then
+    "$target/release/examples/ingest-load" run "$1" "$signal" "$seconds" "${RATE:-0}" "$process"
+  else
+    "$target/otlpload/release/otlpload" run --transport "$transport" --endpoint "$1" \
+      --signal "$signal" --duration "$seconds" --warmup 2 --retry --run $run --pid "$process" \
+      --rate "${RATE:-0}" --json
+  fi
 }
 
 # User and system seconds of process $process since its start.
@@ -60,9 +68,17 @@ accepting() {
 }
 
 sink() {
-  "$otlpload" sink --listen 127.0.0.1:14317 --decode >"$dir/sink.log" 2>&1 &
+  if [ -z "${OTLPLOAD:-}" ]; then
+    "$target/release/examples/ingest-load" sink 127.0.0.1:14317 >"$dir/sink.log" 2>&1 &
+  else
+    "$target/otlpload/release/otlpload" sink --listen 127.0.0.1:14317 --decode \
+      >"$dir/sink.log" 2>&1 &
+  fi
   process=$!
-  sleep 1
+  until (: </dev/tcp/127.0.0.1/14317) 2>/dev/null; do
+    kill -0 $process || { cat "$dir/sink.log" >&2; exit 1; }
+    sleep 0.1
+  done
   load 127.0.0.1:14317 >"$dir/sink.$1.json"
   kill $process
   wait $process || true
@@ -105,7 +121,7 @@ other() {
   (cd "$dir/other.$1" && exec $OTHER) >"$dir/other.$1/log" 2>&1 &
   process=$!
   sleep 3
-  load "127.0.0.1:${OTHER_PORT:-4317}" >"$dir/other.$1.json"
+  load "127.0.0.1:${OTHER_PORT:-4318}" >"$dir/other.$1.json"
   kill $process
   wait $process || true
 }

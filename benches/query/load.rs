@@ -6,22 +6,20 @@
 //! Requests go out in the order of time, 32 traces each with their logs, as a
 //! collector in front of the daemon would batch them.
 
-use std::error::Error;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+#[path = "../client.rs"]
+mod client;
 mod shop;
 
+use client::{Client, Result};
 use shop::{PER_TRACE, Shop};
 
 /// Traces per request.
 const BATCH: usize = 32;
 /// Requests in flight; the daemon puts them in one group commit.
 const SENDERS: usize = 4;
-
-type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -42,10 +40,10 @@ fn main() -> Result<()> {
             let first = batch % per_hour * BATCH;
             let traces = first..(first + BATCH).min(shop.traces);
             let (hour, traces) = (batch / per_hour, traces);
-            client.post("/v1/traces", &shop.spans(hour, traces.clone()))?;
+            post(&mut client, "/v1/traces", &shop.spans(hour, traces.clone()))?;
             let records = shop.records(hour, traces);
             if !records.is_empty() {
-                client.post("/v1/logs", &records)?;
+                post(&mut client, "/v1/logs", &records)?;
             }
         }
     };
@@ -55,59 +53,16 @@ fn main() -> Result<()> {
     })
 }
 
-/// One connection, kept open.
-struct Client<'a> {
-    endpoint: &'a str,
-    stream: BufReader<TcpStream>,
-}
-
-impl Client<'_> {
-    fn new(endpoint: &str) -> Result<Client<'_>> {
-        let stream = TcpStream::connect(endpoint)?;
-        stream.set_nodelay(true)?;
-        Ok(Client { endpoint, stream: BufReader::new(stream) })
-    }
-
-    /// Sends until it is taken: the daemon may ask to come back later.
-    fn post(&mut self, path: &str, body: &[u8]) -> Result<()> {
-        loop {
-            let head = format!(
-                "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/x-protobuf\r\nContent-Length: {}\r\n\r\n",
-                self.endpoint,
-                body.len()
-            );
-            let stream = self.stream.get_mut();
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(body)?;
-            match self.answer()? {
-                (200, text) if text.is_empty() => return Ok(()),
-                (429 | 502 | 503 | 504, _) => std::thread::sleep(Duration::from_millis(100)),
-                (status, text) => {
-                    let text = String::from_utf8_lossy(&text);
-                    return Err(format!("{path} answered {status}: {text}").into());
-                }
+/// Sends until it is taken: the daemon may ask to come back later.
+fn post(client: &mut Client, path: &str, body: &[u8]) -> Result<()> {
+    loop {
+        match client.post(path, body)? {
+            (200, text) if text.is_empty() => return Ok(()),
+            (429 | 502 | 503 | 504, _) => std::thread::sleep(Duration::from_millis(100)),
+            (status, text) => {
+                let text = String::from_utf8_lossy(&text);
+                return Err(format!("{path} answered {status}: {text}").into());
             }
         }
-    }
-
-    fn answer(&mut self) -> Result<(u16, Vec<u8>)> {
-        let (mut status, mut length) = (0, 0);
-        loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line)? == 0 {
-                return Err("the daemon closed the connection".into());
-            }
-            let line = line.trim_end().to_ascii_lowercase();
-            if line.is_empty() {
-                break;
-            } else if status == 0 {
-                status = line.split(' ').nth(1).ok_or("no status")?.parse()?;
-            } else if let Some(value) = line.strip_prefix("content-length:") {
-                length = value.trim().parse()?;
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
-        Ok((status, body))
     }
 }

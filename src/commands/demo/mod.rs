@@ -3,7 +3,7 @@
 //!
 //! | file | its part |
 //! | --- | --- |
-//! | [`shop`] | the shop's requests as spans, logs and metrics, in OTLP/JSON |
+//! | [`shop`] | the shop's requests as spans, logs and metrics, in OTLP/JSON; the load bench sends them too |
 //! | [`questions`] | the SQL, asked and printed |
 
 mod questions;
@@ -26,6 +26,9 @@ use crate::config::{Config, Sources};
 use crate::shutdown::Signals;
 use crate::wiring::{Daemon, Ending};
 use shop::Shop;
+
+/// A second.
+const VISITS: i64 = 2;
 
 pub async fn run(demo: Demo) -> Result<ExitCode> {
     let folder = Folder::new(demo.dir)?;
@@ -61,7 +64,7 @@ async fn tell(daemon: &Daemon, folder: &Folder, once: bool) -> Result<()> {
     say(&format!("A daemon runs with its data in {}.\n", folder.path.display()))?;
 
     let now = SystemClock.now_unix_nano();
-    let mut shop = Shop::open(now);
+    let mut shop = Shop::open(now, VISITS);
     let fault = shop.fault();
     say(
         "Sending ten minutes of a small shop to it by OTLP; in the sixth, payment 1.4.0 goes live …\n",

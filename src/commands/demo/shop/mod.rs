@@ -1,10 +1,24 @@
 //! A small shop: six services, ten minutes, and a release that exhausts its
 //! database connections. The same every time but for the clock.
+//!
+//! | file | its part |
+//! | --- | --- |
+//! | this one | what happens in the shop |
+//! | [`window`] | the telemetry of some seconds, as OTLP/JSON requests |
+//! | [`detail`] | the attributes that SDKs add to it |
+//!
+//! The load bench sends the same, by a busier shop (`benches/ingest`).
 
-use std::collections::BTreeMap;
+mod detail;
+mod window;
+
 use std::ops::Range;
 
 use serde_json::{Value, json};
+
+use detail::text;
+pub use window::{Counts, Window};
+use window::{Instance, Served};
 
 const MILLI: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MILLI;
@@ -12,7 +26,8 @@ const MINUTE: i64 = 60 * SECOND;
 
 /// What one exporter would send at once.
 const WINDOW: i64 = 15 * SECOND;
-const REQUESTS_PER_SECOND: i64 = 2;
+
+const SERVICES: [&str; 6] = ["frontend", "catalog", "cart", "checkout", "payment", "shipping"];
 
 /// OTLP's numbers.
 const SERVER: u8 = 2;
@@ -20,40 +35,14 @@ const CLIENT: u8 = 3;
 const INFO: u8 = 9;
 const ERROR: u8 = 17;
 
-/// Service and the version it runs.
-type Instance = (&'static str, &'static str);
-
 pub struct Shop {
     random: Random,
     now: i64,
     end: i64,
     fault: Range<i64>,
+    visits: i64,
     orders: i64,
     window: Window,
-}
-
-/// The telemetry of some seconds, per instance.
-#[derive(Default)]
-pub struct Window {
-    spans: BTreeMap<Instance, Vec<Value>>,
-    logs: BTreeMap<Instance, Vec<Value>>,
-    metrics: BTreeMap<Instance, Vec<Value>>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub spans: usize,
-    pub logs: usize,
-    pub points: usize,
-}
-
-impl Counts {
-    pub fn add(&mut self, window: &Window) {
-        self.spans += window.spans.values().map(Vec::len).sum::<usize>();
-        self.logs += window.logs.values().map(Vec::len).sum::<usize>();
-        // Each metric has one point.
-        self.points += window.metrics.values().map(Vec::len).sum::<usize>();
-    }
 }
 
 /// How a call went: when it ended, and whether it failed.
@@ -71,8 +60,9 @@ struct From<'a> {
 }
 
 impl Shop {
-    /// The ten minutes before `now`; the fault is in the last four of them.
-    pub fn open(now: i64) -> Shop {
+    /// The ten minutes before `now`; the fault is in the last four of them. There are
+    /// `visits` a second.
+    pub fn open(now: i64, visits: i64) -> Shop {
         // Whole seconds read better in the questions.
         let now = now / SECOND * SECOND;
         let begin = now - 10 * MINUTE;
@@ -81,6 +71,7 @@ impl Shop {
             now: begin,
             end: now,
             fault: begin + 6 * MINUTE..now,
+            visits,
             orders: 0,
             window: Window::default(),
         }
@@ -96,8 +87,8 @@ impl Shop {
         if self.now + WINDOW > self.end - 2 * SECOND {
             return None;
         }
-        for at in 0..WINDOW / SECOND * REQUESTS_PER_SECOND {
-            let start = self.now + at * SECOND / REQUESTS_PER_SECOND;
+        for at in 0..WINDOW / SECOND * self.visits {
+            let start = self.now + at * SECOND / self.visits;
             let start = start + self.random.between(0, 200) * MILLI;
             match self.random.between(0, 10) {
                 0..4 => self.browse(start),
@@ -166,9 +157,7 @@ impl Shop {
 
     fn database(&mut self, from: From<'_>, name: &str, at: i64, millis: Range<i64>) -> Done {
         let end = at + self.random.between(millis.start, millis.end) * MILLI;
-        let operation = name.split(' ').next().unwrap_or_default();
-        let attributes =
-            json!([text("db.system.name", "postgresql"), text("db.operation.name", operation),]);
+        let attributes = detail::database(name);
         let id = self.random.hex(8);
         self.span(from, &id, name, CLIENT, at..end, attributes, false);
         Done { end, failed: false }
@@ -204,14 +193,18 @@ impl Shop {
         let done = work(self, inside, arrived + MILLI / 2);
         let answered = done.end + MILLI / 2;
         self.serve(From { parent: &here, ..inside }, &there, name, arrived..answered, done.failed);
-        let attributes = http(name, done.failed, Some(to));
+        let attributes = detail::client(name, done.failed, to);
         let end = answered + network;
         self.span(from, &here, name, CLIENT, start..end, attributes, done.failed);
         Done { end, failed: done.failed }
     }
 
     fn serve(&mut self, from: From<'_>, id: &str, name: &str, time: Range<i64>, failed: bool) {
-        self.span(from, id, name, SERVER, time, http(name, failed, None), failed);
+        let instance = self.instance(from.service, time.start);
+        let seconds = (time.end - time.start) as f64 / SECOND as f64;
+        self.window.serve(instance, Served { name: name.to_owned(), failed }, seconds);
+        let attributes = detail::server(name, failed, self.random.between(1, 65));
+        self.span(from, id, name, SERVER, time, attributes, failed);
     }
 
     #[expect(clippy::too_many_arguments, reason = "a span's own fields")]
@@ -226,35 +219,43 @@ impl Shop {
         failed: bool,
     ) {
         let instance = self.instance(from.service, time.start);
-        self.window.spans.entry(instance).or_default().push(json!({
-            "traceId": from.trace,
-            "spanId": id,
-            "parentSpanId": from.parent,
-            "name": name,
-            "kind": kind,
-            "startTimeUnixNano": time.start.to_string(),
-            "endTimeUnixNano": time.end.to_string(),
-            "attributes": attributes,
-            "status": { "code": if failed { 2 } else { 0 } },
-        }));
+        self.window.span(
+            instance,
+            json!({
+                "traceId": from.trace,
+                "spanId": id,
+                "parentSpanId": from.parent,
+                "name": name,
+                "kind": kind,
+                "startTimeUnixNano": time.start.to_string(),
+                "endTimeUnixNano": time.end.to_string(),
+                "attributes": attributes,
+                "status": { "code": if failed { 2 } else { 0 } },
+            }),
+        );
     }
 
     fn log(&mut self, from: From<'_>, at: i64, severity: u8, body: &str) {
         let instance = self.instance(from.service, at);
-        self.window.logs.entry(instance).or_default().push(json!({
-            "timeUnixNano": at.to_string(),
-            "observedTimeUnixNano": at.to_string(),
-            "severityNumber": severity,
-            "severityText": if severity >= ERROR { "ERROR" } else { "INFO" },
-            "body": { "stringValue": body },
-            "traceId": from.trace,
-            "spanId": from.parent,
-        }));
+        self.window.log(
+            instance,
+            json!({
+                "timeUnixNano": at.to_string(),
+                "observedTimeUnixNano": at.to_string(),
+                "severityNumber": severity,
+                "severityText": if severity >= ERROR { "ERROR" } else { "INFO" },
+                "body": { "stringValue": body },
+                "traceId": from.trace,
+                "spanId": from.parent,
+            }),
+        );
     }
 
-    /// One point per window: connections in use, orders so far.
+    /// Once per window: what was served and how fast, connections in use, orders so far,
+    /// and what the processes take.
     fn measure(&mut self) {
         let at = self.now + WINDOW;
+        self.window.measure_served(self.now..at);
         let used = if self.fault.contains(&at) { 10 } else { self.random.between(2, 6) };
         let gauge = json!({
             "name": "db.client.connection.count",
@@ -275,8 +276,20 @@ impl Shop {
             }]},
         });
         for (service, metric) in [("payment", gauge), ("checkout", sum)] {
+            self.window.metric(self.instance(service, self.now), metric);
+        }
+        for service in SERVICES {
+            let memory = self.random.between(180 << 20, 260 << 20);
+            let cpu = self.random.between(20, 400) as f64 / 1_000.0;
             let instance = self.instance(service, self.now);
-            self.window.metrics.entry(instance).or_default().push(metric);
+            for (name, unit, key, value) in [
+                ("process.memory.usage", "By", "asInt", json!(memory.to_string())),
+                ("process.cpu.utilization", "1", "asDouble", json!(cpu)),
+            ] {
+                let point = json!({ "timeUnixNano": at.to_string(), key: value });
+                let gauge = json!({ "dataPoints": [point] });
+                self.window.metric(instance, json!({ "name": name, "unit": unit, "gauge": gauge }));
+            }
         }
     }
 
@@ -288,59 +301,6 @@ impl Shop {
         };
         (service, version)
     }
-}
-
-impl Window {
-    /// Paths and bodies of the requests that carry this.
-    pub fn requests(&self) -> Vec<(&'static str, Value)> {
-        let wrap = |items: &BTreeMap<Instance, Vec<Value>>, scopes: &str, name: &str| -> Value {
-            items
-                .iter()
-                .map(|(instance, items)| {
-                    let scope = json!({ "scope": { "name": "shop" }, name: items });
-                    json!({ "resource": resource(*instance), scopes: [scope] })
-                })
-                .collect()
-        };
-        let mut requests = vec![
-            ("/v1/traces", json!({ "resourceSpans": wrap(&self.spans, "scopeSpans", "spans") })),
-            (
-                "/v1/metrics",
-                json!({ "resourceMetrics": wrap(&self.metrics, "scopeMetrics", "metrics") }),
-            ),
-        ];
-        if !self.logs.is_empty() {
-            let logs = wrap(&self.logs, "scopeLogs", "logRecords");
-            requests.push(("/v1/logs", json!({ "resourceLogs": logs })));
-        }
-        requests
-    }
-}
-
-fn resource((service, version): Instance) -> Value {
-    json!({ "attributes": [
-        text("service.name", service),
-        text("service.namespace", "shop"),
-        text("service.version", version),
-        text("service.instance.id", &format!("{service}-0")),
-        text("deployment.environment.name", "demo"),
-    ]})
-}
-
-fn text(key: &str, value: &str) -> Value {
-    json!({ "key": key, "value": { "stringValue": value } })
-}
-
-fn http(name: &str, failed: bool, server: Option<&str>) -> Value {
-    let (method, route) = name.split_once(' ').unwrap_or((name, ""));
-    let status = if failed { "503" } else { "200" };
-    let mut attributes = vec![
-        text("http.request.method", method),
-        text(if server.is_some() { "url.path" } else { "http.route" }, route),
-        json!({ "key": "http.response.status_code", "value": { "intValue": status } }),
-    ];
-    attributes.extend(server.map(|server| text("server.address", server)));
-    Value::Array(attributes)
 }
 
 /// xorshift64*: repeatable, and good enough to look like a shop.
@@ -372,6 +332,8 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn items<'a>(request: &'a Value, path: &[&str]) -> Vec<&'a Value> {
@@ -386,7 +348,7 @@ mod tests {
     #[test]
     fn the_shop_is_believable() {
         let now = 1_700_000_000_000_000_000;
-        let mut shop = Shop::open(now);
+        let mut shop = Shop::open(now, 2);
         let fault = shop.fault();
         let mut counts = Counts::default();
         let (mut failed, mut charges) = ([0, 0], [0, 0]);
@@ -416,7 +378,7 @@ mod tests {
                 }
             }
         }
-        assert!(counts.spans > 5_000 && counts.logs > 200 && counts.points > 50, "{counts:?}");
+        assert!(counts.spans > 5_000 && counts.logs > 200 && counts.points > 500, "{counts:?}");
         assert!(charges[0] > 50 && charges[1] > 50 && failed[0] == 0, "{charges:?} {failed:?}");
         assert!(failed[1] * 5 > charges[1], "{charges:?} {failed:?}");
     }

@@ -1,0 +1,114 @@
+//! What SDKs and agents add of their own: attributes by OpenTelemetry's conventions.
+
+use serde_json::{Value, json};
+
+use super::window::Instance;
+
+/// Of the convention for durations of HTTP requests, in seconds.
+pub const BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+pub fn resource((service, version): Instance) -> Value {
+    // The same pod as long as the version is.
+    let pod = format!("{service}-{}-x7k2p", version.replace('.', ""));
+    json!({ "attributes": [
+        text("service.name", service),
+        text("service.namespace", "shop"),
+        text("service.version", version),
+        text("service.instance.id", &format!("{service}-0")),
+        text("deployment.environment.name", "demo"),
+        text("telemetry.sdk.name", "opentelemetry"),
+        text("telemetry.sdk.language", "java"),
+        text("telemetry.sdk.version", "1.54.0"),
+        text("k8s.cluster.name", "demo-1"),
+        text("k8s.namespace.name", "shop"),
+        text("k8s.deployment.name", service),
+        text("k8s.pod.name", &pod),
+        text("k8s.node.name", "node-1"),
+        text("k8s.container.name", service),
+        text("host.name", &pod),
+        text("host.arch", "amd64"),
+        text("os.type", "linux"),
+        text("cloud.region", "local"),
+        text("container.runtime.name", "containerd"),
+        text("process.command", "/usr/bin/java"),
+        text("process.runtime.name", "OpenJDK Runtime Environment"),
+        text("process.runtime.version", "21.0.8"),
+        number("process.pid", 1),
+    ]})
+}
+
+/// Of a request that a service answers.
+pub fn server(name: &str, failed: bool, thread: i64) -> Value {
+    let (method, route) = parts(name);
+    json!([
+        text("http.request.method", method),
+        text("http.route", route),
+        text("url.path", route),
+        text("url.scheme", "http"),
+        number("http.response.status_code", status(failed)),
+        text("network.protocol.version", "1.1"),
+        text("server.address", "shop.demo"),
+        number("server.port", 8080),
+        text("client.address", "10.4.0.17"),
+        text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101"),
+        number("thread.id", thread),
+        text("thread.name", &format!("http-nio-8080-exec-{thread}")),
+    ])
+}
+
+/// Of a request that a service makes.
+pub fn client(name: &str, failed: bool, to: &str) -> Value {
+    let (method, route) = parts(name);
+    json!([
+        text("http.request.method", method),
+        text("url.full", &format!("http://{to}:8080{route}")),
+        text("url.path", route),
+        number("http.response.status_code", status(failed)),
+        text("network.protocol.version", "1.1"),
+        text("network.peer.address", "10.4.1.9"),
+        text("server.address", to),
+        number("server.port", 8080),
+    ])
+}
+
+/// Of a statement like `SELECT carts`.
+pub fn database(name: &str) -> Value {
+    let (operation, table) = parts(name);
+    json!([
+        text("db.system.name", "postgresql"),
+        text("db.operation.name", operation),
+        text("db.collection.name", table),
+        text("db.namespace", "shop"),
+        text("db.query.summary", name),
+        text("server.address", "postgres"),
+        number("server.port", 5432),
+        text("network.peer.address", "10.4.2.3"),
+    ])
+}
+
+/// Of a point that measures requests.
+pub fn measured(name: &str, failed: bool) -> Value {
+    let (method, route) = parts(name);
+    json!([
+        text("http.request.method", method),
+        text("http.route", route),
+        number("http.response.status_code", status(failed)),
+    ])
+}
+
+pub fn text(key: &str, value: &str) -> Value {
+    json!({ "key": key, "value": { "stringValue": value } })
+}
+
+fn number(key: &str, value: i64) -> Value {
+    json!({ "key": key, "value": { "intValue": value.to_string() } })
+}
+
+fn status(failed: bool) -> i64 {
+    if failed { 503 } else { 200 }
+}
+
+fn parts(name: &str) -> (&str, &str) {
+    name.split_once(' ').unwrap_or((name, ""))
+}
