@@ -8,7 +8,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BinaryDictionaryBuilder, DictionaryArray, Int32Array, ListArray,
     MapArray, RecordBatch, StringArray, StructArray, UInt32Array,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt32Type,
@@ -29,18 +29,24 @@ const SAMPLE: usize = 4096;
 pub type Coded = DictionaryArray<Int32Type>;
 
 /// Distinct texts in the order in which they were met.
-#[derive(Default)]
 pub struct Dictionary {
     bytes: Vec<u8>,
+    /// Where each text begins, and where the last one ends.
     ends: Vec<i32>,
     codes: BinaryDictionaryBuilder<UInt32Type>,
+}
+
+impl Default for Dictionary {
+    fn default() -> Dictionary {
+        Dictionary { bytes: Vec::new(), ends: vec![0], codes: BinaryDictionaryBuilder::new() }
+    }
 }
 
 impl Dictionary {
     /// The code of a text, which is new if nobody had it.
     pub fn code(&mut self, text: &[u8]) -> Result<u32, Error> {
         let code = self.codes.append_n(text, 0)?;
-        if code as usize == self.ends.len() {
+        if code as usize == self.count() {
             self.bytes.extend_from_slice(text);
             self.ends.push(self.bytes.len() as i32);
         }
@@ -49,13 +55,17 @@ impl Dictionary {
 
     pub fn text(&self, code: u32) -> &[u8] {
         let code = code as usize;
-        let start = if code == 0 { 0 } else { self.ends[code - 1] };
-        &self.bytes[start as usize..self.ends[code] as usize]
+        &self.bytes[self.ends[code] as usize..self.ends[code + 1] as usize]
+    }
+
+    /// Bytes of the text of a code.
+    pub fn length(&self, code: u32) -> i32 {
+        self.ends[code as usize + 1] - self.ends[code as usize]
     }
 
     /// How many texts there are.
     pub fn count(&self) -> usize {
-        self.ends.len()
+        self.ends.len() - 1
     }
 
     /// Bytes of all texts.
@@ -64,8 +74,8 @@ impl Dictionary {
     }
 
     fn into_texts(self) -> Result<StringArray, Error> {
-        let ends = std::iter::once(0).chain(self.ends).collect::<ScalarBuffer<i32>>();
-        Ok(StringArray::try_new(OffsetBuffer::new(ends), Buffer::from(self.bytes), None)?)
+        let ends = OffsetBuffer::new(self.ends.into());
+        Ok(StringArray::try_new(ends, Buffer::from(self.bytes), None)?)
     }
 }
 
