@@ -24,10 +24,10 @@ use crate::Error;
 
 /// Values after which it is looked whether a page or the dictionary is full.
 const STEP: usize = 4096;
-/// Values that tell whether nearly all of a chunk's are distinct: no more than a
-/// cache holds of them, and enough that the first series of a column do not speak
-/// for all.
-const SAMPLE: usize = 4 * STEP;
+/// Values that tell whether nearly all of a chunk's are distinct. Rows are sorted, so
+/// that the first series do not speak for all; with a quarter of a row group a cache
+/// still holds the dictionary.
+const SAMPLE: usize = 8 * STEP;
 
 /// A number as a file has it.
 pub trait Number: ArrowNativeType + PartialOrd {
