@@ -17,7 +17,7 @@ pub fn pack<T: Copy + PartialEq + Into<u32>>(numbers: &[T], width: u8, out: &mut
     let (mut from, mut at) = (0, 0);
     while at < numbers.len() {
         let left = &numbers[at..];
-        let run = left.iter().position(|number| *number != left[0]).unwrap_or(left.len());
+        let run = run(left);
         let whole = at == from && run == left.len();
         if whole || (run >= GROUP && run * usize::from(width) >= RUN_BITS) {
             packed(&numbers[from..at], width, out);
@@ -33,6 +33,15 @@ pub fn pack<T: Copy + PartialEq + Into<u32>>(numbers: &[T], width: u8, out: &mut
     packed(&numbers[from..], width, out);
 }
 
+/// How many at the beginning are equal, told by groups.
+fn run<T: Copy + PartialEq>(numbers: &[T]) -> usize {
+    let alike = |number: &T| *number == numbers[0];
+    let groups = numbers.chunks_exact(GROUP);
+    let groups = groups.take_while(|group| group.iter().fold(true, |all, n| all & alike(n)));
+    let from = groups.count() * GROUP;
+    from + numbers[from..].iter().take_while(|number| alike(number)).count()
+}
+
 fn packed<T: Copy + Into<u32>>(numbers: &[T], width: u8, out: &mut Vec<u8>) {
     if numbers.is_empty() {
         return;
@@ -40,7 +49,23 @@ fn packed<T: Copy + Into<u32>>(numbers: &[T], width: u8, out: &mut Vec<u8>) {
     let groups = numbers.len().div_ceil(GROUP);
     varint(((groups as u64) << 1) | 1, out);
     let end = out.len() + groups * usize::from(width);
-    out.reserve(groups * usize::from(width) + 4);
+    out.reserve(groups * usize::from(width) + size_of::<u64>());
+    match GROUP as u32 * u32::from(width) <= u64::BITS {
+        true => numbers.chunks(GROUP).for_each(|group| narrow(group, width, out)),
+        false => wide(numbers, width, out),
+    }
+    out.resize(end, 0);
+}
+
+/// A group that a word has bits for.
+fn narrow<T: Copy + Into<u32>>(group: &[T], width: u8, out: &mut Vec<u8>) {
+    let end = out.len() + usize::from(width);
+    let bits = |bits: u64, number: &T| (bits << width) | u64::from((*number).into());
+    out.extend_from_slice(&group.iter().rev().fold(0, bits).to_le_bytes());
+    out.truncate(end);
+}
+
+fn wide<T: Copy + Into<u32>>(numbers: &[T], width: u8, out: &mut Vec<u8>) {
     let (mut bits, mut filled) = (0_u64, 0);
     for number in numbers {
         bits |= u64::from((*number).into()) << filled;
@@ -52,7 +77,6 @@ fn packed<T: Copy + Into<u32>>(numbers: &[T], width: u8, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&(bits as u32).to_le_bytes());
-    out.resize(end, 0);
 }
 
 fn varint(mut number: u64, out: &mut Vec<u8>) {
