@@ -104,7 +104,8 @@ pub trait Numbers: Send {
     fn finish(self: Box<Self>, press: &mut Press) -> Result<(Bytes, ColumnCloseResult), Error>;
 }
 
-/// A chunk for rows of this type, where they are numbers that are written by codes.
+/// A chunk for rows of this type, where they are numbers that are written by codes;
+/// those with an encoding of their own or a filter are the library's.
 pub fn numbers(
     of: &DataType,
     column: &ColumnDescPtr,
