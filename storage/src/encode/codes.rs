@@ -9,7 +9,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, DictionaryArray, Int32Array, ListArray, MapArray, RecordBatch,
     StringArray, StructArray, UInt32Array,
 };
-use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{interleave, take};
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt32Type,
@@ -32,14 +32,21 @@ const SAMPLE: usize = 4096;
 pub type Coded = DictionaryArray<Int32Type>;
 
 /// Distinct texts in the order in which they were met.
-#[derive(Default)]
 pub struct Dictionary {
     bytes: Vec<u8>,
+    /// Where each text begins, and where the last one ends.
     ends: Vec<i32>,
     /// The codes, each beside its text's hash: to tell most others apart, and to grow,
     /// no text is read.
     codes: HashTable<(u32, u32)>,
     hashes: DefaultHashBuilder,
+}
+
+impl Default for Dictionary {
+    fn default() -> Dictionary {
+        let (codes, hashes) = (HashTable::new(), DefaultHashBuilder::default());
+        Dictionary { bytes: Vec::new(), ends: vec![0], codes, hashes }
+    }
 }
 
 impl Dictionary {
@@ -52,7 +59,7 @@ impl Dictionary {
         if let Some((_, code)) = self.codes.find(spread(hash), known) {
             return *code;
         }
-        let code = self.ends.len() as u32;
+        let code = self.count() as u32;
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len() as i32);
         self.codes.insert_unique(spread(hash), (hash, code), |(of, _)| spread(*of));
@@ -61,13 +68,17 @@ impl Dictionary {
 
     pub fn text(&self, code: u32) -> &[u8] {
         let code = code as usize;
-        let start = if code == 0 { 0 } else { self.ends[code - 1] };
-        &self.bytes[start as usize..self.ends[code] as usize]
+        &self.bytes[self.ends[code] as usize..self.ends[code + 1] as usize]
+    }
+
+    /// Bytes of the text of a code.
+    pub fn length(&self, code: u32) -> i32 {
+        self.ends[code as usize + 1] - self.ends[code as usize]
     }
 
     /// How many texts there are.
     pub fn count(&self) -> usize {
-        self.ends.len()
+        self.ends.len() - 1
     }
 
     /// Bytes of all texts.
@@ -76,8 +87,8 @@ impl Dictionary {
     }
 
     fn into_texts(self) -> Result<StringArray, Error> {
-        let ends = std::iter::once(0).chain(self.ends).collect::<ScalarBuffer<i32>>();
-        Ok(StringArray::try_new(OffsetBuffer::new(ends), Buffer::from(self.bytes), None)?)
+        let ends = OffsetBuffer::new(self.ends.into());
+        Ok(StringArray::try_new(ends, Buffer::from(self.bytes), None)?)
     }
 }
 

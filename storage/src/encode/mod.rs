@@ -11,11 +11,7 @@
 //! | [`gather`] | rows of several batches in a file's order, with their texts by codes |
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
-//! | [`text`] | a column chunk of text, written by codes |
-//! | [`held`] | codes of maps that many rows share |
-//! | [`press`] | pages as bytes, compressed |
-//! | [`bounds`] | bounds of texts for a footer |
-//! | [`hybrid`] | how levels and codes are packed |
+//! | [`chunk`] | column chunks of texts and of numbers, written by codes |
 //! | [`plain`] | which columns are not worth compressing |
 //! | [`rows`] | [`RowsWriter`]: a query's answer as Parquet |
 //! | [`stats`] | [`from_footer`](stats::from_footer): bounds and null counts per column, sound under cuts and NaN |
@@ -28,18 +24,14 @@
 //! form in which Delta writes statistics (`table`).
 
 pub mod absent;
-mod bounds;
+mod chunk;
 pub mod codes;
 mod gather;
-mod held;
-mod hybrid;
 pub mod order;
 pub mod parquet;
 pub mod plain;
-mod press;
 pub mod rows;
 pub mod stats;
-mod text;
 
 pub use order::{Day, Keys, days};
 pub use parquet::{Encoded, FileWriter, Form, write};

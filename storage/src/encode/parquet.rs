@@ -20,13 +20,14 @@ use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 use schema::{ColumnType, Rows, TableDef};
 
 use super::absent::{ABSENT, Absent};
+use super::chunk::number::{Numbers, numbers};
+use super::chunk::press::Press;
+use super::chunk::text::TextChunk;
 use super::codes::{maps, uncoded};
 use super::gather::Gather;
 use super::order::Day;
 use super::plain::{self, Plain};
-use super::press::Press;
 use super::stats::{self, Nans, bounded};
-use super::text::TextChunk;
 use crate::{Error, FileStats};
 
 /// Rows gathered at once: small enough to stay in cache, large enough to be fast.
@@ -123,6 +124,7 @@ struct Group {
 /// A column chunk; Parquet counts leaves.
 enum Leaf {
     Text(Box<TextChunk>),
+    Numbers(Box<dyn Numbers>),
     Other(Box<ArrowColumnWriter>),
 }
 
@@ -198,13 +200,17 @@ impl<W: Write + Send> FileWriter<W> {
                         })?;
                     }
                 }
-                _ => {
-                    for leaf in compute_leaves(field, column)? {
-                        if let Some(Leaf::Other(writer)) = leaves.next() {
-                            writer.write(&leaf)?;
+                _ => match leaves.next() {
+                    Some(Leaf::Numbers(numbers)) => numbers.push(column, &mut self.press)?,
+                    first => {
+                        let writers = first.into_iter().chain(leaves.by_ref());
+                        for (leaf, writer) in compute_leaves(field, column)?.iter().zip(writers) {
+                            if let Leaf::Other(writer) = writer {
+                                writer.write(leaf)?;
+                            }
                         }
                     }
-                }
+                },
             }
         }
         group.rows += rows.num_rows();
@@ -216,20 +222,23 @@ impl<W: Write + Send> FileWriter<W> {
     fn open(&self) -> Result<Group, Error> {
         let index = self.writer.flushed_row_groups().len();
         let writers = self.columns.create_column_writers(index)?;
-        let texts = self.schema.fields().iter().flat_map(|field| {
-            let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::Map(..));
-            std::iter::repeat_n(is_text, stats::leaves(field.data_type()))
+        let types = self.schema.fields().iter().flat_map(|field| {
+            std::iter::repeat_n(field.data_type(), stats::leaves(field.data_type()))
         });
-        let columns = self.writer.schema_descr().columns();
-        let leaf = |((writer, is_text), column): ((_, bool), &ColumnDescPtr)| match is_text {
-            true => {
+        let (columns, properties) =
+            (self.writer.schema_descr().columns(), self.writer.properties());
+        let leaf = |((writer, of), column): ((_, &DataType), &ColumnDescPtr)| match of {
+            DataType::Utf8 | DataType::Map(..) => {
                 let is_looked_up = self.looked_up.contains(&column.name());
-                let text = TextChunk::new(column.clone(), self.writer.properties(), is_looked_up)?;
+                let text = TextChunk::new(column.clone(), properties, is_looked_up)?;
                 Ok(Leaf::Text(Box::new(text)))
             }
-            false => Ok(Leaf::Other(Box::new(writer))),
+            of => Ok(match numbers(of, column, properties) {
+                Some(numbers) => Leaf::Numbers(numbers),
+                None => Leaf::Other(Box::new(writer)),
+            }),
         };
-        let leaves = writers.into_iter().zip(texts).zip(columns).map(leaf);
+        let leaves = writers.into_iter().zip(types).zip(columns).map(leaf);
         Ok(Group { leaves: leaves.collect::<Result<_, Error>>()?, rows: 0 })
     }
 
@@ -240,6 +249,10 @@ impl<W: Write + Send> FileWriter<W> {
             match leaf {
                 Leaf::Text(text) => {
                     let (bytes, closed) = text.finish(&mut self.press)?;
+                    writer.append_column(&bytes, closed)?;
+                }
+                Leaf::Numbers(numbers) => {
+                    let (bytes, closed) = numbers.finish(&mut self.press)?;
                     writer.append_column(&bytes, closed)?;
                 }
                 Leaf::Other(column) => column.close()?.append_to_row_group(&mut writer)?,
@@ -272,6 +285,7 @@ impl Group {
     fn size(&self) -> usize {
         let size = |leaf: &Leaf| match leaf {
             Leaf::Text(text) => text.size(),
+            Leaf::Numbers(numbers) => numbers.size(),
             Leaf::Other(column) => column.get_estimated_total_bytes(),
         };
         self.leaves.iter().map(size).sum()

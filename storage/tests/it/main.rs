@@ -6,6 +6,7 @@ mod compact_merge;
 mod compact_node;
 mod compact_plan;
 mod compact_wide;
+mod encode_numbers;
 mod encode_parquet;
 mod encode_rows;
 mod encode_stats;

@@ -8,32 +8,23 @@
 
 use std::ops::Range;
 
-use ::parquet::basic::{BoundaryOrder, Compression, Encoding, EncodingMask, PageType, Type};
 use ::parquet::bloom_filter::Sbbf;
-use ::parquet::column::page::{CompressedPage, Page, PageWriter};
 use ::parquet::column::writer::ColumnCloseResult;
-use ::parquet::file::metadata::{
-    ColumnChunkMetaData, ColumnIndexBuilder, OffsetIndexBuilder, PageEncodingStats,
-};
-use ::parquet::file::properties::{BloomFilterProperties, EnabledStatistics, WriterProperties};
-use ::parquet::file::writer::{SerializedPageWriter, TrackedWrite};
+use ::parquet::file::properties::{BloomFilterProperties, WriterProperties};
 use ::parquet::schema::types::ColumnDescPtr;
 use arrow::array::{Array, ArrayRef, AsArray, MapArray, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::Int32Type;
 use bytes::Bytes;
 
-use super::bounds::{Bounds, ceiling, floor};
-use super::codes::{Dictionary, MOST_BYTES, same};
+use super::bounds::TextBounds;
 use super::held::HeldCodes;
-use super::hybrid::{Levels, pack, width};
+use super::open::Open;
+use super::pages::Pages;
 use super::press::Press;
 use crate::Error;
+use crate::encode::codes::{Dictionary, MOST_BYTES, same};
 
-/// Encoded bytes after which a page ends before it has all its rows.
-const PAGE_BYTES: usize = 1 << 20;
-/// The same for numbers that stand for levels or codes.
-const PAGE_VALUES: usize = 1 << 18;
 const UNKNOWN: u32 = u32::MAX;
 
 /// A bloom filter on its way.
@@ -46,12 +37,6 @@ struct Bloom {
 }
 
 pub struct TextChunk {
-    column: ColumnDescPtr,
-    is_plain: bool,
-    codec: Compression,
-    /// Whether there are bounds for each page.
-    is_paged: bool,
-    page_rows: usize,
     bloom: Option<Bloom>,
     dictionary: Dictionary,
     /// From here on texts are written as they are.
@@ -64,35 +49,11 @@ pub struct TextChunk {
     /// with the page where pages have bounds.
     met: Vec<u32>,
     stamp: u32,
-    page: Open,
-    bounds: Bounds,
-    nulls: u64,
-    rows: u64,
-    levels: u64,
-    index: ColumnIndexBuilder,
-    offsets: OffsetIndexBuilder,
-    /// The bounds of the last page that has some.
-    last: Option<(Vec<u8>, Vec<u8>)>,
-    ascends: bool,
-    coded_pages: i32,
-    plain_pages: i32,
+    /// Its plain values are texts behind their lengths.
+    page: Open<TextBounds>,
+    pages: Pages<TextBounds>,
     /// Bytes of text in each page, whatever codes make of them.
     texts: Vec<i64>,
-    raw: u64,
-    out: TrackedWrite<Vec<u8>>,
-}
-
-/// The page that is not written yet.
-#[derive(Default)]
-struct Open {
-    repetition: Levels,
-    definition: Levels,
-    codes: Vec<u32>,
-    /// Texts behind their lengths.
-    texts: Vec<u8>,
-    rows: usize,
-    nulls: u64,
-    bounds: Bounds,
 }
 
 /// Texts of rows, with codes or without.
@@ -115,12 +76,7 @@ impl TextChunk {
             Ok(Bloom { filter, fpp: of.fpp(), is_for_plain: !is_looked_up })
         };
         let bloom = properties.bloom_filter_properties(path).map(bloom).transpose()?;
-        let codec = properties.compression(path);
         Ok(TextChunk {
-            is_plain: codec == Compression::UNCOMPRESSED,
-            codec,
-            is_paged: properties.statistics_enabled(path) == EnabledStatistics::Page,
-            page_rows: properties.data_page_row_count_limit(),
             bloom,
             dictionary: Dictionary::default(),
             is_over: !properties.dictionary_enabled(path),
@@ -130,20 +86,8 @@ impl TextChunk {
             met: Vec::new(),
             stamp: 0,
             page: Open::default(),
-            bounds: Bounds::default(),
-            nulls: 0,
-            rows: 0,
-            levels: 0,
-            index: ColumnIndexBuilder::new(Type::BYTE_ARRAY),
-            offsets: OffsetIndexBuilder::new(),
-            last: None,
-            ascends: true,
-            coded_pages: 0,
-            plain_pages: 0,
+            pages: Pages::new(column, properties),
             texts: Vec::new(),
-            raw: 0,
-            out: TrackedWrite::new(Vec::new()),
-            column,
         })
     }
 
@@ -154,7 +98,7 @@ impl TextChunk {
         let texts = self.texts(texts)?;
         let mut row = 0;
         while row < count {
-            let (from, until) = (row, count.min(row + self.page_rows - self.page.rows));
+            let (from, until) = (row, count.min(row + self.pages.page_rows - self.page.rows));
             match nulls {
                 Some(_) if none => row = until,
                 Some(nulls) => {
@@ -176,7 +120,7 @@ impl TextChunk {
                 }
             }
             if nulls.is_none() || none {
-                self.page.definition.push(u8::from(!none), row - from);
+                self.page.flat(row - from, u8::from(!none));
                 self.page.nulls += if none { (row - from) as u64 } else { 0 };
             }
             self.page.rows += row - from;
@@ -214,7 +158,7 @@ impl TextChunk {
         press: &mut Press,
     ) -> Result<(), Error> {
         let nulls = texts.nulls().filter(|nulls| nulls.null_count() > 0);
-        let most = self.column.max_def_level() as u8;
+        let most = self.pages.column.max_def_level() as u8;
         let (offsets, all) = (maps.value_offsets(), self.texts(texts)?);
         self.held.come_from(maps, texts);
         for map in of.iter().map(|map| *map as usize) {
@@ -232,7 +176,7 @@ impl TextChunk {
                     self.put_entries(maps.is_valid(map), entries, nulls, &all)?;
                     let codes = &self.page.codes[from..];
                     // Bounds of a page want to meet what the page has.
-                    if !self.is_paged && count > 0 && codes.len() == count {
+                    if !self.pages.is_paged && count > 0 && codes.len() == count {
                         self.held.keep(map, codes);
                     }
                 }
@@ -251,7 +195,7 @@ impl TextChunk {
         nulls: Option<&NullBuffer>,
         texts: &Texts<'_>,
     ) -> Result<(), Error> {
-        let most = self.column.max_def_level() as u8;
+        let most = self.pages.column.max_def_level() as u8;
         let page = &mut self.page;
         page.repetition.push(0, 1);
         if !is_there || entries.is_empty() {
@@ -283,10 +227,7 @@ impl TextChunk {
 
     /// Bytes that the chunk has so far.
     pub fn size(&self) -> usize {
-        self.out.bytes_written()
-            + self.dictionary.bytes()
-            + self.page.texts.len()
-            + self.page.codes.len()
+        self.pages.size() + self.dictionary.bytes() + self.page.plain.len() + self.page.codes.len()
     }
 
     fn texts<'a>(&mut self, texts: &'a ArrayRef) -> Result<Texts<'a>, Error> {
@@ -295,13 +236,16 @@ impl TextChunk {
                 Some(texts) => Ok(Texts::Plain(texts)),
                 None => Err(Error::Internal(format!(
                     "{} is {}, not text",
-                    self.column.path(),
+                    self.pages.column.path(),
                     texts.data_type()
                 ))),
             };
         };
         let Some(values) = coded.values().as_string_opt::<i32>() else {
-            return Err(Error::Internal(format!("{} has codes of no text", self.column.path())));
+            return Err(Error::Internal(format!(
+                "{} has codes of no text",
+                self.pages.column.path()
+            )));
         };
         if !self.source.as_ref().is_some_and(|texts| same(texts, values)) {
             self.source = Some(values.clone());
@@ -331,8 +275,8 @@ impl TextChunk {
         };
         let page = &mut self.page;
         if self.is_over {
-            page.texts.extend_from_slice(&(text.len() as u32).to_le_bytes());
-            page.texts.extend_from_slice(text);
+            page.plain.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            page.plain.extend_from_slice(text);
         } else {
             let known = source.map(|source| self.known[source]).filter(|code| *code != UNKNOWN);
             let code = match known {
@@ -362,13 +306,11 @@ impl TextChunk {
 
     /// Whether the page has to end before it has all its rows.
     fn is_full(&self) -> bool {
-        self.page.texts.len() >= PAGE_BYTES
-            || self.page.definition.len() >= PAGE_VALUES
-            || (!self.is_over && self.dictionary.bytes() >= MOST_BYTES)
+        self.page.is_full() || (!self.is_over && self.dictionary.bytes() >= MOST_BYTES)
     }
 
     fn end_rows(&mut self, press: &mut Press) -> Result<(), Error> {
-        if self.page.rows >= self.page_rows || self.is_full() {
+        if self.page.rows >= self.pages.page_rows || self.is_full() {
             self.end_page(press)?;
         }
         if !self.is_over && self.dictionary.bytes() >= MOST_BYTES {
@@ -383,152 +325,43 @@ impl TextChunk {
     }
 
     fn end_page(&mut self, press: &mut Press) -> Result<(), Error> {
-        let mut page = std::mem::take(&mut self.page);
+        let page = &mut self.page;
         if page.rows == 0 {
             return Ok(());
         }
-        self.index_of(&page);
-        let (most_rep, most_def) = (self.column.max_rep_level(), self.column.max_def_level());
-        press.body.clear();
-        if most_rep > 0 {
-            page.repetition.write(most_rep as u8, &mut press.body);
-        }
-        if most_def > 0 {
-            page.definition.write(most_def as u8, &mut press.body);
-        }
-        let encoding = if self.is_over {
-            press.body.extend_from_slice(&page.texts);
-            let lengths = 4 * (page.definition.len() as u64 - page.nulls);
-            self.texts.push((page.texts.len() as u64 - lengths) as i64);
-            self.plain_pages += 1;
-            Encoding::PLAIN
-        } else {
-            let length = |code: &u32| self.dictionary.text(*code).len() as i64;
-            self.texts.push(page.codes.iter().map(length).sum());
-            let bits = width(self.dictionary.count().saturating_sub(1) as u32);
-            press.body.push(bits);
-            pack(&page.codes, bits, &mut press.body);
-            self.coded_pages += 1;
-            Encoding::RLE_DICTIONARY
-        };
-        self.stamp += u32::from(self.is_paged);
-        let count = page.definition.len();
-        let written = Page::DataPage {
-            buf: press.take(self.is_plain)?,
-            num_values: count as u32,
-            encoding,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        };
-        let written = CompressedPage::new(written, press.body.len());
-        let spec = SerializedPageWriter::new(&mut self.out).write_page(written)?;
-        self.offsets.append_offset_and_size(spec.offset as i64, spec.compressed_size as i32);
-        self.raw += spec.uncompressed_size as u64;
-        self.bounds.join(&page.bounds);
-        self.nulls += page.nulls;
-        self.rows += page.rows as u64;
-        self.levels += count as u64;
-        // Its room serves the next one.
-        page.repetition.clear();
-        page.definition.clear();
-        page.codes.clear();
-        page.texts.clear();
-        let Open { repetition, definition, codes, texts, .. } = page;
-        self.page = Open { repetition, definition, codes, texts, ..Open::default() };
-        Ok(())
-    }
-
-    fn index_of(&mut self, page: &Open) {
-        self.offsets.append_row_count(page.rows as i64);
-        let nulls = page.nulls as i64;
-        match page.bounds.get() {
-            _ if !self.is_paged => {}
-            None => self.index.append(true, Vec::new(), Vec::new(), nulls),
-            Some((low, high)) => {
-                // As they are written: a raised bound may pass that of a later page.
-                let (low, high) = (floor(low).0, ceiling(high).0);
-                if let Some((below, above)) = &self.last {
-                    self.ascends &= *below <= low && *above <= high;
-                }
-                self.last = Some((low.clone(), high.clone()));
-                self.index.append(false, low, high, nulls);
+        let (texts, distinct) = match self.is_over {
+            true => {
+                let lengths = 4 * (page.definition.count() as u64 - page.nulls);
+                ((page.plain.len() as u64 - lengths) as i64, None)
             }
-        }
+            false => {
+                let length = |code: &u32| i64::from(self.dictionary.length(*code));
+                (page.codes.iter().map(length).sum(), Some(self.dictionary.count()))
+            }
+        };
+        self.texts.push(texts);
+        self.stamp += u32::from(self.pages.is_paged);
+        self.pages.write(page, distinct, press)
     }
 
     /// The chunk as it stands in a file, and what a file says of it.
     pub fn finish(mut self, press: &mut Press) -> Result<(Bytes, ColumnCloseResult), Error> {
         self.end_page(press)?;
-        let (coded, plain) = (self.coded_pages, self.plain_pages);
-        let mut encodings = vec![Encoding::RLE];
-        let mut stats = Vec::new();
-        let mut stat = |page_type, encoding, count| {
-            if count > 0 {
-                encodings.push(encoding);
-                stats.push(PageEncodingStats { page_type, encoding, count });
-            }
-        };
-        stat(PageType::DICTIONARY_PAGE, Encoding::PLAIN, coded.min(1));
-        stat(PageType::DATA_PAGE, Encoding::RLE_DICTIONARY, coded);
-        stat(PageType::DATA_PAGE, Encoding::PLAIN, plain);
-        // Readers size their batches by it; the only page has what the chunk has.
-        let texts: i64 = self.texts.iter().sum();
-        if self.texts.len() > 1 && texts > 0 {
-            let of_pages = self.texts.iter().copied().map(Some);
-            of_pages.for_each(|texts| self.offsets.append_unencoded_byte_array_data_bytes(texts));
-        }
-        let mut chunk = TrackedWrite::new(Vec::new());
-        if coded > 0 {
+        if self.pages.are_coded() {
             press.body.clear();
             for code in 0..self.dictionary.count() as u32 {
                 let text = self.dictionary.text(code);
                 press.body.extend_from_slice(&(text.len() as u32).to_le_bytes());
                 press.body.extend_from_slice(text);
             }
-            let page = Page::DictionaryPage {
-                buf: press.take(self.is_plain)?,
-                num_values: self.dictionary.count() as u32,
-                encoding: Encoding::PLAIN,
-                is_sorted: false,
-            };
-            let page = CompressedPage::new(page, press.body.len());
-            let spec = SerializedPageWriter::new(&mut chunk).write_page(page)?;
-            self.raw += spec.uncompressed_size as u64;
+            self.pages.set_dictionary(self.dictionary.count(), press)?;
         }
-        let mut chunk = chunk.into_inner()?;
-        let dictionary = chunk.len();
-        chunk.append(&mut self.out.into_inner()?);
-        let metadata = ColumnChunkMetaData::builder(self.column.clone())
-            .set_compression(self.codec)
-            .set_encodings_mask(EncodingMask::new_from_encodings(encodings.iter()))
-            .set_page_encoding_stats(stats)
-            .set_total_compressed_size(chunk.len() as i64)
-            .set_total_uncompressed_size(self.raw as i64)
-            .set_num_values(self.levels as i64)
-            .set_unencoded_byte_array_data_bytes(Some(texts).filter(|texts| *texts > 0))
-            .set_data_page_offset(0)
-            .set_statistics(self.bounds.statistics(self.nulls))
-            .build()?;
-        self.index.set_boundary_order(match self.ascends {
-            true => BoundaryOrder::ASCENDING,
-            false => BoundaryOrder::UNORDERED,
-        });
-        let column_index = if self.is_paged { Some(self.index.build()?) } else { None };
         let is_over = self.is_over;
-        let bloom_filter = self.bloom.filter(|bloom| is_over || !bloom.is_for_plain).map(|bloom| {
+        let bloom = self.bloom.filter(|bloom| is_over || !bloom.is_for_plain).map(|bloom| {
             let Bloom { mut filter, fpp, .. } = bloom;
             filter.fold_to_target_fpp(fpp);
             filter
         });
-        let closed = ColumnCloseResult {
-            bytes_written: chunk.len() as u64,
-            rows_written: self.rows,
-            metadata,
-            bloom_filter,
-            column_index,
-            offset_index: Some(self.offsets.build()),
-        };
-        Ok((chunk.into(), closed.update_dictionary_location(dictionary)?))
+        self.pages.finish(&self.texts, bloom)
     }
 }
