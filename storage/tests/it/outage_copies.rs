@@ -185,8 +185,9 @@ async fn fault_f42_what_cannot_be_told_is_left_to_a_human() {
     }
     away.set_away(false);
     let node = start_on(store.clone(), settings(&two)).await;
-    until("it refuses", || node.storage.ready().is_err()).await;
-    assert!(node.storage.ready().unwrap_err().contains("move wal.dir"));
+    // Until it has seen the store it may say something else.
+    let refuses = || node.storage.ready().is_err_and(|why| why.contains("move wal.dir"));
+    until("it refuses and says what to do", refuses).await;
     assert_eq!(node.storage.recovered().iter().map(|row| row.in_flight).sum::<u64>(), 12);
 }
 
@@ -341,8 +342,9 @@ async fn fault_f42_equal_positions_are_not_equal_rows() {
     killed(node, &other).await;
     let node = start_on(store.clone(), settings(&other)).await;
     away.set_away(false);
-    until("it refuses", || node.storage.ready().is_err()).await;
-    assert!(node.storage.ready().unwrap_err().contains("move wal.dir"));
+    // Until it has seen the store it may say something else.
+    let refuses = || node.storage.ready().is_err_and(|why| why.contains("move wal.dir"));
+    until("it refuses and says what to do", refuses).await;
     assert_eq!(in_flight(&node), 10);
 }
 
