@@ -89,7 +89,7 @@ impl ShapedMap {
         self,
         name: &str,
         types: &str,
-        finished: &mut Finished,
+        finished: &mut Finished<'_>,
         table: &TableDef,
     ) -> Result<Held, ArrowError> {
         let layout = &table.layout;
@@ -100,11 +100,11 @@ impl ShapedMap {
         };
         let (shapes, schema) = (self.known.len(), &layout.held[set]);
         finished.add(name, list(layout.own.field(own).data_type(), &self.ends, &self.values)?);
-        let mut held = Finished::default();
+        let mut held = Finished::new(schema);
         let keys = list(schema.field_with_name(name)?.data_type(), &self.key_ends, &self.keys)?;
         held.add(name, keys);
         held.sparse(types, self.types, shapes);
-        Ok(Held { of: self.of.into_iter().collect(), values: held.batch(schema, shapes)? })
+        Ok(Held { of: self.of.into_iter().collect(), values: held.batch(shapes)? })
     }
 }
 

@@ -13,11 +13,10 @@ mod heads;
 mod values;
 
 use std::borrow::Cow;
-use std::mem;
 
 use super::attributes::{RecordAttributes, Sorted};
 use super::columns::{Finished, Longs};
-use super::model::{Kind, Metric, Point};
+use super::model::{Data, Kind, Metric, Point};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Warning};
 use super::text::quoted;
@@ -145,32 +144,27 @@ impl<'a> MetricRows<'a> {
         if !self.origin.admits("data point of metric", size.max(head.size)) {
             return Ok(());
         }
-        let mut point = mem::take(&mut self.point);
-        point.reset();
-        read(&mut point, &mut self.origin.notes)?;
-        if self.origin.admits_depth("data point of metric") {
-            match check::point(&point, head.kind, &mut self.origin.notes.warnings) {
-                Ok(time) => self.append(head, &point, time, size)?,
-                Err((reason, why)) => {
-                    self.origin.reject(reason, "data point of metric", |_| {
-                        format!("{} {why}", quoted(&head.metric.name))
-                    });
-                }
+        self.point.reset();
+        read(&mut self.point, &mut self.origin.notes)?;
+        if !self.origin.admits_depth("data point of metric") {
+            return Ok(());
+        }
+        match check::point(&self.point, head.kind, &mut self.origin.notes.warnings) {
+            Ok(time) => self.append(head, time, size),
+            Err((reason, why)) => {
+                self.origin.reject(reason, "data point of metric", |_| {
+                    format!("{} {why}", quoted(&head.metric.name))
+                });
+                Ok(())
             }
         }
-        self.point = point;
-        Ok(())
     }
 
-    fn append(
-        &mut self,
-        head: &Head<'_, 'a>,
-        point: &Point<'_>,
-        time: i64,
-        size: usize,
-    ) -> Result<(), Error> {
-        let MetricRows { origin, attributes, metadata, heads, values, exemplars, .. } = self;
-        let (row, c) = (origin.row(), &mut self.columns);
+    /// Appends the point at hand.
+    fn append(&mut self, head: &Head<'_, 'a>, time: i64, size: usize) -> Result<(), Error> {
+        let MetricRows { origin, attributes, point, metadata, heads, .. } = self;
+        let (values, exemplars, c) = (&mut self.values, &mut self.exemplars, &mut self.columns);
+        let row = origin.row();
         attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
         origin.charge(size + head.size + attributes.sorted.bytes + metadata.bytes)?;
         origin.charge(values::bytes(&point.data))?;
@@ -191,7 +185,7 @@ impl<'a> MetricRows<'a> {
     fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
         let MetricRows { origin, attributes, heads, values, exemplars, columns: c, .. } = self;
         let schema = &cx.table.schema;
-        origin.finish(|finished: &mut Finished, rows| {
+        origin.finish(|finished: &mut Finished<'_>, rows| {
             let shapes = attributes.finish(finished, cx.table, rows)?;
             values.finish(finished, schema, rows)?;
             let list = schema.field_with_name("exemplars")?.data_type();
@@ -207,11 +201,12 @@ impl<'a> MetricRows<'a> {
 impl Point<'_> {
     /// Empties it and keeps its allocations.
     fn reset(&mut self) {
-        let mut kept = mem::take(self);
-        kept.attributes.clear();
-        kept.exemplars.clear();
-        self.attributes = kept.attributes;
-        self.exemplars = kept.exemplars;
+        self.attributes.clear();
+        self.start_time_unix_nano = 0;
+        self.time_unix_nano = 0;
+        self.exemplars.clear();
+        self.flags = 0;
+        self.data = Data::default();
     }
 }
 

@@ -101,7 +101,7 @@ impl Values {
 
     pub fn finish(
         self,
-        finished: &mut Finished,
+        finished: &mut Finished<'_>,
         schema: &Schema,
         rows: usize,
     ) -> Result<(), ArrowError> {
