@@ -75,7 +75,11 @@ fn main() -> Outcome<()> {
         for (turn, spent) in spent.iter_mut().enumerate() {
             for (body, spent) in bodies.iter().zip(spent) {
                 let start = Instant::now();
-                if turn == 0 { prost(signal, body)? } else { ours(body)? }
+                if turn == 0 {
+                    prost(signal, body)?
+                } else {
+                    ours(body)?
+                }
                 spent.push(start.elapsed());
             }
         }

@@ -199,11 +199,26 @@ impl<'a> Texts<'a> {
     fn look(&mut self, at: usize, length: usize) -> Option<&'a str> {
         let rest = self.body.get(at..)?;
         let stretch = &rest[..rest.len().min(length.max(Self::STRETCH))];
+        // A number soon ends it. Most texts are ASCII, of which the end is found for
+        // less than by looking at all of it twice.
+        let ascii = leading_ascii(stretch);
+        let stretch = if ascii < length { stretch } else { &stretch[..ascii] };
         let text = std::str::from_utf8(stretch);
         let valid = |end| std::str::from_utf8(&stretch[..end]).ok();
         self.checked = text.ok().or_else(|| valid(text.err()?.valid_up_to()))?;
         self.from = at;
         self.checked.get(..length)
+    }
+}
+
+/// How many bytes are ASCII before the first that is not.
+fn leading_ascii(bytes: &[u8]) -> usize {
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, tail) = bytes.as_chunks::<8>();
+    let high = |word: &[u8; 8]| u64::from_le_bytes(*word) & HIGH;
+    match words.iter().position(|word| high(word) != 0) {
+        Some(at) => 8 * at + high(&words[at]).trailing_zeros() as usize / 8,
+        None => 8 * words.len() + tail.iter().take_while(|byte| byte.is_ascii()).count(),
     }
 }
 

@@ -55,11 +55,7 @@ pub(super) fn key_value<'a>(
 /// Appends a pair as most are: a key, then a text or an integer, each length in one
 /// byte. Every other shape is for [`pair`] to read.
 #[inline]
-fn plain<'a>(
-    chunk: Chunk<'a>,
-    into: &mut Vec<KeyValue<'a>>,
-    notes: &mut Notes<'a>,
-) -> Option<()> {
+fn plain<'a>(chunk: Chunk<'a>, into: &mut Vec<KeyValue<'a>>, notes: &mut Notes<'a>) -> Option<()> {
     let (key, rest) = block(0x0a, chunk.bytes)?;
     let (value, end) = block(0x12, rest)?;
     if !end.is_empty() {
