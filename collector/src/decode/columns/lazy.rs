@@ -1,5 +1,6 @@
 //! Builders of columns that rows may have nothing for.
 
+use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
 
 use arrow::array::{
@@ -7,11 +8,16 @@ use arrow::array::{
     Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 
-/// A builder without memory until something is appended. A request fills few of
-/// its table's columns, and Arrow's builders begin with room for a thousand
-/// values: of a hundred columns that are pages which nobody needs.
+/// A builder that is made for its first value: a request fills few of its table's
+/// columns.
 #[derive(Debug)]
-pub(crate) struct Lazy<B>(B);
+pub(crate) struct Lazy<B>(OnceCell<B>);
+
+/// Values that a column has room for at first, about those of a request: one that
+/// grows from nothing is moved ten times until then.
+const ROOM: usize = 512;
+/// Bytes of a text, roughly.
+const TEXT: usize = 16;
 
 pub(crate) type Texts = Lazy<StringBuilder>;
 pub(crate) type Longs = Lazy<Int64Builder>;
@@ -21,33 +27,46 @@ pub(crate) type Flags = Lazy<BooleanBuilder>;
 pub(crate) type Times = Lazy<TimestampMicrosecondBuilder>;
 pub(crate) type Dates = Lazy<Date32Builder>;
 
-impl<B> Deref for Lazy<B> {
-    type Target = B;
-
-    fn deref(&self) -> &B {
-        &self.0
+impl<B> Default for Lazy<B> {
+    fn default() -> Self {
+        Lazy(OnceCell::new())
     }
 }
 
-impl<B> DerefMut for Lazy<B> {
+impl<B: Sparse> Deref for Lazy<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        self.0.get_or_init(B::with_room)
+    }
+}
+
+impl<B: Sparse> DerefMut for Lazy<B> {
     fn deref_mut(&mut self) -> &mut B {
-        &mut self.0
+        self.0.get_or_init(B::with_room);
+        self.0.get_mut().unwrap_or_else(|| unreachable!("it was just made"))
     }
 }
 
 /// A builder that can be caught up with the current row.
 pub(crate) trait Sparse: ArrayBuilder {
+    fn with_room() -> Self;
     fn append_nulls(&mut self, count: usize);
 }
 
 impl<B: Sparse> Lazy<B> {
+    /// Values that it has.
+    pub fn len(&self) -> usize {
+        self.0.get().map_or(0, B::len)
+    }
+
     /// Pads to `row`, whose value is appended next.
     pub fn at(&mut self, row: usize) -> &mut B {
-        let behind = row.saturating_sub(self.0.len());
+        let behind = row.saturating_sub(self.len());
         if behind > 0 {
-            self.0.append_nulls(behind);
+            self.append_nulls(behind);
         }
-        &mut self.0
+        self
     }
 
     /// The column over `rows` rows, without spare capacity: batches wait in
@@ -62,19 +81,17 @@ impl<B: Sparse> Lazy<B> {
     /// memory that grew is scarcely over half full. The block that is left behind
     /// is warm for the next request.
     pub fn exact(&self) -> ArrayRef {
-        ArrayBuilder::finish_cloned(&self.0)
+        ArrayBuilder::finish_cloned(&**self)
     }
 }
 
 macro_rules! lazy {
-    ($($builder:ty: $empty:expr),+ $(,)?) => {
-        $(impl Default for Lazy<$builder> {
-            fn default() -> Self {
-                Lazy($empty)
+    ($($builder:ty: $room:expr),+ $(,)?) => {
+        $(impl Sparse for $builder {
+            fn with_room() -> Self {
+                $room
             }
-        }
 
-        impl Sparse for $builder {
             fn append_nulls(&mut self, count: usize) {
                 <$builder>::append_nulls(self, count);
             }
@@ -83,11 +100,11 @@ macro_rules! lazy {
 }
 
 lazy! {
-    StringBuilder: StringBuilder::with_capacity(0, 0),
-    Int64Builder: Int64Builder::with_capacity(0),
-    Int32Builder: Int32Builder::with_capacity(0),
-    Float64Builder: Float64Builder::with_capacity(0),
-    BooleanBuilder: BooleanBuilder::with_capacity(0),
-    TimestampMicrosecondBuilder: TimestampMicrosecondBuilder::with_capacity(0),
-    Date32Builder: Date32Builder::with_capacity(0),
+    StringBuilder: StringBuilder::with_capacity(ROOM, TEXT * ROOM),
+    Int64Builder: Int64Builder::with_capacity(ROOM),
+    Int32Builder: Int32Builder::with_capacity(ROOM),
+    Float64Builder: Float64Builder::with_capacity(ROOM),
+    BooleanBuilder: BooleanBuilder::with_capacity(ROOM),
+    TimestampMicrosecondBuilder: TimestampMicrosecondBuilder::with_capacity(ROOM),
+    Date32Builder: Date32Builder::with_capacity(ROOM),
 }

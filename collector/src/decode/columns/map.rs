@@ -33,7 +33,7 @@ impl MapColumn {
     /// Ends the row that holds the entries since the last one.
     pub fn end_row(&mut self) {
         // The batch's size limit keeps entries far below 2^31.
-        self.offsets.push(self.keys.offsets_slice().len() as i32 - 1);
+        self.offsets.push(self.keys.len() as i32);
     }
 
     /// Without spare capacity, as [`Lazy::column`](super::lazy::Lazy::column).

@@ -60,7 +60,7 @@ impl ShapedMap {
         let shape = *self.known.entry(told).or_insert(next);
         if shape == next {
             keys.for_each(|key| self.keys.append_value(key));
-            self.key_ends.push(self.keys.offsets_slice().len() as i32 - 1);
+            self.key_ends.push(self.keys.len() as i32);
             if letters.clone().any(|letter| letter != 's') {
                 let _infallible = letters.map(|letter| self.types.write_char(letter)).last();
                 self.types.append_value("");
@@ -80,7 +80,7 @@ impl ShapedMap {
     pub fn end_row(&mut self, shape: u32) {
         self.of.push(shape);
         // The batch's size limit keeps entries far below 2^31.
-        self.ends.push(self.values.offsets_slice().len() as i32 - 1);
+        self.ends.push(self.values.len() as i32);
     }
 
     /// Adds the values, which have the name of the map, to what is finished; gives

@@ -13,6 +13,7 @@ mod heads;
 mod values;
 
 use std::borrow::Cow;
+use std::mem;
 
 use super::attributes::{RecordAttributes, Sorted};
 use super::columns::{Finished, Longs};
@@ -43,7 +44,8 @@ pub(super) fn decode<'a>(
 struct MetricRows<'a> {
     origin: Origin<'a>,
     attributes: RecordAttributes,
-    /// The point at hand; kept for its allocations.
+    /// The data of the metric at hand and its point; kept for their allocations.
+    data: Vec<Chunk<'a>>,
     point: Point<'a>,
     metadata: Sorted,
     heads: Heads<'a>,
@@ -81,6 +83,7 @@ impl<'a> MetricRows<'a> {
         MetricRows {
             origin: Origin::new(cx),
             attributes: RecordAttributes::new(cx.table),
+            data: Vec::new(),
             point: Point::default(),
             metadata: Sorted::default(),
             heads: Heads::default(),
@@ -94,13 +97,19 @@ impl<'a> MetricRows<'a> {
     fn protobuf(&mut self, chunk: Chunk<'a>) -> Result<(), Error> {
         self.origin.enter_item();
         let limit = self.origin.limits().max_record_bytes;
-        let (metric, data, size) = protobuf::metrics::metric(chunk, &mut self.origin.notes, limit)?;
-        let Some(head) = self.head(&metric, size) else { return Ok(()) };
-        protobuf::metrics::points(&data, |chunk| {
-            self.point(&head, chunk.bytes.len(), |point, notes| {
-                protobuf::metrics::point(head.kind, chunk, point, notes)
-            })
-        })
+        let mut data = mem::take(&mut self.data);
+        data.clear();
+        let notes = &mut self.origin.notes;
+        let (metric, size) = protobuf::metrics::metric(chunk, &mut data, notes, limit)?;
+        if let Some(head) = self.head(&metric, size) {
+            protobuf::metrics::points(&data, |chunk| {
+                self.point(&head, chunk.bytes.len(), |point, notes| {
+                    protobuf::metrics::point(head.kind, chunk, point, notes)
+                })
+            })?;
+        }
+        self.data = data;
+        Ok(())
     }
 
     fn json(&mut self, item: json::Raw<'a>) -> Result<(), Error> {
