@@ -15,7 +15,7 @@ pub(crate) struct Lazy<B>(OnceCell<B>);
 
 /// Values that a column has room for at first, about those of a request: one that
 /// grows from nothing is moved ten times until then.
-const ROOM: usize = 512;
+pub(super) const ROOM: usize = 512;
 /// Bytes of a text, roughly.
 const TEXT: usize = 16;
 

@@ -8,42 +8,53 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef};
 use arrow::error::ArrowError;
 
+use super::lazy::ROOM;
+
+/// Numbers of a list, roughly.
+const LIST: usize = 8;
+
 /// Where each row's elements end, and which rows are NULL.
 #[derive(Debug)]
 struct Rows {
-    offsets: Vec<i32>,
+    ends: Vec<i32>,
     nulls: NullBufferBuilder,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Rows { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+        Rows { ends: Vec::new(), nulls: NullBufferBuilder::new(0) }
     }
 }
 
 impl Rows {
     fn is_empty(&self) -> bool {
-        self.offsets.len() == 1
+        self.ends.is_empty()
     }
 
     fn pad(&mut self, row: usize) {
-        let last = self.offsets.last().copied().unwrap_or_default();
-        let behind = (row + 1).saturating_sub(self.offsets.len());
+        let last = self.ends.last().copied().unwrap_or_default();
+        let behind = row.saturating_sub(self.ends.len());
         if behind > 0 {
-            self.offsets.resize(row + 1, last);
+            self.ends.resize(row, last);
             self.nulls.append_n_nulls(behind);
         }
     }
 
     fn end(&mut self, elements: usize) {
+        if self.ends.is_empty() {
+            self.ends.reserve(ROOM);
+        }
         // The batch's size limit keeps elements far below 2^31.
-        self.offsets.push(elements as i32);
+        self.ends.push(elements as i32);
         self.nulls.append_non_null();
     }
 
     /// Without spare capacity, as [`Lazy::column`](super::lazy::Lazy::column).
     fn list(self, element: FieldRef, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let offsets = OffsetBuffer::new(self.offsets.as_slice().to_vec().into());
+        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+        offsets.push(0);
+        offsets.extend_from_slice(&self.ends);
+        let offsets = OffsetBuffer::new(offsets.into());
         let nulls = self.nulls.finish_cloned();
         Ok(Arc::new(ListArray::try_new(element, offsets, values, nulls)?))
     }
@@ -77,6 +88,9 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
 
     pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
         self.rows.pad(row);
+        if self.values.is_empty() {
+            self.values.reserve(LIST * ROOM);
+        }
         self.values.extend(numbers);
         self.rows.end(self.values.len());
     }
