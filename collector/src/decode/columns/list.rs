@@ -31,12 +31,17 @@ impl Rows {
         self.ends.is_empty()
     }
 
-    fn pad(&mut self, row: usize) {
-        let last = self.ends.last().copied().unwrap_or_default();
+    /// Catches up with rows that are left out.
+    fn pad(&mut self, row: usize, null: bool) {
         let behind = row.saturating_sub(self.ends.len());
-        if behind > 0 {
-            self.ends.resize(row, last);
-            self.nulls.append_n_nulls(behind);
+        if behind == 0 {
+            return;
+        }
+        let last = self.ends.last().copied().unwrap_or_default();
+        self.ends.resize(row, last);
+        match null {
+            true => self.nulls.append_n_nulls(behind),
+            false => self.nulls.append_n_non_nulls(behind),
         }
     }
 
@@ -87,7 +92,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 
     pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
-        self.rows.pad(row);
+        self.rows.pad(row, true);
         if self.values.is_empty() {
             self.values.reserve(LIST * ROOM);
         }
@@ -96,20 +101,21 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 
     pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.rows.pad(rows);
+        self.rows.pad(rows, true);
         let values = PrimitiveArray::<T>::new(self.values.as_slice().to_vec().into(), None);
         self.rows.list(element_of(list)?, Arc::new(values))
     }
 }
 
-/// The rows of a list of structs; its owner holds a builder for each field.
+/// The rows of a list of structs; its owner holds a builder for each field. A row
+/// that is left out is NULL, or an empty list.
 #[derive(Debug, Default)]
-pub(crate) struct Structs {
+pub(crate) struct Structs<const NULL: bool> {
     rows: Rows,
     elements: usize,
 }
 
-impl Structs {
+impl<const NULL: bool> Structs<NULL> {
     /// Whether no row has a list.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -122,7 +128,7 @@ impl Structs {
 
     /// Ends a row that holds the elements since the last one.
     pub fn end_row(&mut self, row: usize) {
-        self.rows.pad(row);
+        self.rows.pad(row, NULL);
         self.rows.end(self.elements);
     }
 
@@ -136,7 +142,7 @@ impl Structs {
         fields: Vec<ArrayRef>,
         rows: usize,
     ) -> Result<ArrayRef, ArrowError> {
-        self.rows.pad(rows);
+        self.rows.pad(rows, NULL);
         let element = element_of(list)?;
         let DataType::Struct(names) = element.data_type() else {
             return Err(ArrowError::SchemaError(format!("{list} is not a list of structs")));

@@ -34,7 +34,7 @@ pub(super) struct Values {
     zero_threshold: Doubles,
     positive: Side,
     negative: Side,
-    quantiles: Structs,
+    quantiles: Structs<true>,
     quantile: Doubles,
     quantile_value: Doubles,
 }
