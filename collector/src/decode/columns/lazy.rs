@@ -2,16 +2,19 @@
 
 use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use arrow::array::{
     ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder,
-    Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Int64Builder, PrimitiveArray, PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::datatypes::ArrowPrimitiveType;
 
 /// A builder that is made for its first value: a request fills few of its table's
-/// columns.
+/// columns. In a box, since all of them together are moved about several times.
 #[derive(Debug)]
-pub(crate) struct Lazy<B>(OnceCell<B>);
+pub(crate) struct Lazy<B>(OnceCell<Box<B>>);
 
 /// Values that a column has room for at first, about those of a request: one that
 /// grows from nothing is moved ten times until then.
@@ -37,13 +40,13 @@ impl<B: Sparse> Deref for Lazy<B> {
     type Target = B;
 
     fn deref(&self) -> &B {
-        self.0.get_or_init(B::with_room)
+        self.0.get_or_init(|| Box::new(B::with_room()))
     }
 }
 
 impl<B: Sparse> DerefMut for Lazy<B> {
     fn deref_mut(&mut self) -> &mut B {
-        self.0.get_or_init(B::with_room);
+        self.0.get_or_init(|| Box::new(B::with_room()));
         self.0.get_mut().unwrap_or_else(|| unreachable!("it was just made"))
     }
 }
@@ -51,13 +54,14 @@ impl<B: Sparse> DerefMut for Lazy<B> {
 /// A builder that can be caught up with the current row.
 pub(crate) trait Sparse: ArrayBuilder {
     fn with_room() -> Self;
+    fn copied(&self) -> ArrayRef;
     fn append_nulls(&mut self, count: usize);
 }
 
 impl<B: Sparse> Lazy<B> {
     /// Values that it has.
     pub fn len(&self) -> usize {
-        self.0.get().map_or(0, B::len)
+        self.0.get().map_or(0, |builder| builder.len())
     }
 
     /// Pads to `row`, whose value is appended next.
@@ -81,15 +85,30 @@ impl<B: Sparse> Lazy<B> {
     /// memory that grew is scarcely over half full. The block that is left behind
     /// is warm for the next request.
     pub fn exact(&self) -> ArrayRef {
-        ArrayBuilder::finish_cloned(&**self)
+        B::copied(self)
     }
 }
 
+/// As Arrow copies them, but not to memory that is aligned to cache lines: an
+/// allocator has such only by a detour.
+pub(crate) fn numbers<T: ArrowPrimitiveType>(builder: &PrimitiveBuilder<T>) -> PrimitiveArray<T> {
+    let values = builder.values_slice().to_vec();
+    let nulls = builder.validity_slice().map(|bits| {
+        NullBuffer::new(BooleanBuffer::new(Buffer::from(bits.to_vec()), 0, values.len()))
+    });
+    PrimitiveArray::new(values.into(), nulls)
+}
+
 macro_rules! lazy {
-    ($($builder:ty: $room:expr),+ $(,)?) => {
+    ($($builder:ty: $room:expr, $copied:expr;)+) => {
         $(impl Sparse for $builder {
             fn with_room() -> Self {
                 $room
+            }
+
+            fn copied(&self) -> ArrayRef {
+                let copied: fn(&$builder) -> _ = $copied;
+                Arc::new(copied(self))
             }
 
             fn append_nulls(&mut self, count: usize) {
@@ -100,11 +119,11 @@ macro_rules! lazy {
 }
 
 lazy! {
-    StringBuilder: StringBuilder::with_capacity(ROOM, TEXT * ROOM),
-    Int64Builder: Int64Builder::with_capacity(ROOM),
-    Int32Builder: Int32Builder::with_capacity(ROOM),
-    Float64Builder: Float64Builder::with_capacity(ROOM),
-    BooleanBuilder: BooleanBuilder::with_capacity(ROOM),
-    TimestampMicrosecondBuilder: TimestampMicrosecondBuilder::with_capacity(ROOM),
-    Date32Builder: Date32Builder::with_capacity(ROOM),
+    StringBuilder: Self::with_capacity(ROOM, TEXT * ROOM), StringBuilder::finish_cloned;
+    BooleanBuilder: Self::with_capacity(ROOM), BooleanBuilder::finish_cloned;
+    Int64Builder: Self::with_capacity(ROOM), numbers;
+    Int32Builder: Self::with_capacity(ROOM), numbers;
+    Float64Builder: Self::with_capacity(ROOM), numbers;
+    TimestampMicrosecondBuilder: Self::with_capacity(ROOM), numbers;
+    Date32Builder: Self::with_capacity(ROOM), numbers;
 }

@@ -27,7 +27,7 @@ use arrow::error::ArrowError;
 use super::model::Id;
 use super::outcome::{Warning, Warnings};
 use super::text::hex;
-pub(super) use lazy::{Dates, Doubles, Flags, Integers, Longs, Texts, Times};
+pub(super) use lazy::{Dates, Doubles, Flags, Integers, Longs, Texts, Times, numbers};
 use lazy::{Lazy, Sparse};
 pub(super) use list::{Numbers, Structs};
 pub(super) use map::MapColumn;

@@ -18,7 +18,7 @@ use schema::Scope as AttributeScope;
 use schema::rows::{Held, ORIGINS};
 use schema::table::PARTITION;
 
-use super::columns::{Dates, Finished, Longs, Texts, Times, append_text};
+use super::columns::{Dates, Finished, Longs, Texts, Times, append_text, numbers};
 use super::model::{Resource, Scope, Text};
 use super::outcome::{Decoded, Notes, Reason, Rejected};
 use super::series::Digest;
@@ -243,7 +243,7 @@ impl<'a> Origin<'a> {
         let Columns { time, time_unix_nano, date, scope_name, scope_version } = columns;
         let micros = cx.ingest_unix_nano.div_euclid(1000);
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
-        finished.add("time", Arc::new(time.finish_cloned().with_timezone("UTC")));
+        finished.add("time", Arc::new(numbers(&time).with_timezone("UTC")));
         finished.add("ingest_time", Arc::new(ingest_time));
         finished.add(PARTITION, date.exact());
         finished.sparse("time_unix_nano", time_unix_nano, rows);
