@@ -179,7 +179,7 @@ pub(crate) struct Texts<'a> {
 
 impl<'a> Texts<'a> {
     /// Bytes that one look covers: about the attributes of a record.
-    const STRETCH: usize = 256;
+    const STRETCH: usize = 1024;
 
     pub fn of(body: &'a [u8]) -> Texts<'a> {
         Texts { body, ..Texts::default() }
