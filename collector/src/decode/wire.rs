@@ -355,3 +355,38 @@ fn mended<'a>(bytes: &'a [u8], notes: &mut Notes<'a>) -> Cow<'a, str> {
     notes.warnings.add(Warning::InvalidUtf8);
     String::from_utf8_lossy(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    proptest! {
+        /// Scenario: parts of a body of ASCII, longer characters, cut ones and other
+        /// bytes are asked for in any order.
+        /// Guarantees: G26, a part is text exactly if it is UTF-8 by itself, whatever
+        /// was looked at before.
+        #[test]
+        fn otlp_g26_texts_are_what_is_utf8_by_itself(
+            pieces in vec(select(vec!["a", "0123456789", "é", "\u{1F600}", "x\u{7ff}", ""]), 0..40),
+            broken in vec((any::<usize>(), any::<u8>()), 0..3),
+            asked in vec((any::<usize>(), 0..40usize), 1..40),
+        ) {
+            let mut body = pieces.concat().into_bytes();
+            for (at, byte) in broken {
+                let count = body.len().max(1);
+                body.iter_mut().skip(at % count).take(1).for_each(|old| *old = byte);
+            }
+            let mut texts = Texts::of(&body);
+            for (at, length) in asked {
+                let at = at % (body.len() + 1);
+                let length = length.min(body.len() - at);
+                let alone = std::str::from_utf8(&body[at..at + length]).ok();
+                prop_assert_eq!(texts.get(at, length), alone);
+            }
+        }
+    }
+}
