@@ -1,17 +1,19 @@
-//! CPU time per request of decoding OTLP to rows, beside prost's decode of the
-//! same bytes (then drop), in turns on one thread:
+//! Time per request of decoding OTLP to rows, beside prost's decode of the
+//! same bytes (then drop), in turns on one thread, both with
+//! the daemon's allocator:
 //!
 //! ```text
 //! otlpload dump --signal traces --requests 64 --out DIR
 //! cargo run --release -p cloudsail-collector --example decode -- traces DIR [ROUNDS]
 //! ```
 //!
-//! Prints microseconds per request, the lower quartile of the rounds, and the
-//! ratio to prost. Linux only: it reads the thread's own time.
+//! Prints microseconds per request and the ratio to prost: per body the lower
+//! quartile of the rounds, of which others on the machine take nothing.
 #![expect(clippy::print_stdout, reason = "a command's answer")]
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use collector::decode::{Context, Encoding, Limits, decode};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -20,13 +22,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 use schema::{Catalog, Signal};
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+/// As in the daemon.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Nanoseconds of CPU that this thread has had.
-fn cpu() -> Outcome<u64> {
-    let spent = std::fs::read_to_string("/proc/thread-self/schedstat")?;
-    Ok(spent.split(' ').next().unwrap_or_default().parse()?)
-}
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 fn prost(signal: Signal, body: &[u8]) -> Outcome<()> {
     match signal {
@@ -65,22 +65,32 @@ fn main() -> Outcome<()> {
     let ingest_unix_nano = 1_795_000_000_000_000_000;
     let table = catalog.of(signal);
     let context = Context { node_id: "node", ingest_unix_nano, table, limits: &limits };
-    let mut spent: [Vec<u64>; 2] = Default::default();
+    let ours = |body: &[u8]| -> Outcome<()> {
+        drop(black_box(decode(signal, Encoding::Protobuf, body, &context)?));
+        Ok(())
+    };
+    // Per body what each round took.
+    let mut spent = [0, 1].map(|_| vec![Vec::new(); bodies.len()]);
     for _ in 0..rounds {
-        let start = cpu()?;
-        for body in &bodies {
-            prost(signal, body)?;
+        for (turn, spent) in spent.iter_mut().enumerate() {
+            for (body, spent) in bodies.iter().zip(spent) {
+                let start = Instant::now();
+                if turn == 0 {
+                    prost(signal, body)?
+                } else {
+                    ours(body)?
+                }
+                spent.push(start.elapsed());
+            }
         }
-        let between = cpu()?;
-        for body in &bodies {
-            drop(black_box(decode(signal, Encoding::Protobuf, body, &context)?));
-        }
-        spent[0].push(between - start);
-        spent[1].push(cpu()? - between);
     }
-    let [prost, ours] = spent.map(|mut spent| {
-        spent.sort_unstable();
-        spent[spent.len() / 4] as f64 / bodies.len() as f64 / 1000.0
+    let [prost, ours] = spent.map(|bodies| {
+        let count = bodies.len() as f64;
+        let quartile = |mut spent: Vec<Duration>| {
+            spent.sort_unstable();
+            spent[spent.len() / 4].as_secs_f64()
+        };
+        bodies.into_iter().map(quartile).sum::<f64>() * 1e6 / count
     });
     println!("{signal}: prost {prost:.1} us, rows {ours:.1} us, {:.2} of prost", ours / prost);
     Ok(())

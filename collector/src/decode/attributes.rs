@@ -326,7 +326,7 @@ impl RecordAttributes {
     /// Gives what the rows hold once.
     pub fn finish(
         self,
-        finished: &mut Finished,
+        finished: &mut Finished<'_>,
         table: &TableDef,
         rows: usize,
     ) -> Result<Held, ArrowError> {

@@ -145,7 +145,7 @@ impl<'a> LogRows<'a> {
 
     fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
         let LogRows { origin, attributes, columns: c, .. } = self;
-        origin.finish(|finished: &mut Finished, rows| {
+        origin.finish(|finished: &mut Finished<'_>, rows| {
             let shapes = attributes.finish(finished, cx.table, rows)?;
             finished.sparse("trace_id", c.trace_id, rows);
             finished.sparse("span_id", c.span_id, rows);

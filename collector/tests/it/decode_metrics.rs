@@ -176,6 +176,27 @@ fn otlp_d12_points_of_all_kinds_keep_everything() {
     );
 }
 
+/// Scenario: metrics in turn that are one series but for what each says beside it.
+/// Guarantees: each point has the words of its own metric, and what is said again
+/// right after stands once.
+#[test]
+fn metrics_of_one_series_keep_their_own_words() {
+    let says = |description: &str, is_monotonic| {
+        let data = Sum { data_points: vec![as_int(1)], is_monotonic, ..Sum::default() };
+        Metric { description: description.into(), ..metric("m", Data::Sum(data)) }
+    };
+    let all = [("a", true), ("a", true), ("b", true), ("a", true), ("a", false), ("a", false)];
+    let request = metrics(all.map(|(text, monotonic)| says(text, monotonic)).to_vec());
+    let decoded = protobuf(Signal::Metrics, &request);
+    let rows = rows(&decoded);
+    for (row, (description, is_monotonic)) in rows.iter().zip(all) {
+        assert_row(row, json!({ "description": description, "is_monotonic": is_monotonic }));
+        assert_eq!(row["series_id"], rows[0]["series_id"]);
+    }
+    let held = decoded.rows.unwrap().held().iter().map(|held| held.values.num_rows()).max();
+    assert_eq!((rows.len(), held), (6, Some(4)));
+}
+
 /// Scenario: a point without a time among good ones.
 /// Guarantees: D2, it is rejected, they are not.
 #[test]

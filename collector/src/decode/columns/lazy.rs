@@ -1,17 +1,26 @@
 //! Builders of columns that rows may have nothing for.
 
+use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use arrow::array::{
     ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder,
-    Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
+    Int64Builder, PrimitiveArray, PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
+use arrow::datatypes::ArrowPrimitiveType;
 
-/// A builder without memory until something is appended. A request fills few of
-/// its table's columns, and Arrow's builders begin with room for a thousand
-/// values: of a hundred columns that are pages which nobody needs.
+/// A builder that is made for its first value: a request fills few of its table's
+/// columns. In a box, since all of them together are moved about several times.
 #[derive(Debug)]
-pub(crate) struct Lazy<B>(B);
+pub(crate) struct Lazy<B>(OnceCell<Box<B>>);
+
+/// Values that a column has room for at first, about those of a request: one that
+/// grows from nothing is moved ten times until then.
+pub(super) const ROOM: usize = 512;
+/// Bytes of a text, roughly.
+const TEXT: usize = 16;
 
 pub(crate) type Texts = Lazy<StringBuilder>;
 pub(crate) type Longs = Lazy<Int64Builder>;
@@ -21,33 +30,47 @@ pub(crate) type Flags = Lazy<BooleanBuilder>;
 pub(crate) type Times = Lazy<TimestampMicrosecondBuilder>;
 pub(crate) type Dates = Lazy<Date32Builder>;
 
-impl<B> Deref for Lazy<B> {
-    type Target = B;
-
-    fn deref(&self) -> &B {
-        &self.0
+impl<B> Default for Lazy<B> {
+    fn default() -> Self {
+        Lazy(OnceCell::new())
     }
 }
 
-impl<B> DerefMut for Lazy<B> {
+impl<B: Sparse> Deref for Lazy<B> {
+    type Target = B;
+
+    fn deref(&self) -> &B {
+        self.0.get_or_init(|| Box::new(B::with_room()))
+    }
+}
+
+impl<B: Sparse> DerefMut for Lazy<B> {
     fn deref_mut(&mut self) -> &mut B {
-        &mut self.0
+        self.0.get_or_init(|| Box::new(B::with_room()));
+        self.0.get_mut().unwrap_or_else(|| unreachable!("it was just made"))
     }
 }
 
 /// A builder that can be caught up with the current row.
 pub(crate) trait Sparse: ArrayBuilder {
+    fn with_room() -> Self;
+    fn copied(&self) -> ArrayRef;
     fn append_nulls(&mut self, count: usize);
 }
 
 impl<B: Sparse> Lazy<B> {
+    /// Values that it has.
+    pub fn len(&self) -> usize {
+        self.0.get().map_or(0, |builder| builder.len())
+    }
+
     /// Pads to `row`, whose value is appended next.
     pub fn at(&mut self, row: usize) -> &mut B {
-        let behind = row.saturating_sub(self.0.len());
+        let behind = row.saturating_sub(self.len());
         if behind > 0 {
-            self.0.append_nulls(behind);
+            self.append_nulls(behind);
         }
-        &mut self.0
+        self
     }
 
     /// The column over `rows` rows, without spare capacity: batches wait in
@@ -62,19 +85,32 @@ impl<B: Sparse> Lazy<B> {
     /// memory that grew is scarcely over half full. The block that is left behind
     /// is warm for the next request.
     pub fn exact(&self) -> ArrayRef {
-        ArrayBuilder::finish_cloned(&self.0)
+        B::copied(self)
     }
 }
 
-macro_rules! lazy {
-    ($($builder:ty: $empty:expr),+ $(,)?) => {
-        $(impl Default for Lazy<$builder> {
-            fn default() -> Self {
-                Lazy($empty)
-            }
-        }
+/// As Arrow copies them, but not to memory that is aligned to cache lines: an
+/// allocator has such only by a detour.
+pub(crate) fn numbers<T: ArrowPrimitiveType>(builder: &PrimitiveBuilder<T>) -> PrimitiveArray<T> {
+    let values = builder.values_slice().to_vec();
+    let nulls = builder.validity_slice().map(|bits| {
+        NullBuffer::new(BooleanBuffer::new(Buffer::from(bits.to_vec()), 0, values.len()))
+    });
+    PrimitiveArray::new(values.into(), nulls)
+}
 
-        impl Sparse for $builder {
+macro_rules! lazy {
+    ($($builder:ty: $room:expr, $copied:expr;)+) => {
+        $(impl Sparse for $builder {
+            fn with_room() -> Self {
+                $room
+            }
+
+            fn copied(&self) -> ArrayRef {
+                let copied: fn(&$builder) -> _ = $copied;
+                Arc::new(copied(self))
+            }
+
             fn append_nulls(&mut self, count: usize) {
                 <$builder>::append_nulls(self, count);
             }
@@ -83,11 +119,11 @@ macro_rules! lazy {
 }
 
 lazy! {
-    StringBuilder: StringBuilder::with_capacity(0, 0),
-    Int64Builder: Int64Builder::with_capacity(0),
-    Int32Builder: Int32Builder::with_capacity(0),
-    Float64Builder: Float64Builder::with_capacity(0),
-    BooleanBuilder: BooleanBuilder::with_capacity(0),
-    TimestampMicrosecondBuilder: TimestampMicrosecondBuilder::with_capacity(0),
-    Date32Builder: Date32Builder::with_capacity(0),
+    StringBuilder: Self::with_capacity(ROOM, TEXT * ROOM), StringBuilder::finish_cloned;
+    BooleanBuilder: Self::with_capacity(ROOM), BooleanBuilder::finish_cloned;
+    Int64Builder: Self::with_capacity(ROOM), numbers;
+    Int32Builder: Self::with_capacity(ROOM), numbers;
+    Float64Builder: Self::with_capacity(ROOM), numbers;
+    TimestampMicrosecondBuilder: Self::with_capacity(ROOM), numbers;
+    Date32Builder: Self::with_capacity(ROOM), numbers;
 }

@@ -8,42 +8,58 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef};
 use arrow::error::ArrowError;
 
+use super::lazy::ROOM;
+
+/// Numbers of a list, roughly.
+const LIST: usize = 8;
+
 /// Where each row's elements end, and which rows are NULL.
 #[derive(Debug)]
 struct Rows {
-    offsets: Vec<i32>,
+    ends: Vec<i32>,
     nulls: NullBufferBuilder,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Rows { offsets: vec![0], nulls: NullBufferBuilder::new(0) }
+        Rows { ends: Vec::new(), nulls: NullBufferBuilder::new(0) }
     }
 }
 
 impl Rows {
     fn is_empty(&self) -> bool {
-        self.offsets.len() == 1
+        self.ends.is_empty()
     }
 
-    fn pad(&mut self, row: usize) {
-        let last = self.offsets.last().copied().unwrap_or_default();
-        let behind = (row + 1).saturating_sub(self.offsets.len());
-        if behind > 0 {
-            self.offsets.resize(row + 1, last);
-            self.nulls.append_n_nulls(behind);
+    /// Catches up with rows that are left out.
+    fn pad(&mut self, row: usize, null: bool) {
+        let behind = row.saturating_sub(self.ends.len());
+        if behind == 0 {
+            return;
+        }
+        let last = self.ends.last().copied().unwrap_or_default();
+        self.ends.resize(row, last);
+        match null {
+            true => self.nulls.append_n_nulls(behind),
+            false => self.nulls.append_n_non_nulls(behind),
         }
     }
 
     fn end(&mut self, elements: usize) {
+        if self.ends.is_empty() {
+            self.ends.reserve(ROOM);
+        }
         // The batch's size limit keeps elements far below 2^31.
-        self.offsets.push(elements as i32);
+        self.ends.push(elements as i32);
         self.nulls.append_non_null();
     }
 
     /// Without spare capacity, as [`Lazy::column`](super::lazy::Lazy::column).
     fn list(self, element: FieldRef, values: ArrayRef) -> Result<ArrayRef, ArrowError> {
-        let offsets = OffsetBuffer::new(self.offsets.as_slice().to_vec().into());
+        let mut offsets = Vec::with_capacity(self.ends.len() + 1);
+        offsets.push(0);
+        offsets.extend_from_slice(&self.ends);
+        let offsets = OffsetBuffer::new(offsets.into());
         let nulls = self.nulls.finish_cloned();
         Ok(Arc::new(ListArray::try_new(element, offsets, values, nulls)?))
     }
@@ -76,26 +92,30 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 
     pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
-        self.rows.pad(row);
+        self.rows.pad(row, true);
+        if self.values.is_empty() {
+            self.values.reserve(LIST * ROOM);
+        }
         self.values.extend(numbers);
         self.rows.end(self.values.len());
     }
 
     pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
-        self.rows.pad(rows);
+        self.rows.pad(rows, true);
         let values = PrimitiveArray::<T>::new(self.values.as_slice().to_vec().into(), None);
         self.rows.list(element_of(list)?, Arc::new(values))
     }
 }
 
-/// The rows of a list of structs; its owner holds a builder for each field.
+/// The rows of a list of structs; its owner holds a builder for each field. A row
+/// that is left out is NULL, or an empty list.
 #[derive(Debug, Default)]
-pub(crate) struct Structs {
+pub(crate) struct Structs<const NULL: bool> {
     rows: Rows,
     elements: usize,
 }
 
-impl Structs {
+impl<const NULL: bool> Structs<NULL> {
     /// Whether no row has a list.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -108,7 +128,7 @@ impl Structs {
 
     /// Ends a row that holds the elements since the last one.
     pub fn end_row(&mut self, row: usize) {
-        self.rows.pad(row);
+        self.rows.pad(row, NULL);
         self.rows.end(self.elements);
     }
 
@@ -122,7 +142,7 @@ impl Structs {
         fields: Vec<ArrayRef>,
         rows: usize,
     ) -> Result<ArrayRef, ArrowError> {
-        self.rows.pad(rows);
+        self.rows.pad(rows, NULL);
         let element = element_of(list)?;
         let DataType::Struct(names) = element.data_type() else {
             return Err(ArrowError::SchemaError(format!("{list} is not a list of structs")));

@@ -1,14 +1,16 @@
 //! `map<string, string>`.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, MapArray, StructArray};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use schema::tables::common::{map_entry_fields, string_map};
+use schema::tables::common::string_map;
 
 use super::Texts;
+
+static STRING_MAP: LazyLock<DataType> = LazyLock::new(string_map);
 
 /// Rows of maps; the keys of a row come sorted and once.
 #[derive(Debug)]
@@ -33,17 +35,20 @@ impl MapColumn {
     /// Ends the row that holds the entries since the last one.
     pub fn end_row(&mut self) {
         // The batch's size limit keeps entries far below 2^31.
-        self.offsets.push(self.keys.offsets_slice().len() as i32 - 1);
+        self.offsets.push(self.keys.len() as i32);
     }
 
     /// Without spare capacity, as [`Lazy::column`](super::lazy::Lazy::column).
     pub fn finish(self) -> Result<ArrayRef, ArrowError> {
-        let DataType::Map(entry, sorted) = string_map() else {
+        let DataType::Map(entry, sorted) = &*STRING_MAP else {
             return Err(ArrowError::SchemaError("a string map is not a map".into()));
         };
+        let DataType::Struct(fields) = entry.data_type() else {
+            return Err(ArrowError::SchemaError("a string map has no entries".into()));
+        };
         let columns = vec![self.keys.exact(), self.values.exact()];
-        let entries = StructArray::try_new(map_entry_fields(), columns, None)?;
+        let entries = StructArray::try_new(fields.clone(), columns, None)?;
         let offsets = OffsetBuffer::new(self.offsets.as_slice().to_vec().into());
-        Ok(Arc::new(MapArray::try_new(entry, offsets, entries, None, sorted)?))
+        Ok(Arc::new(MapArray::try_new(entry.clone(), offsets, entries, None, *sorted)?))
     }
 }

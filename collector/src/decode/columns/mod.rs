@@ -18,7 +18,6 @@ mod map;
 mod promoted;
 mod shaped;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
@@ -28,7 +27,7 @@ use arrow::error::ArrowError;
 use super::model::Id;
 use super::outcome::{Warning, Warnings};
 use super::text::hex;
-pub(super) use lazy::{Dates, Doubles, Flags, Integers, Longs, Texts, Times};
+pub(super) use lazy::{Dates, Doubles, Flags, Integers, Longs, Texts, Times, numbers};
 use lazy::{Lazy, Sparse};
 pub(super) use list::{Numbers, Structs};
 pub(super) use map::MapColumn;
@@ -58,15 +57,30 @@ pub(super) fn append_id<const N: usize>(
     }
 }
 
-/// Finished columns by name.
-#[derive(Debug, Default)]
-pub(super) struct Finished {
-    columns: HashMap<String, ArrayRef>,
+/// The columns of a schema, as they get finished. One that nobody fills stays
+/// `None`: tables gain columns before decoders learn of them, and few rows have all.
+#[derive(Debug)]
+pub(super) struct Finished<'s> {
+    schema: &'s SchemaRef,
+    columns: Vec<Option<ArrayRef>>,
+    /// Where the next one is looked for first: they come about in order.
+    next: usize,
 }
 
-impl Finished {
+impl<'s> Finished<'s> {
+    pub fn new(schema: &'s SchemaRef) -> Finished<'s> {
+        Finished { schema, columns: vec![None; schema.fields().len()], next: 0 }
+    }
+
     pub fn add(&mut self, name: &str, column: ArrayRef) {
-        self.columns.insert(name.to_owned(), column);
+        let fields = self.schema.fields();
+        let mut places = (self.next..fields.len()).chain(0..self.next);
+        let place = places.find(|place| fields[*place].name() == name);
+        debug_assert!(place.is_some(), "nobody's column: {name}");
+        if let Some(place) = place {
+            self.columns[place] = Some(column);
+            self.next = place + 1;
+        }
     }
 
     /// A column that no row filled stays away.
@@ -76,22 +90,18 @@ impl Finished {
         }
     }
 
-    /// Exactly these columns. One that nobody filled is `None`: tables gain columns
-    /// before decoders learn of them, and few rows have all.
-    pub fn columns(mut self, schema: &SchemaRef) -> Vec<Option<ArrayRef>> {
-        let fields = schema.fields().iter();
-        let columns = fields.map(|field| self.columns.remove(field.name())).collect();
-        debug_assert!(self.columns.is_empty(), "nobody's columns: {:?}", self.columns.keys());
-        columns
+    /// One per column of the schema.
+    pub fn columns(self) -> Vec<Option<ArrayRef>> {
+        self.columns
     }
 
     /// The same as a batch.
-    pub fn batch(self, schema: &SchemaRef, rows: usize) -> Result<RecordBatch, ArrowError> {
-        let columns = self.columns(schema).into_iter().zip(schema.fields());
+    pub fn batch(self, rows: usize) -> Result<RecordBatch, ArrowError> {
+        let columns = self.columns.into_iter().zip(self.schema.fields());
         let columns = columns.map(|(column, field)| {
             column.unwrap_or_else(|| new_null_array(field.data_type(), rows))
         });
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(Arc::clone(schema), columns.collect(), &options)
+        RecordBatch::try_new_with_options(Arc::clone(self.schema), columns.collect(), &options)
     }
 }

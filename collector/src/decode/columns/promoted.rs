@@ -85,7 +85,7 @@ impl Promoted {
         }
     }
 
-    pub fn finish(self, finished: &mut Finished, rows: usize) {
+    pub fn finish(self, finished: &mut Finished<'_>, rows: usize) {
         for Column { name, builder } in self.columns {
             match builder {
                 Builder::Text(builder) => finished.sparse(&name, builder, rows),

@@ -60,7 +60,7 @@ impl ShapedMap {
         let shape = *self.known.entry(told).or_insert(next);
         if shape == next {
             keys.for_each(|key| self.keys.append_value(key));
-            self.key_ends.push(self.keys.offsets_slice().len() as i32 - 1);
+            self.key_ends.push(self.keys.len() as i32);
             if letters.clone().any(|letter| letter != 's') {
                 let _infallible = letters.map(|letter| self.types.write_char(letter)).last();
                 self.types.append_value("");
@@ -80,7 +80,7 @@ impl ShapedMap {
     pub fn end_row(&mut self, shape: u32) {
         self.of.push(shape);
         // The batch's size limit keeps entries far below 2^31.
-        self.ends.push(self.values.offsets_slice().len() as i32 - 1);
+        self.ends.push(self.values.len() as i32);
     }
 
     /// Adds the values, which have the name of the map, to what is finished; gives
@@ -89,7 +89,7 @@ impl ShapedMap {
         self,
         name: &str,
         types: &str,
-        finished: &mut Finished,
+        finished: &mut Finished<'_>,
         table: &TableDef,
     ) -> Result<Held, ArrowError> {
         let layout = &table.layout;
@@ -100,11 +100,11 @@ impl ShapedMap {
         };
         let (shapes, schema) = (self.known.len(), &layout.held[set]);
         finished.add(name, list(layout.own.field(own).data_type(), &self.ends, &self.values)?);
-        let mut held = Finished::default();
+        let mut held = Finished::new(schema);
         let keys = list(schema.field_with_name(name)?.data_type(), &self.key_ends, &self.keys)?;
         held.add(name, keys);
         held.sparse(types, self.types, shapes);
-        Ok(Held { of: self.of.into_iter().collect(), values: held.batch(schema, shapes)? })
+        Ok(Held { of: self.of.into_iter().collect(), values: held.batch(shapes)? })
     }
 }
 

@@ -27,16 +27,19 @@ pub(super) fn point(point: &Point<'_>, kind: Kind, warnings: &mut Warnings) -> R
         Data::Number(_) => {}
         Data::Histogram(data) => histogram(data, warnings)?,
         Data::Exponential(data) => exponential(data, warnings)?,
-        Data::Summary(data) => in_range([data.count])?,
+        Data::Summary(data) => in_range(&[data.count])?,
     }
     Ok(point.time_unix_nano as i64)
 }
 
-fn in_range(counts: impl IntoIterator<Item = u64>) -> Result<(), Fault> {
-    match counts.into_iter().find(|count| i64::try_from(*count).is_err()) {
-        Some(count) => Err((Reason::OutOfRange, format!("has the count {count}, over 2^63 - 1"))),
-        None => Ok(()),
+fn in_range(counts: &[u64]) -> Result<(), Fault> {
+    let over = |count: &u64| i64::try_from(*count).is_err();
+    // Over is what has the highest bit; that any has it is seen at once.
+    if !over(&counts.iter().fold(0, |all, count| all | count)) {
+        return Ok(());
     }
+    let count = counts.iter().copied().find(over).unwrap_or_default();
+    Err((Reason::OutOfRange, format!("has the count {count}, over 2^63 - 1")))
 }
 
 fn histogram(data: &Histogram, warnings: &mut Warnings) -> Result<(), Fault> {
@@ -52,7 +55,8 @@ fn histogram(data: &Histogram, warnings: &mut Warnings) -> Result<(), Fault> {
         let why = "has bucket bounds that do not increase".into();
         return Err((Reason::InvalidBuckets, why));
     }
-    in_range(bucket_counts.iter().copied().chain([data.count]))?;
+    in_range(bucket_counts)?;
+    in_range(&[data.count])?;
     if buckets > 0 {
         compare(data.count, bucket_counts.iter(), warnings);
     }
@@ -61,9 +65,12 @@ fn histogram(data: &Histogram, warnings: &mut Warnings) -> Result<(), Fault> {
 
 fn exponential(data: &Exponential, warnings: &mut Warnings) -> Result<(), Fault> {
     let sides = || [&data.positive, &data.negative].into_iter().flatten();
-    let counts = || sides().flat_map(|buckets| &buckets.counts);
-    in_range(counts().copied().chain([data.count, data.zero_count]))?;
-    compare(data.count, counts().chain([&data.zero_count]), warnings);
+    for buckets in sides() {
+        in_range(&buckets.counts)?;
+    }
+    in_range(&[data.count, data.zero_count])?;
+    let counts = sides().flat_map(|buckets| &buckets.counts);
+    compare(data.count, counts.chain([&data.zero_count]), warnings);
     Ok(())
 }
 

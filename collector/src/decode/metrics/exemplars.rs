@@ -16,7 +16,7 @@ const BYTES: usize = 80;
 
 #[derive(Debug, Default)]
 pub(super) struct Exemplars {
-    list: Structs,
+    list: Structs<false>,
     time_unix_nano: Longs,
     value: Doubles,
     value_int: Longs,
@@ -35,6 +35,9 @@ impl Exemplars {
         origin: &mut Origin<'_>,
         hex: &mut String,
     ) -> Result<(), Error> {
+        if exemplars.is_empty() {
+            return Ok(());
+        }
         for exemplar in exemplars {
             let (sorted, limits) = (&mut self.sorted, origin.limits());
             let warnings = &mut origin.notes.warnings;

@@ -1,6 +1,7 @@
 //! What a metric says of all its points, each once in a request.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use arrow::error::ArrowError;
 use schema::TableDef;
@@ -14,8 +15,9 @@ use super::{Head, name_of};
 
 #[derive(Debug, Default)]
 pub(super) struct Heads<'a> {
-    /// Every resource of a request tends to have the same metrics.
-    known: HashMap<Words<'a>, u32>,
+    /// Every resource of a request tends to have the same metrics. By digest, which
+    /// anybody can make two of: the later metric then takes the place.
+    known: HashMap<u64, (Words<'a>, u32)>,
     /// The metric at hand, once it has a point.
     entered: Option<u32>,
     /// Per point its metric.
@@ -31,7 +33,7 @@ pub(super) struct Heads<'a> {
 }
 
 /// All that a metric without metadata says.
-#[derive(Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, PartialEq, Eq)]
 struct Words<'a> {
     name: Text<'a>,
     description: Text<'a>,
@@ -68,9 +70,9 @@ impl<'a> Heads<'a> {
                 temporality: metric.temporality,
                 is_monotonic: metric.is_monotonic,
             };
-            let known = *self.known.entry(words).or_insert(next);
-            if known != next {
-                return known;
+            match self.known.entry(head.digest) {
+                Entry::Occupied(known) if known.get().0 == words => return known.get().1,
+                place => drop(place.insert_entry((words, next))),
             }
         }
         self.count += 1;
@@ -85,7 +87,10 @@ impl<'a> Heads<'a> {
     }
 
     pub fn finish(self, table: &TableDef) -> Result<Held, ArrowError> {
-        let (rows, mut finished) = (self.count as usize, Finished::default());
+        let set = table.layout.set(Of::Head).ok_or_else(|| {
+            ArrowError::SchemaError(format!("{} holds no heads of metrics", table.name))
+        })?;
+        let (rows, mut finished) = (self.count as usize, Finished::new(&table.layout.held[set]));
         finished.sparse("metric_name", self.name, rows);
         finished.sparse("metric_kind", self.kind, rows);
         finished.sparse("unit", self.unit, rows);
@@ -93,10 +98,6 @@ impl<'a> Heads<'a> {
         finished.sparse("temporality", self.temporality, rows);
         finished.sparse("is_monotonic", self.is_monotonic, rows);
         finished.add("metadata", self.metadata.finish()?);
-        let of = self.of.into_iter().collect();
-        let set = table.layout.set(Of::Head).ok_or_else(|| {
-            ArrowError::SchemaError(format!("{} holds no heads of metrics", table.name))
-        })?;
-        Ok(Held { of, values: finished.batch(&table.layout.held[set], rows)? })
+        Ok(Held { of: self.of.into_iter().collect(), values: finished.batch(rows)? })
     }
 }

@@ -17,7 +17,7 @@ use std::mem;
 
 use super::attributes::{RecordAttributes, Sorted};
 use super::columns::{Finished, Longs};
-use super::model::{Kind, Metric, Point};
+use super::model::{Data, Kind, Metric, Point};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Warning};
 use super::text::quoted;
@@ -44,7 +44,8 @@ pub(super) fn decode<'a>(
 struct MetricRows<'a> {
     origin: Origin<'a>,
     attributes: RecordAttributes,
-    /// The point at hand; kept for its allocations.
+    /// The data of the metric at hand and its point; kept for their allocations.
+    data: Vec<Chunk<'a>>,
     point: Point<'a>,
     metadata: Sorted,
     heads: Heads<'a>,
@@ -82,6 +83,7 @@ impl<'a> MetricRows<'a> {
         MetricRows {
             origin: Origin::new(cx),
             attributes: RecordAttributes::new(cx.table),
+            data: Vec::new(),
             point: Point::default(),
             metadata: Sorted::default(),
             heads: Heads::default(),
@@ -95,13 +97,19 @@ impl<'a> MetricRows<'a> {
     fn protobuf(&mut self, chunk: Chunk<'a>) -> Result<(), Error> {
         self.origin.enter_item();
         let limit = self.origin.limits().max_record_bytes;
-        let (metric, data, size) = protobuf::metrics::metric(chunk, &mut self.origin.notes, limit)?;
-        let Some(head) = self.head(&metric, size) else { return Ok(()) };
-        protobuf::metrics::points(&data, |chunk| {
-            self.point(&head, chunk.bytes.len(), |point, notes| {
-                protobuf::metrics::point(head.kind, chunk, point, notes)
-            })
-        })
+        let mut data = mem::take(&mut self.data);
+        data.clear();
+        let notes = &mut self.origin.notes;
+        let (metric, size) = protobuf::metrics::metric(chunk, &mut data, notes, limit)?;
+        if let Some(head) = self.head(&metric, size) {
+            protobuf::metrics::points(&data, |chunk| {
+                self.point(&head, chunk.bytes.len(), |point, notes| {
+                    protobuf::metrics::point(head.kind, chunk, point, notes)
+                })
+            })?;
+        }
+        self.data = data;
+        Ok(())
     }
 
     fn json(&mut self, item: json::Raw<'a>) -> Result<(), Error> {
@@ -145,32 +153,27 @@ impl<'a> MetricRows<'a> {
         if !self.origin.admits("data point of metric", size.max(head.size)) {
             return Ok(());
         }
-        let mut point = mem::take(&mut self.point);
-        point.reset();
-        read(&mut point, &mut self.origin.notes)?;
-        if self.origin.admits_depth("data point of metric") {
-            match check::point(&point, head.kind, &mut self.origin.notes.warnings) {
-                Ok(time) => self.append(head, &point, time, size)?,
-                Err((reason, why)) => {
-                    self.origin.reject(reason, "data point of metric", |_| {
-                        format!("{} {why}", quoted(&head.metric.name))
-                    });
-                }
+        self.point.reset();
+        read(&mut self.point, &mut self.origin.notes)?;
+        if !self.origin.admits_depth("data point of metric") {
+            return Ok(());
+        }
+        match check::point(&self.point, head.kind, &mut self.origin.notes.warnings) {
+            Ok(time) => self.append(head, time, size),
+            Err((reason, why)) => {
+                self.origin.reject(reason, "data point of metric", |_| {
+                    format!("{} {why}", quoted(&head.metric.name))
+                });
+                Ok(())
             }
         }
-        self.point = point;
-        Ok(())
     }
 
-    fn append(
-        &mut self,
-        head: &Head<'_, 'a>,
-        point: &Point<'_>,
-        time: i64,
-        size: usize,
-    ) -> Result<(), Error> {
-        let MetricRows { origin, attributes, metadata, heads, values, exemplars, .. } = self;
-        let (row, c) = (origin.row(), &mut self.columns);
+    /// Appends the point at hand.
+    fn append(&mut self, head: &Head<'_, 'a>, time: i64, size: usize) -> Result<(), Error> {
+        let MetricRows { origin, attributes, point, metadata, heads, .. } = self;
+        let (values, exemplars, c) = (&mut self.values, &mut self.exemplars, &mut self.columns);
+        let row = origin.row();
         attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
         origin.charge(size + head.size + attributes.sorted.bytes + metadata.bytes)?;
         origin.charge(values::bytes(&point.data))?;
@@ -191,7 +194,7 @@ impl<'a> MetricRows<'a> {
     fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
         let MetricRows { origin, attributes, heads, values, exemplars, columns: c, .. } = self;
         let schema = &cx.table.schema;
-        origin.finish(|finished: &mut Finished, rows| {
+        origin.finish(|finished: &mut Finished<'_>, rows| {
             let shapes = attributes.finish(finished, cx.table, rows)?;
             values.finish(finished, schema, rows)?;
             let list = schema.field_with_name("exemplars")?.data_type();
@@ -207,11 +210,12 @@ impl<'a> MetricRows<'a> {
 impl Point<'_> {
     /// Empties it and keeps its allocations.
     fn reset(&mut self) {
-        let mut kept = mem::take(self);
-        kept.attributes.clear();
-        kept.exemplars.clear();
-        self.attributes = kept.attributes;
-        self.exemplars = kept.exemplars;
+        self.attributes.clear();
+        self.start_time_unix_nano = 0;
+        self.time_unix_nano = 0;
+        self.exemplars.clear();
+        self.flags = 0;
+        self.data = Data::default();
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Values {
     zero_threshold: Doubles,
     positive: Side,
     negative: Side,
-    quantiles: Structs,
+    quantiles: Structs<true>,
     quantile: Doubles,
     quantile_value: Doubles,
 }
@@ -101,7 +101,7 @@ impl Values {
 
     pub fn finish(
         self,
-        finished: &mut Finished,
+        finished: &mut Finished<'_>,
         schema: &Schema,
         rows: usize,
     ) -> Result<(), ArrowError> {

@@ -18,7 +18,7 @@ use schema::Scope as AttributeScope;
 use schema::rows::{Held, ORIGINS};
 use schema::table::PARTITION;
 
-use super::columns::{Dates, Finished, Longs, Texts, Times, append_text};
+use super::columns::{Dates, Finished, Longs, Texts, Times, append_text, numbers};
 use super::model::{Resource, Scope, Text};
 use super::outcome::{Decoded, Notes, Reason, Rejected};
 use super::series::Digest;
@@ -228,7 +228,7 @@ impl<'a> Origin<'a> {
     /// else is held of its rows.
     pub(in crate::decode) fn finish(
         self,
-        own: impl FnOnce(&mut Finished, usize) -> Result<Vec<Held>, Error>,
+        own: impl FnOnce(&mut Finished<'_>, usize) -> Result<Vec<Held>, Error>,
     ) -> Result<Decoded, Error> {
         let Origin { cx, notes, rejected, columns, resource, scope, origins, origin_of, .. } = self;
         let rows = origin_of.len();
@@ -238,18 +238,18 @@ impl<'a> Origin<'a> {
             return Ok(outcome);
         }
         let layout = &cx.table.layout;
-        let mut finished = Finished::default();
+        let mut finished = Finished::new(&layout.own);
         let others = own(&mut finished, rows)?;
         let Columns { time, time_unix_nano, date, scope_name, scope_version } = columns;
         let micros = cx.ingest_unix_nano.div_euclid(1000);
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
-        finished.add("time", Arc::new(time.finish_cloned().with_timezone("UTC")));
+        finished.add("time", Arc::new(numbers(&time).with_timezone("UTC")));
         finished.add("ingest_time", Arc::new(ingest_time));
         finished.add(PARTITION, date.exact());
         finished.sparse("time_unix_nano", time_unix_nano, rows);
-        let own = finished.columns(&layout.own);
+        let own = finished.columns();
 
-        let mut finished = Finished::default();
+        let mut finished = Finished::new(&layout.held[ORIGINS]);
         let mut node_id = Texts::default();
         node_id.append_value_n(cx.node_id, origins);
         finished.sparse("node_id", node_id, origins);
@@ -257,7 +257,7 @@ impl<'a> Origin<'a> {
         finished.sparse("scope_version", scope_version, origins);
         resource.finish(&mut finished, origins)?;
         scope.finish(&mut finished, origins)?;
-        let values = finished.batch(&layout.held[ORIGINS], origins)?;
+        let values = finished.batch(origins)?;
         let origins = Held { of: origin_of.into_iter().collect(), values };
         let held = std::iter::once(origins).chain(others).collect();
         Ok(Decoded { rows: Some(schema::Rows::new(layout, own, held)?), ..outcome })

@@ -126,7 +126,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    pub fn finish(self, finished: &mut Finished, rows: usize) -> Result<(), ArrowError> {
+    pub fn finish(self, finished: &mut Finished<'_>, rows: usize) -> Result<(), ArrowError> {
         let name = self.scope.as_str();
         finished.add(self.scope.map_column(), self.map.finish()?);
         // Scopes have so few attributes that their types are not kept.

@@ -46,33 +46,35 @@ pub(super) fn key_value<'a>(
     into: &mut Vec<KeyValue<'a>>,
     notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
-    match plain(chunk, notes) {
-        Some(pair) => {
-            into.push(pair);
-            Ok(())
-        }
+    match plain(chunk, into, notes) {
+        Some(()) => Ok(()),
         None => at("attributes", pair(chunk, into, 0, notes)),
     }
 }
 
-/// A pair as most are: a key, then a text or an integer, each length in one byte.
-/// Every other shape is for [`pair`] to read.
+/// Appends a pair as most are: a key, then a text or an integer, each length in one
+/// byte. Every other shape is for [`pair`] to read.
 #[inline]
-fn plain<'a>(chunk: Chunk<'a>, notes: &mut Notes<'a>) -> Option<KeyValue<'a>> {
+fn plain<'a>(chunk: Chunk<'a>, into: &mut Vec<KeyValue<'a>>, notes: &mut Notes<'a>) -> Option<()> {
     let (key, rest) = block(0x0a, chunk.bytes)?;
-    let key = Cow::Borrowed(notes.texts.get(chunk.offset + 2, key.len())?);
     let (value, end) = block(0x12, rest)?;
-    let value = match value {
-        [0x18, number @ ..] => Value::Int(whole(number)?),
-        _ => {
-            let (text, rest) = block(0x0a, value)?;
-            // Two bytes each before the key, the value and its text.
-            let at = chunk.offset + key.len() + 6;
-            let text = rest.is_empty().then(|| notes.texts.get(at, text.len()))??;
-            Value::Text(Cow::Borrowed(text))
-        }
-    };
-    end.is_empty().then_some(KeyValue { key, value })
+    if !end.is_empty() {
+        return None;
+    }
+    let key = notes.texts.get(chunk.offset + 2, key.len())?;
+    if let [0x18, number @ ..] = value {
+        let value = Value::Int(whole(number)?);
+        into.push(KeyValue { key: Cow::Borrowed(key), value });
+        return Some(());
+    }
+    let (text, end) = block(0x0a, value)?;
+    if !end.is_empty() {
+        return None;
+    }
+    // Two bytes each before the key, the value and its text.
+    let text = notes.texts.get(chunk.offset + key.len() + 6, text.len())?;
+    into.push(KeyValue { key: Cow::Borrowed(key), value: Value::Text(Cow::Borrowed(text)) });
+    Some(())
 }
 
 /// A varint below 2^63 that takes all of the bytes.

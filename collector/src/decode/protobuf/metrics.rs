@@ -10,15 +10,15 @@ use super::super::wire::{Chunk, Field};
 use super::attributes::key_value;
 use super::{at, at_index};
 
-/// Reads what a metric says once; its points stay in the chunks of its data,
+/// Reads what a metric says once; its points stay in the chunks of its `data`,
 /// for [`points`]. Past `limit` bytes its texts are passed over.
 pub(in super::super) fn metric<'a>(
     mut fields: Chunk<'a>,
+    data: &mut Vec<Chunk<'a>>,
     notes: &mut Notes<'a>,
     limit: usize,
-) -> Result<(Metric<'a>, Vec<Chunk<'a>>, usize), Error> {
+) -> Result<(Metric<'a>, usize), Error> {
     let mut metric = Metric::default();
-    let mut data: Vec<Chunk<'a>> = Vec::new();
     let mut size = 0;
     while let Some((tag, field)) = fields.next()? {
         let kind = match tag {
@@ -45,10 +45,10 @@ pub(in super::super) fn metric<'a>(
         }
         data.push(field.chunk()?);
     }
-    for chunk in &data {
+    for chunk in data {
         at("data", data_head(*chunk, &mut metric))?;
     }
-    Ok((metric, data, size))
+    Ok((metric, size))
 }
 
 fn head<'a>(

@@ -90,6 +90,7 @@ fn scope<'a, R: Rows<'a>>(
     rows: &mut R,
     item: &mut impl FnMut(&mut R, Chunk<'a>) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    chunk.fetch();
     let origin = rows.origin();
     read_scope(chunk, origin)?;
     let (mut fields, mut index) = (chunk, 0);

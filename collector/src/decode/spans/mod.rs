@@ -180,7 +180,7 @@ impl<'a> SpanRows<'a> {
 
     fn finish(self, cx: &Context<'_>) -> Result<Decoded, Error> {
         let SpanRows { origin, attributes, events, links, columns: c, .. } = self;
-        origin.finish(|finished: &mut Finished, rows| {
+        origin.finish(|finished: &mut Finished<'_>, rows| {
             let shapes = attributes.finish(finished, cx.table, rows)?;
             let schema = &cx.table.schema;
             let events = events.finish(schema.field_with_name("events")?.data_type(), rows)?;

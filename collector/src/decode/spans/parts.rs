@@ -16,7 +16,7 @@ const BYTES: usize = 80;
 
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    list: Structs,
+    list: Structs<false>,
     time_unix_nano: Longs,
     name: Texts,
     attributes: MapColumn,
@@ -32,6 +32,9 @@ impl Events {
         events: &[Event<'_>],
         origin: &mut Origin<'_>,
     ) -> Result<(), Error> {
+        if events.is_empty() {
+            return Ok(());
+        }
         for event in events {
             let (sorted, limits) = (&mut self.sorted, origin.limits());
             sorted.sort(&event.attributes, None, limits, &mut origin.notes.warnings);
@@ -61,7 +64,7 @@ impl Events {
 
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    list: Structs,
+    list: Structs<false>,
     trace_id: Texts,
     span_id: Texts,
     trace_state: Texts,
@@ -79,6 +82,9 @@ impl Links {
         origin: &mut Origin<'_>,
         hex: &mut String,
     ) -> Result<(), Error> {
+        if links.is_empty() {
+            return Ok(());
+        }
         for link in links {
             let (sorted, limits) = (&mut self.sorted, origin.limits());
             sorted.sort(&link.attributes, None, limits, &mut origin.notes.warnings);
