@@ -4,20 +4,16 @@
 # the same daemon, three statements at a time, over and over.
 #
 # usage: benches/attacks.sh [SECONDS] [ITEMS PER SECOND]
-#   OTLPLOAD  folder of the load generator (default ../shared/tools/otlpload)
-#   DAEMON    options of the daemon (default: a memory of 1GiB, half of it for queries)
+#   DAEMON  options of the daemon (default: a memory of 1GiB, half of it for queries)
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 seconds=${1:-60} rate=${2:-10000}
-otlpload=${OTLPLOAD:-$here/../shared/tools/otlpload}
 target=${CARGO_TARGET_DIR:-$here/target}
 options=${DAEMON:---set limits.memory=1GiB --set query.timeout=10s}
 
-(cd "$here" && cargo build --release --quiet --package cloudsail)
+(cd "$here" && cargo build --release --quiet --locked --package cloudsail \
+  --bin cloudsail --example ingest-load)
 cloudsail=$target/release/cloudsail
-CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
-  --manifest-path "$otlpload/Cargo.toml"
-otlpload=$target/otlpload/release/otlpload
 
 dir=$(mktemp -d)
 process="" attacker=""
@@ -36,11 +32,11 @@ done
 port() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$dir/ports.json" "$1"; }
 
 load() {
-  "$otlpload" run --transport grpc --endpoint "$(port otlp_grpc)" --signal traces,logs,metrics \
-    --rate "$rate" --duration "$seconds" --warmup 3 --retry --run "$1" --pid $process --json
+  "$target/release/examples/ingest-load" run "$(port otlp_http)" traces,logs,metrics \
+    "$seconds" "$rate" $process
 }
 
-load 1 >"$dir/calm.json"
+load >"$dir/calm.json"
 curl --silent --fail --output /dev/null --request POST "http://$(port http)/api/v1/flush"
 
 python3 - "http://$(port http)/api/v1/sql" "$here/query/tests/it/attacks" >"$dir/attacks" <<'PYTHON' &
@@ -96,7 +92,7 @@ for each in itertools.cycle(attacks):
     waiting.put(each)
 PYTHON
 attacker=$!
-load 2 >"$dir/attacked.json"
+load >"$dir/attacked.json"
 kill $attacker
 wait $attacker || true
 attacker=

@@ -5,20 +5,16 @@
 # 503, or no answer.
 #
 # usage: benches/guard.sh [503|hang|healthy] [ROUNDS] [SECONDS OF LOAD]
-#   OTLPLOAD  folder of the load generator (default ../shared/tools/otlpload)
-#   VENV      where moto is (default target/ci/venv, made by tests/clients/install.sh)
+#   VENV  where moto is (default target/ci/venv, made by tests/clients/install.sh)
 set -euo pipefail
 here=$(cd "$(dirname "$0")/.." && pwd)
 store=${1:-503} rounds=${2:-150} seconds=${3:-90}
-otlpload=${OTLPLOAD:-$here/../shared/tools/otlpload}
 target=${CARGO_TARGET_DIR:-$here/target}
 venv=${VENV:-$here/target/ci/venv}
 
-(cd "$here" && cargo build --release --quiet --package cloudsail)
+(cd "$here" && cargo build --release --quiet --locked --package cloudsail \
+  --bin cloudsail --example ingest-load)
 cloudsail=$target/release/cloudsail
-CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
-  --manifest-path "$otlpload/Cargo.toml"
-otlpload=$target/otlpload/release/otlpload
 
 dir=$(mktemp -d)
 daemon="" s3="" load=""
@@ -99,8 +95,7 @@ PYTHON
   s3=$!
 fi
 
-"$otlpload" run --transport grpc --endpoint "$(port otlp_grpc)" --signal traces \
-  --duration "$seconds" --warmup 2 --retry --json >load.json &
+"$target/release/examples/ingest-load" run "$(port otlp_http)" traces "$seconds" >load.json &
 load=$!
 sleep 5
 "$cloudsail" experiment guard bench --server "$http" --endpoint "http://$(port otlp_http)" \

@@ -6,10 +6,10 @@
 //! | [`requests`] | the shop's telemetry as bodies whose ids and times are new each time |
 //! | [`sink`] | what others are compared with: prost decodes a request, and that is all |
 //!
-//! usage: ingest-load run HOST:PORT traces|logs|metrics SECONDS [RATE] [PID]
+//! usage: ingest-load run HOST:PORT SIGNAL[,SIGNAL] SECONDS [RATE] [PID]
 //!        ingest-load sink HOST:PORT
 //!
-//! Without a rate (items per second) or with 0 each sender sends when its last answer is
+//! Signals are traces, logs and metrics; of several, requests take turns. Without a rate (items per second) or with 0 each sender sends when its last answer is
 //! in. Requests that a server refuses for now are sent again, with the same ids. What
 //! PID says is watched: its CPU while counted requests are answered, its memory.
 //! The report is one JSON object; `benches/load.sh` reads it.
@@ -23,7 +23,7 @@ mod requests;
 mod sink;
 
 use client::{Client, Result};
-use requests::{Body, Signal};
+use requests::Body;
 
 /// Requests in flight, each on a connection of its own.
 const SENDERS: usize = 8;
@@ -38,12 +38,11 @@ fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["run", endpoint, signal, seconds, ref more @ ..] if more.len() <= 2 => {
+        ["run", endpoint, signals, seconds, ref more @ ..] if more.len() <= 2 => {
             let number = |at: usize| more.get(at).map_or(Ok(0), |text| text.parse::<u64>());
             let load = Load {
                 endpoint: endpoint.to_owned(),
-                bodies: requests::bodies(signal.parse()?)?,
-                signal: signal.parse()?,
+                bodies: requests::bodies(signals)?,
                 length: Duration::from_secs(seconds.parse()?),
                 rate: number(0)?,
                 pid: Some(number(1)?).filter(|pid| *pid > 0),
@@ -55,14 +54,13 @@ fn main() -> Result<()> {
             Ok(())
         }
         ["sink", endpoint] => sink::serve(endpoint),
-        _ => Err("usage: ingest-load run HOST:PORT traces|logs|metrics SECONDS [RATE] [PID], or ingest-load sink HOST:PORT".into()),
+        _ => Err("usage: ingest-load run HOST:PORT SIGNAL[,SIGNAL] SECONDS [RATE] [PID], or ingest-load sink HOST:PORT".into()),
     }
 }
 
 struct Load {
     endpoint: String,
     bodies: Vec<Body>,
-    signal: Signal,
     length: Duration,
     /// Items per second; 0 is as many as are answered.
     rate: u64,
@@ -141,7 +139,7 @@ impl Load {
             "retries": all.retries,
             "bytes_per_item": all.bytes as f64 / all.acked_total.max(1) as f64,
             "items_per_s": all.acked as f64 / self.length.as_secs_f64(),
-            "latency_ms": { "p50": latency(0.5), "p99": latency(0.99), "p99.9": latency(0.999) },
+            "latency_ms": { "p50": latency(0.5), "p99": latency(0.99), "p99.9": latency(0.999), "max": latency(1.0) },
             "watched": watched,
         }))
     }
@@ -165,7 +163,7 @@ impl Load {
                 return Ok(seen);
             }
             template.renew(self.seed.wrapping_add(before), &mut body);
-            let rejected = self.deliver(&mut client, &body, &mut seen)?;
+            let rejected = self.deliver(&mut client, template, &body, &mut seen)?;
             let answered = Instant::now();
             let acked = template.items.saturating_sub(rejected);
             seen.acked_total += acked;
@@ -179,10 +177,10 @@ impl Load {
     }
 
     /// Until a server takes it; the items that it rejected.
-    fn deliver(&self, client: &mut Client, body: &[u8], seen: &mut Seen) -> Result<u64> {
+    fn deliver(&self, client: &mut Client, of: &Body, body: &[u8], seen: &mut Seen) -> Result<u64> {
         loop {
-            match client.post(self.signal.path(), body)? {
-                (200, answer) => return self.signal.rejected(&answer),
+            match client.post(of.signal.path(), body)? {
+                (200, answer) => return of.signal.rejected(&answer),
                 (429 | 502 | 503 | 504, _) => {
                     seen.retries += 1;
                     std::thread::sleep(PAUSE);

@@ -27,10 +27,10 @@ use shop::{Counts, Shop};
 const ITEMS: usize = 512;
 /// Visits to the shop in a second: two windows of traces are a request.
 const VISITS: i64 = 2;
-/// Distinct bodies.
+/// Distinct bodies of a signal.
 const BODIES: usize = 32;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub enum Signal {
     Traces,
     Logs,
@@ -86,6 +86,7 @@ impl Signal {
 
 /// A request with its ids and times in known places.
 pub struct Body {
+    pub signal: Signal,
     pub items: u64,
     bytes: Vec<u8>,
     /// Where eight bytes of an id begin.
@@ -116,8 +117,19 @@ fn eight(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].iter().rev().fold(0, |all, byte| (all << 8) | u64::from(*byte))
 }
 
+/// Of signals with a comma between them: requests of each in turn.
+pub fn bodies(signals: &str) -> Result<Vec<Body>> {
+    let of = |signal: &str| told(signal.parse()?);
+    let mut of: Vec<Vec<Body>> = signals.split(',').map(of).collect::<Result<_>>()?;
+    let mut bodies = Vec::new();
+    while let Some(next) = of.iter_mut().map(Vec::pop).collect::<Option<Vec<Body>>>() {
+        bodies.extend(next);
+    }
+    Ok(bodies)
+}
+
 /// What the shop tells of a signal, in requests of [`ITEMS`] and a few more.
-pub fn bodies(signal: Signal) -> Result<Vec<Body>> {
+fn told(signal: Signal) -> Result<Vec<Body>> {
     let mut bodies = Vec::new();
     let mut shop = Shop::open(now(), VISITS);
     let (mut open, mut counts) = (Vec::new(), Counts::default());
@@ -191,7 +203,7 @@ fn body(signal: Signal, items: usize, requests: Vec<serde_json::Value>) -> Resul
         positions(&bytes, &time.to_le_bytes()).into_iter().map(move |at| (at, ago))
     };
     let times = times.iter().flat_map(time).collect();
-    Ok(Body { items: items as u64, bytes, ids: places, times })
+    Ok(Body { signal, items: items as u64, bytes, ids: places, times })
 }
 
 fn times_of(request: &ExportMetricsServiceRequest) -> Vec<u64> {

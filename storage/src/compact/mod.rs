@@ -68,7 +68,7 @@ const BACKLOG: u64 = 64 << 20;
 const REST: Duration = Duration::from_secs(60);
 /// The share of the ingest budget that a job's open row groups may have beside
 /// it, and the most that they ever get.
-const MEMORY_SHARE: u64 = 8;
+const MEMORY_SHARE: u64 = 16;
 const MOST_MEMORY: u64 = 96 << 20;
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 

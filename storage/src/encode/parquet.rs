@@ -307,6 +307,7 @@ fn properties(
     sample: &RecordBatch,
 ) -> Result<WriterProperties, Error> {
     let promoted = serde_json::Value::from(form.promoted.clone());
+    let file = uncoded(&sample.schema());
     let entries = vec![
         KeyValue::new("cloudsail.schema".into(), SCHEMA_VERSION.to_string()),
         KeyValue::new(PROMOTED.into(), promoted.to_string()),
@@ -316,10 +317,9 @@ fn properties(
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(form.zstd_level)?))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_sorting_columns(Some(sorting(table, sample)))
+        .set_sorting_columns(Some(sorting(table, &file)))
         .set_key_value_metadata(Some(entries));
-    let fields = uncoded(&sample.schema());
-    for (field, column) in fields.fields().iter().zip(sample.columns()) {
+    for (field, column) in file.fields().iter().zip(sample.columns()) {
         let paths = plain::leaves(field);
         if bounded(field.data_type())
             && let [path] = paths.as_slice()
@@ -399,11 +399,12 @@ fn distinct<T: Hash>(values: impl Iterator<Item = T>) -> usize {
     values.map(hash).collect::<HashSet<u64>>().len()
 }
 
-/// The order as readers find it in the footer; they count leaf columns.
-fn sorting(table: &TableDef, sample: &RecordBatch) -> Vec<SortingColumn> {
-    let first_leaf = stats::first_leaves(&sample.schema());
+/// The order as readers find it in the footer of a file with this schema; they count
+/// leaf columns.
+fn sorting(table: &TableDef, file: &SchemaRef) -> Vec<SortingColumn> {
+    let first_leaf = stats::first_leaves(file);
     let column = |name: &&str| {
-        let index = sample.schema_ref().index_of(name).ok()?;
+        let index = file.index_of(name).ok()?;
         let column_idx = i32::try_from(first_leaf[index]).ok()?;
         Some(SortingColumn { column_idx, descending: false, nulls_first: true })
     };

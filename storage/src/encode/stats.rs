@@ -35,6 +35,7 @@ pub fn leaves(data_type: &DataType) -> usize {
     match data_type {
         DataType::List(field) | DataType::Map(field, _) => leaves(field.data_type()),
         DataType::Struct(fields) => fields.iter().map(|field| leaves(field.data_type())).sum(),
+        DataType::Dictionary(_, values) => leaves(values),
         _ => 1,
     }
 }
