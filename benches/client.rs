@@ -3,8 +3,12 @@
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 pub type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// For an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A connection that is kept open.
 pub struct Client {
@@ -17,6 +21,7 @@ impl Client {
         let stream = TcpStream::connect(endpoint)
             .map_err(|error| format!("{endpoint} cannot be reached: {error}"))?;
         stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Client { endpoint: endpoint.to_owned(), stream: BufReader::new(stream) })
     }
 
@@ -47,6 +52,8 @@ impl Client {
                 status = line.split(' ').nth(1).ok_or("no status")?.parse()?;
             } else if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse()?;
+            } else if line.starts_with("transfer-encoding:") {
+                return Err("an answer comes in chunks, which are not read here".into());
             }
         }
         let mut body = vec![0; length];

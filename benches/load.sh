@@ -23,17 +23,27 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 signal=${1:-traces} seconds=${2:-20} rounds=${3:-3}
 target=${CARGO_TARGET_DIR:-$here/target}
 
+[ -z "${CLOUDSAIL:-}" ] || CLOUDSAIL=$(realpath "$CLOUDSAIL")
+mkdir -p "$target"
+target=$(realpath "$target")
+export CARGO_TARGET_DIR=$target
+
 # One build of both: what tests need of the same libraries would make two.
-(cd "$here" && cargo build --release --quiet --locked --package cloudsail \
-  --bin cloudsail --example ingest-load)
-cloudsail=${CLOUDSAIL:-$target/release/cloudsail}
+parts=()
+[ -n "${CLOUDSAIL:-}" ] || parts+=(--bin cloudsail)
 transport=http
-if [ -n "${OTLPLOAD:-}" ]; then
+if [ -z "${OTLPLOAD:-}" ]; then
+  parts+=(--example ingest-load)
+else
   transport=${TRANSPORT:-grpc}
   # Its sources may be read-only, and its dependencies are not ours.
   CARGO_TARGET_DIR=$target/otlpload cargo build --release --quiet --locked \
     --manifest-path "$OTLPLOAD/Cargo.toml"
 fi
+if [ ${#parts[@]} -gt 0 ]; then
+  (cd "$here" && cargo build --release --quiet --locked --package cloudsail "${parts[@]}")
+fi
+cloudsail=${CLOUDSAIL:-$target/release/cloudsail}
 
 dir=$(mktemp -d)
 process=
@@ -67,6 +77,15 @@ accepting() {
     '$1 !~ /^(cloudsail-seal|cloudsail-join|query)/ { sum += $12 + $13 } END { print sum / hz }'
 }
 
+# Waits until a port of ours is open; whoever should listen there may end instead,
+# which the log $2 tells of.
+listens() {
+  until (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
+    kill -0 $process || { cat "$2" >&2; exit 1; }
+    sleep 0.1
+  done
+}
+
 sink() {
   if [ -z "${OTLPLOAD:-}" ]; then
     "$target/release/examples/ingest-load" sink 127.0.0.1:14317 >"$dir/sink.log" 2>&1 &
@@ -75,10 +94,7 @@ sink() {
       >"$dir/sink.log" 2>&1 &
   fi
   process=$!
-  until (: </dev/tcp/127.0.0.1/14317) 2>/dev/null; do
-    kill -0 $process || { cat "$dir/sink.log" >&2; exit 1; }
-    sleep 0.1
-  done
+  listens 14317 "$dir/sink.log"
   load 127.0.0.1:14317 >"$dir/sink.$1.json"
   kill $process
   wait $process || true
@@ -120,7 +136,7 @@ other() {
   # shellcheck disable=SC2086 # a command with its arguments
   (cd "$dir/other.$1" && exec $OTHER) >"$dir/other.$1/log" 2>&1 &
   process=$!
-  sleep 3
+  listens "${OTHER_PORT:-4318}" "$dir/other.$1/log"
   load "127.0.0.1:${OTHER_PORT:-4318}" >"$dir/other.$1.json"
   kill $process
   wait $process || true
@@ -174,7 +190,7 @@ for n in range(1, rounds + 1):
     if os.path.exists(f"{folder}/other.{n}.json"):
         line(n, "other", json.load(open(f"{folder}/other.{n}.json")), reference)
     rows = int(read("rows"))
-    if report["rejected"] or report["lost"] or rows < acked:
+    if report["rejected"] or report.get("lost") or rows < acked:
         sys.exit(f"round {n}: {rows} rows of {acked} acked: {report}")
 accept, window, life = (statistics.median(column) for column in zip(*ours))
 print(f"median ratio: {accept:.2f} accept, {window:.2f} window, {life:.2f} life")

@@ -4,6 +4,7 @@
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use memchr::memmem;
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
@@ -13,6 +14,11 @@ use opentelemetry_proto::tonic::collector::metrics::v1::{
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
 };
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint};
+use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 
 use crate::client::Result;
@@ -25,13 +31,15 @@ use shop::{Counts, Shop};
 
 /// Items of a request at least: about what an SDK exports at once.
 const ITEMS: usize = 512;
-/// Visits to the shop in a second: two windows of traces are a request.
-const VISITS: i64 = 2;
+/// Visits to a shop in a second: about two windows of its traces are a request, and
+/// twenty of its logs.
+const VISITS: i64 = 4;
 /// Distinct bodies of a signal.
-const BODIES: usize = 32;
+const BODIES: u64 = 32;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub enum Signal {
+    #[default]
     Traces,
     Logs,
     Metrics,
@@ -85,14 +93,17 @@ impl Signal {
 }
 
 /// A request with its ids and times in known places.
+#[derive(Default)]
 pub struct Body {
     pub signal: Signal,
     pub items: u64,
     bytes: Vec<u8>,
     /// Where eight bytes of an id begin.
     ids: Vec<usize>,
-    /// Where a time stands, and when it was, before the end of the request's own.
+    /// Where a time stands, and how long before the newest of the request it was.
     times: Vec<(usize, u64)>,
+    /// Where measured numbers stand, and which of their bits differ from send to send.
+    numbers: Vec<(usize, u64)>,
 }
 
 impl Body {
@@ -106,6 +117,10 @@ impl Body {
         for at in &self.ids {
             let id = eight(into, *at) ^ key;
             into[*at..*at + 8].copy_from_slice(&id.to_le_bytes());
+        }
+        for (at, bits) in &self.numbers {
+            let number = eight(into, *at) ^ (key.rotate_left(*at as u32) & bits);
+            into[*at..*at + 8].copy_from_slice(&number.to_le_bytes());
         }
         for (at, ago) in &self.times {
             into[*at..*at + 8].copy_from_slice(&(now - ago).to_le_bytes());
@@ -128,28 +143,20 @@ pub fn bodies(signals: &str) -> Result<Vec<Body>> {
     Ok(bodies)
 }
 
-/// What the shop tells of a signal, in requests of [`ITEMS`] and a few more.
+/// What shops tell of a signal: a request of [`ITEMS`] and a few more from each.
 fn told(signal: Signal) -> Result<Vec<Body>> {
-    let mut bodies = Vec::new();
-    let mut shop = Shop::open(now(), VISITS);
-    let (mut open, mut counts) = (Vec::new(), Counts::default());
-    while bodies.len() < BODIES {
-        let Some(window) = shop.next_window() else {
-            shop = Shop::open(now(), VISITS);
-            continue;
-        };
-        counts.add(&window);
-        for (path, request) in window.requests() {
-            if path == signal.path() {
-                open.push(request);
-            }
+    let of = |nth: u64| {
+        let mut shop = Shop::open(now(), VISITS, nth);
+        let (mut requests, mut counts) = (Vec::new(), Counts::default());
+        while signal.items(&counts) < ITEMS {
+            let window = shop.next_window().ok_or("a shop's ten minutes are no request")?;
+            counts.add(&window);
+            let of = window.requests().into_iter().filter(|(path, _)| *path == signal.path());
+            requests.extend(of.map(|(_, request)| request));
         }
-        if signal.items(&counts) >= ITEMS {
-            let items = signal.items(&std::mem::take(&mut counts));
-            bodies.push(body(signal, items, std::mem::take(&mut open))?);
-        }
-    }
-    Ok(bodies)
+        body(signal, signal.items(&counts), requests)
+    };
+    (0..BODIES).map(of).collect()
 }
 
 /// Nanoseconds since 1970.
@@ -158,77 +165,116 @@ pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as i64)
 }
 
+/// What is written anew in an item.
+enum Part {
+    Id(Vec<u8>),
+    Time(u64),
+    /// A measured number and the bits of it that may differ, behind its tag.
+    Number([u8; 9], u64),
+}
+
+impl Part {
+    fn tagged(field: u8, number: [u8; 8], bits: u64) -> Part {
+        let mut bytes = [field << 3 | 1; 9];
+        bytes[1..].copy_from_slice(&number);
+        Part::Number(bytes, bits)
+    }
+
+    fn find(&self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Part::Id(id) => memmem::find(bytes, id),
+            Part::Time(time) => memmem::find(bytes, &time.to_le_bytes()),
+            Part::Number(tagged, _) => memmem::find(bytes, tagged).map(|at| at + 1),
+        }
+    }
+}
+
 fn body(signal: Signal, items: usize, requests: Vec<serde_json::Value>) -> Result<Body> {
-    let (mut bytes, mut ids, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    // Logs and points of many windows are told as of one; spans keep their durations.
+    let windows = match signal {
+        Signal::Traces => 1,
+        Signal::Logs | Signal::Metrics => requests.len().max(1) as u64,
+    };
+    let mut body = Body { signal, items: items as u64, ..Body::default() };
     for request in requests {
+        let mut from = body.bytes.len();
         // Requests behind each other are one request.
-        match signal {
+        let items: Vec<Vec<Part>> = match signal {
             Signal::Traces => {
                 let request: ExportTraceServiceRequest = serde_json::from_value(request)?;
-                let scopes = request.resource_spans.iter().flat_map(|of| &of.scope_spans);
-                for span in scopes.flat_map(|of| &of.spans) {
-                    let of_span = [&span.trace_id, &span.span_id, &span.parent_span_id];
-                    ids.extend(of_span.into_iter().filter(|id| !id.is_empty()).cloned());
-                    times.extend([span.start_time_unix_nano, span.end_time_unix_nano]);
-                }
-                request.encode(&mut bytes)?;
+                request.encode(&mut body.bytes)?;
+                let scopes = request.resource_spans.into_iter().flat_map(|of| of.scope_spans);
+                scopes.flat_map(|of| of.spans).map(span).collect()
             }
             Signal::Logs => {
                 let request: ExportLogsServiceRequest = serde_json::from_value(request)?;
-                let scopes = request.resource_logs.iter().flat_map(|of| &of.scope_logs);
-                for record in scopes.flat_map(|of| &of.log_records) {
-                    ids.extend([record.trace_id.clone(), record.span_id.clone()]);
-                    times.extend([record.time_unix_nano, record.observed_time_unix_nano]);
-                }
-                request.encode(&mut bytes)?;
+                request.encode(&mut body.bytes)?;
+                let scopes = request.resource_logs.into_iter().flat_map(|of| of.scope_logs);
+                scopes.flat_map(|of| of.log_records).map(record).collect()
             }
             Signal::Metrics => {
                 let request: ExportMetricsServiceRequest = serde_json::from_value(request)?;
-                times.extend(times_of(&request));
-                request.encode(&mut bytes)?;
+                request.encode(&mut body.bytes)?;
+                let scopes = request.resource_metrics.into_iter().flat_map(|of| of.scope_metrics);
+                let data = scopes.flat_map(|of| of.metrics).filter_map(|metric| metric.data);
+                data.flat_map(points).collect()
             }
+        };
+        // Items stand in the order of the request, so each is looked for behind the last.
+        for parts in items {
+            let mut end = from;
+            for part in parts {
+                let at = part.find(&body.bytes[from..]).ok_or("an item is not where it was")?;
+                let at = from + at;
+                end = end.max(at);
+                match part {
+                    Part::Id(_) => body.ids.push(at),
+                    Part::Time(time) => body.times.push((at, time)),
+                    Part::Number(_, bits) => body.numbers.push((at, bits)),
+                }
+            }
+            from = end + 1;
         }
     }
-    let newest = times.iter().copied().max().unwrap_or(0);
-    let mut places: Vec<usize> = Vec::new();
-    for id in &ids {
-        places.extend(positions(&bytes, id));
-    }
-    places.sort_unstable();
-    places.dedup();
-    times.sort_unstable();
-    times.dedup();
-    let time = |time: &u64| {
-        let ago = newest - time;
-        positions(&bytes, &time.to_le_bytes()).into_iter().map(move |at| (at, ago))
+    let newest = body.times.iter().map(|(_, time)| *time).max().unwrap_or(0);
+    body.times.iter_mut().for_each(|(_, time)| *time = (newest - *time) / windows);
+    Ok(body)
+}
+
+fn span(span: Span) -> Vec<Part> {
+    let ids = [span.trace_id, span.span_id, span.parent_span_id];
+    let ids = ids.into_iter().filter(|id| !id.is_empty()).map(Part::Id);
+    ids.chain([span.start_time_unix_nano, span.end_time_unix_nano].map(Part::Time)).collect()
+}
+
+fn record(record: LogRecord) -> Vec<Part> {
+    let times = [record.time_unix_nano, record.observed_time_unix_nano].map(Part::Time);
+    [record.trace_id, record.span_id].map(Part::Id).into_iter().chain(times).collect()
+}
+
+fn points(data: Data) -> Vec<Vec<Part>> {
+    // Half of a double's digits, and of an integer as many as its size does not tell by.
+    const DOUBLE: u64 = (1 << 26) - 1;
+    let times = |times: [u64; 2]| times.into_iter().filter(|time| *time > 0).map(Part::Time);
+    let number = |point: NumberDataPoint| {
+        let value = point.value.map(|value| match value {
+            Value::AsDouble(value) => Part::tagged(4, value.to_le_bytes(), DOUBLE),
+            Value::AsInt(value) => {
+                let digits = u64::BITS - value.unsigned_abs().leading_zeros();
+                Part::tagged(6, value.to_le_bytes(), (1 << (digits / 2)) - 1)
+            }
+        });
+        times([point.start_time_unix_nano, point.time_unix_nano]).chain(value).collect()
     };
-    let times = times.iter().flat_map(time).collect();
-    Ok(Body { signal, items: items as u64, bytes, ids: places, times })
-}
-
-fn times_of(request: &ExportMetricsServiceRequest) -> Vec<u64> {
-    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-    let scopes = request.resource_metrics.iter().flat_map(|of| &of.scope_metrics);
-    let data = scopes.flat_map(|of| &of.metrics).filter_map(|metric| metric.data.as_ref());
-    let times = data.flat_map(|data| -> Vec<[u64; 2]> {
-        match data {
-            Data::Gauge(of) => {
-                of.data_points.iter().map(|p| [p.start_time_unix_nano, p.time_unix_nano]).collect()
-            }
-            Data::Sum(of) => {
-                of.data_points.iter().map(|p| [p.start_time_unix_nano, p.time_unix_nano]).collect()
-            }
-            Data::Histogram(of) => {
-                of.data_points.iter().map(|p| [p.start_time_unix_nano, p.time_unix_nano]).collect()
-            }
-            // The shop has no others.
-            Data::ExponentialHistogram(_) | Data::Summary(_) => Vec::new(),
-        }
-    });
-    times.flatten().filter(|time| *time > 0).collect()
-}
-
-/// Wherever these bytes stand: ids and times of nanoseconds are found by what they are.
-fn positions(bytes: &[u8], wanted: &[u8]) -> Vec<usize> {
-    memchr::memmem::find_iter(bytes, wanted).collect()
+    let histogram = |point: HistogramDataPoint| {
+        let sum = point.sum.map(|sum| Part::tagged(5, sum.to_le_bytes(), DOUBLE));
+        times([point.start_time_unix_nano, point.time_unix_nano]).chain(sum).collect()
+    };
+    match data {
+        Data::Gauge(of) => of.data_points.into_iter().map(number).collect(),
+        Data::Sum(of) => of.data_points.into_iter().map(number).collect(),
+        Data::Histogram(of) => of.data_points.into_iter().map(histogram).collect(),
+        // A shop has no others.
+        Data::ExponentialHistogram(_) | Data::Summary(_) => Vec::new(),
+    }
 }

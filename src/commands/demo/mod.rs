@@ -64,7 +64,7 @@ async fn tell(daemon: &Daemon, folder: &Folder, once: bool) -> Result<()> {
     say(&format!("A daemon runs with its data in {}.\n", folder.path.display()))?;
 
     let now = SystemClock.now_unix_nano();
-    let mut shop = Shop::open(now, VISITS);
+    let mut shop = Shop::open(now, VISITS, 0);
     let fault = shop.fault();
     say(
         "Sending ten minutes of a small shop to it by OTLP; in the sixth, payment 1.4.0 goes live …\n",

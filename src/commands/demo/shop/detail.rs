@@ -8,14 +8,14 @@ use super::window::Instance;
 pub const BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-pub fn resource((service, version): Instance) -> Value {
+pub fn resource((service, version): Instance, shop: u64) -> Value {
     // The same pod as long as the version is.
-    let pod = format!("{service}-{}-x7k2p", version.replace('.', ""));
+    let pod = format!("{service}-{}-x7k{shop}p", version.replace('.', ""));
     json!({ "attributes": [
         text("service.name", service),
         text("service.namespace", "shop"),
         text("service.version", version),
-        text("service.instance.id", &format!("{service}-0")),
+        text("service.instance.id", &format!("{service}-{shop}")),
         text("deployment.environment.name", "demo"),
         text("telemetry.sdk.name", "opentelemetry"),
         text("telemetry.sdk.language", "java"),
@@ -41,35 +41,40 @@ pub fn resource((service, version): Instance) -> Value {
 /// Of a request that a service answers.
 pub fn server(name: &str, failed: bool, thread: i64) -> Value {
     let (method, route) = parts(name);
-    json!([
-        text("http.request.method", method),
-        text("http.route", route),
-        text("url.path", route),
-        text("url.scheme", "http"),
-        number("http.response.status_code", status(failed)),
-        text("network.protocol.version", "1.1"),
-        text("server.address", "shop.demo"),
-        number("server.port", 8080),
-        text("client.address", "10.4.0.17"),
-        text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101"),
-        number("thread.id", thread),
-        text("thread.name", &format!("http-nio-8080-exec-{thread}")),
-    ])
+    attributes(
+        failed,
+        vec![
+            text("http.request.method", method),
+            text("http.route", route),
+            text("url.path", route),
+            text("url.scheme", "http"),
+            number("http.response.status_code", status(failed)),
+            text("network.protocol.version", "1.1"),
+            text("server.address", "shop.demo"),
+            number("server.port", 8080),
+            text("client.address", "10.4.0.17"),
+            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101"),
+            number("thread.id", thread),
+            text("thread.name", &format!("http-nio-8080-exec-{thread}")),
+        ],
+    )
 }
 
 /// Of a request that a service makes.
 pub fn client(name: &str, failed: bool, to: &str) -> Value {
     let (method, route) = parts(name);
-    json!([
-        text("http.request.method", method),
-        text("url.full", &format!("http://{to}:8080{route}")),
-        text("url.path", route),
-        number("http.response.status_code", status(failed)),
-        text("network.protocol.version", "1.1"),
-        text("network.peer.address", "10.4.1.9"),
-        text("server.address", to),
-        number("server.port", 8080),
-    ])
+    attributes(
+        failed,
+        vec![
+            text("http.request.method", method),
+            text("url.full", &format!("http://{to}:8080{route}")),
+            number("http.response.status_code", status(failed)),
+            text("network.protocol.version", "1.1"),
+            text("network.peer.address", "10.4.1.9"),
+            text("server.address", to),
+            number("server.port", 8080),
+        ],
+    )
 }
 
 /// Of a statement like `SELECT carts`.
@@ -90,11 +95,34 @@ pub fn database(name: &str) -> Value {
 /// Of a point that measures requests.
 pub fn measured(name: &str, failed: bool) -> Value {
     let (method, route) = parts(name);
+    attributes(
+        failed,
+        vec![
+            text("http.request.method", method),
+            text("http.route", route),
+            text("url.scheme", "http"),
+            number("http.response.status_code", status(failed)),
+        ],
+    )
+}
+
+/// Of a log record.
+pub fn record(service: &str, thread: i64) -> Value {
     json!([
-        text("http.request.method", method),
-        text("http.route", route),
-        number("http.response.status_code", status(failed)),
+        text("code.function.name", &format!("demo.shop.{service}.Service.handle")),
+        text("code.file.path", "Service.java"),
+        number("code.line.number", 118),
+        number("thread.id", thread),
+        text("thread.name", &format!("http-nio-8080-exec-{thread}")),
     ])
+}
+
+/// Of a request; one that failed says how.
+fn attributes(failed: bool, mut all: Vec<Value>) -> Value {
+    if failed {
+        all.push(text("error.type", &status(failed).to_string()));
+    }
+    Value::Array(all)
 }
 
 pub fn text(key: &str, value: &str) -> Value {

@@ -42,6 +42,7 @@ pub struct Shop {
     fault: Range<i64>,
     visits: i64,
     orders: i64,
+    shop: u64,
     window: Window,
 }
 
@@ -61,19 +62,20 @@ struct From<'a> {
 
 impl Shop {
     /// The ten minutes before `now`; the fault is in the last four of them. There are
-    /// `visits` a second.
-    pub fn open(now: i64, visits: i64) -> Shop {
+    /// `visits` a second. Shops of other numbers are as alike as two shops are.
+    pub fn open(now: i64, visits: i64, shop: u64) -> Shop {
         // Whole seconds read better in the questions.
         let now = now / SECOND * SECOND;
         let begin = now - 10 * MINUTE;
         Shop {
-            random: Random(0x5ee0_c10d_5a11_0001),
+            random: Random(0x5ee0_c10d_5a11_0001 ^ shop << 20),
+            shop,
             now: begin,
             end: now,
             fault: begin + 6 * MINUTE..now,
             visits,
             orders: 0,
-            window: Window::default(),
+            window: Window::of(shop),
         }
     }
 
@@ -98,7 +100,7 @@ impl Shop {
         }
         self.measure();
         self.now += WINDOW;
-        Some(std::mem::take(&mut self.window))
+        Some(std::mem::replace(&mut self.window, Window::of(self.shop)))
     }
 
     fn browse(&mut self, start: i64) {
@@ -237,6 +239,7 @@ impl Shop {
 
     fn log(&mut self, from: From<'_>, at: i64, severity: u8, body: &str) {
         let instance = self.instance(from.service, at);
+        let attributes = detail::record(from.service, self.random.between(1, 65));
         self.window.log(
             instance,
             json!({
@@ -247,6 +250,7 @@ impl Shop {
                 "body": { "stringValue": body },
                 "traceId": from.trace,
                 "spanId": from.parent,
+                "attributes": attributes,
             }),
         );
     }
@@ -257,39 +261,27 @@ impl Shop {
         let at = self.now + WINDOW;
         self.window.measure_served(self.now..at);
         let used = if self.fault.contains(&at) { 10 } else { self.random.between(2, 6) };
-        let gauge = json!({
-            "name": "db.client.connection.count",
-            "unit": "{connection}",
-            "gauge": { "dataPoints": [{
-                "timeUnixNano": at.to_string(),
-                "asInt": used.to_string(),
-                "attributes": [text("db.client.connection.state", "used")],
-            }]},
-        });
-        let sum = json!({
-            "name": "shop.orders",
-            "unit": "{order}",
-            "sum": { "aggregationTemporality": 2, "isMonotonic": true, "dataPoints": [{
-                "startTimeUnixNano": (self.end - 10 * MINUTE).to_string(),
-                "timeUnixNano": at.to_string(),
-                "asInt": self.orders.to_string(),
-            }]},
-        });
-        for (service, metric) in [("payment", gauge), ("checkout", sum)] {
+        let time = self.end - 10 * MINUTE..at;
+        let pool = [
+            text("db.client.connection.pool.name", "charges"),
+            text("db.client.connection.state", "used"),
+        ];
+        let used = sum("db.client.connection.count", "{connection}", false, &time, used, &pool);
+        let orders = sum("shop.orders", "{order}", true, &time, self.orders, &[]);
+        for (service, metric) in [("payment", used), ("checkout", orders)] {
             self.window.metric(self.instance(service, self.now), metric);
         }
         for service in SERVICES {
             let memory = self.random.between(180 << 20, 260 << 20);
             let cpu = self.random.between(20, 400) as f64 / 1_000.0;
             let instance = self.instance(service, self.now);
-            for (name, unit, key, value) in [
-                ("process.memory.usage", "By", "asInt", json!(memory.to_string())),
-                ("process.cpu.utilization", "1", "asDouble", json!(cpu)),
-            ] {
-                let point = json!({ "timeUnixNano": at.to_string(), key: value });
-                let gauge = json!({ "dataPoints": [point] });
-                self.window.metric(instance, json!({ "name": name, "unit": unit, "gauge": gauge }));
-            }
+            let memory = sum("process.memory.usage", "By", false, &time, memory, &[]);
+            let point = json!({ "timeUnixNano": at.to_string(), "asDouble": cpu });
+            let cpu = json!({
+                "name": "process.cpu.utilization", "unit": "1", "gauge": { "dataPoints": [point] },
+            });
+            self.window.metric(instance, memory);
+            self.window.metric(instance, cpu);
         }
     }
 
@@ -301,6 +293,27 @@ impl Shop {
         };
         (service, version)
     }
+}
+
+/// A sum with one point.
+fn sum(
+    name: &str,
+    unit: &str,
+    is_monotonic: bool,
+    time: &Range<i64>,
+    value: i64,
+    attributes: &[Value],
+) -> Value {
+    json!({
+        "name": name,
+        "unit": unit,
+        "sum": { "aggregationTemporality": 2, "isMonotonic": is_monotonic, "dataPoints": [{
+            "startTimeUnixNano": time.start.to_string(),
+            "timeUnixNano": time.end.to_string(),
+            "asInt": value.to_string(),
+            "attributes": attributes,
+        }]},
+    })
 }
 
 /// xorshift64*: repeatable, and good enough to look like a shop.
@@ -348,7 +361,7 @@ mod tests {
     #[test]
     fn the_shop_is_believable() {
         let now = 1_700_000_000_000_000_000;
-        let mut shop = Shop::open(now, 2);
+        let mut shop = Shop::open(now, 2, 0);
         let fault = shop.fault();
         let mut counts = Counts::default();
         let (mut failed, mut charges) = ([0, 0], [0, 0]);

@@ -20,6 +20,7 @@ pub struct Served {
 /// By instance: each is a resource.
 #[derive(Default)]
 pub struct Window {
+    shop: u64,
     spans: BTreeMap<Instance, Vec<Value>>,
     logs: BTreeMap<Instance, Vec<Value>>,
     metrics: BTreeMap<Instance, Vec<Value>>,
@@ -49,6 +50,10 @@ impl Counts {
 }
 
 impl Window {
+    pub fn of(shop: u64) -> Window {
+        Window { shop, ..Window::default() }
+    }
+
     pub fn span(&mut self, of: Instance, span: Value) {
         self.spans.entry(of).or_default().push(span);
     }
@@ -89,7 +94,7 @@ impl Window {
                 .iter()
                 .map(|(instance, items)| {
                     let scope = json!({ "scope": { "name": "shop" }, name: items });
-                    json!({ "resource": detail::resource(*instance), scopes: [scope] })
+                    json!({ "resource": detail::resource(*instance, self.shop), scopes: [scope] })
                 })
                 .collect()
         };
