@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 use crate::Error;
 use crate::still::still;
 
+const NICE: i32 = 10;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug)]
@@ -32,6 +34,19 @@ impl Hand {
             .spawn(thread)
             .map_err(Error::disk(format!("the thread {name} could not be started")))?;
         Ok(Hand { name, work })
+    }
+
+    /// One that stands back behind everything that somebody waits for.
+    pub fn start_nice(name: &'static str) -> Result<Hand, Error> {
+        let hand = Hand::start(name)?;
+        let yields = move || {
+            if let Err(error) = rustix::process::nice(NICE) {
+                tracing::debug!(%error, name, "a thread keeps its priority");
+            }
+        };
+        // A thread that was just started takes work.
+        let _ = hand.work.send(Box::new(yields));
+        Ok(hand)
     }
 
     /// Runs work to its end, whether or not anyone still waits for it.

@@ -184,6 +184,7 @@ impl Storage {
         let (compacting, asked) = compact::channel();
         let (doomed, leads) = (Arc::new(Doomed::default()), Arc::new(AtomicBool::new(false)));
         let compactor = Compactor {
+            hands: Arc::new(compact::join::Hands::start()?),
             settings: settings.compaction.clone(),
             wal_id,
             store: store.clone(),

@@ -1,11 +1,10 @@
-//! One job: merge its files into new ones, on a thread of its own.
+//! One job: merge its files into new ones, on a thread for that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ObjectStore;
 use schema::{Budget, TableDef, Tenant, WalId};
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::merge::{Broken, Merge};
@@ -15,7 +14,7 @@ use crate::chance::Chance;
 use crate::encode::codes::coded_rows;
 use crate::encode::parquet::CHUNK;
 use crate::encode::{FileWriter, Form};
-use crate::still::still;
+use crate::hand::Hand;
 use crate::{DataFile, Error, Origin, Place, failpoint, table};
 
 /// What is written here is read often and rarely rewritten: 4 % smaller for
@@ -28,14 +27,28 @@ const OPENED: u64 = 2;
 /// How long one chunk gives way to ingest at most, lest a join never end.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(20);
-/// Below everything that somebody waits for.
-const NICE: i32 = 10;
 /// Files of a table from which on joining them is what queries wait for.
 const MANY: usize = 500;
+
+/// The threads that join, one at a time. They outlive a job: what a thread that ends
+/// had from the allocator is slow to come back.
+#[derive(Debug)]
+pub struct Hands {
+    nice: Hand,
+    urgent: Hand,
+}
+
+impl Hands {
+    pub fn start() -> Result<Hands, Error> {
+        let name = "cloudsail-join";
+        Ok(Hands { nice: Hand::start_nice(name)?, urgent: Hand::start(name)? })
+    }
+}
 
 /// What every job needs.
 #[derive(Debug, Clone)]
 pub struct Joiner {
+    pub hands: Arc<Hands>,
     pub objects: Arc<dyn ObjectStore>,
     pub budget: Budget,
     /// Bytes that the open row groups of a job may take.
@@ -68,24 +81,10 @@ impl Joiner {
         table: &Arc<TableDef>,
         job: &Job,
     ) -> Result<Joined, Broken> {
-        let (sender, done) = oneshot::channel();
         let runtime = tokio::runtime::Handle::current();
         let (this, tenant, table, job) = (self.clone(), tenant.clone(), table.clone(), job.clone());
-        let work = move || {
-            if this.files < MANY
-                && let Err(error) = rustix::process::nice(NICE)
-            {
-                tracing::debug!(%error, "joining files keeps its priority");
-            }
-            // Who asked may have gone with the node.
-            let _ = sender.send(runtime.block_on(this.merge(&tenant, &table, &job)));
-        };
-        let thread = std::thread::Builder::new().name("cloudsail-join".into()).spawn(work);
-        thread.map_err(Error::disk("the thread that joins files could not be started"))?;
-        match still(done).await {
-            Ok(joined) => joined,
-            Err(_) => Err(Error::Internal("the thread that joins files panicked".into()).into()),
-        }
+        let hand = if self.files < MANY { &self.hands.nice } else { &self.hands.urgent };
+        hand.run(move || runtime.block_on(this.merge(&tenant, &table, &job))).await?
     }
 
     async fn merge(&self, tenant: &Tenant, table: &TableDef, job: &Job) -> Result<Joined, Broken> {

@@ -53,7 +53,7 @@ use crate::store::Store;
 use crate::table::Why;
 use crate::{CompactionSettings, DataFile, Error, Origin};
 use doomed::Doomed;
-use join::{Joined, Joiner};
+use join::{Hands, Joined, Joiner};
 use merge::Broken;
 use plan::{Job, Policy, Whose};
 
@@ -110,6 +110,7 @@ pub fn channel() -> (Compacting, mpsc::Receiver<oneshot::Sender<Answer>>) {
 }
 
 pub struct Compactor {
+    pub hands: Arc<Hands>,
     pub settings: CompactionSettings,
     pub wal_id: WalId,
     pub store: Store,
@@ -318,6 +319,7 @@ impl Compactor {
         let label = TableLabel { tenant: live.tenant.to_string(), table: table.name.to_owned() };
         let started = Instant::now();
         let joiner = Joiner {
+            hands: self.hands.clone(),
             objects: self.store.objects(),
             budget: self.budget.clone(),
             memory_bytes: self.memory_bytes(),
