@@ -49,6 +49,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
+/// Threads that read files of a local store end when nobody asked them for so long, and
+/// there are so many at most. What they have read others give back, and the allocator
+/// takes it back only as such a thread goes on or ends.
+const IDLE: Duration = Duration::from_secs(1);
+const READERS: usize = 32;
+
 /// Room for what a blocking call may still finish after the work is done.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
@@ -78,7 +84,12 @@ fn main() -> ExitCode {
         eprintln!("error: another crypto library was set up before this one");
         return ExitCode::from(FAILURE);
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_keep_alive(IDLE)
+        .max_blocking_threads(READERS)
+        .build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: cannot start the runtime: {error}");

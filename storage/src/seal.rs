@@ -67,6 +67,11 @@ pub struct Sealer {
     pub draining: CancellationToken,
 }
 
+/// The thread that writes what is sealed.
+pub fn hand() -> Result<Hand, Error> {
+    Hand::start("cloudsail-seal")
+}
+
 /// The handle, and what the task listens to.
 pub fn channel() -> (Sealing, mpsc::Receiver<oneshot::Sender<Result<(), Error>>>) {
     let (sender, inbox) = mpsc::channel(16);

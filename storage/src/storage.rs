@@ -22,7 +22,6 @@ use crate::compact::doomed::Doomed;
 use crate::compact::{self, Compacted, Compacting, Compactor};
 use crate::disk::{Class, Disk};
 use crate::drain::Left;
-use crate::hand::Hand;
 use crate::live::{Live, LiveSet};
 use crate::metrics::Metrics;
 use crate::pace::Pace;
@@ -170,7 +169,7 @@ impl Storage {
             stage_max_bytes: settings.stage.max_bytes,
             live: live.clone(),
             stage: stage.clone(),
-            hand: Hand::start("cloudsail-seal")?,
+            hand: seal::hand()?,
             appender: appender.clone(),
             committers: committers.clone(),
             budget: budget.clone(),
