@@ -67,14 +67,14 @@ cpu() {
   awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) / hz }' "/proc/$process/stat"
 }
 
-# The same of its threads that neither seal nor join nor answer queries. Threads
-# that have ended are missing; those are of joins.
+# The same without its threads that seal, join or answer queries, which all last as
+# long as it does: what a thread that has ended took is counted as accepting.
 accepting() {
   for stat in "/proc/$process"/task/*/stat; do
     # A thread may end while it is looked at.
     sed 's/.*(\(.*\)) . /\1 /' "$stat" 2>/dev/null || true
-  done | awk -v hz="$(getconf CLK_TCK)" \
-    '$1 !~ /^(cloudsail-seal|cloudsail-join|query)/ { sum += $12 + $13 } END { print sum / hz }'
+  done | awk -v hz="$(getconf CLK_TCK)" -v all="$(cpu)" \
+    '$1 ~ /^(cloudsail-seal|cloudsail-join|query)/ { sum += $12 + $13 } END { print all - sum / hz }'
 }
 
 # Waits until a port of ours is open; whoever should listen there may end instead,

@@ -9,10 +9,11 @@
 //! usage: ingest-load run HOST:PORT SIGNAL[,SIGNAL] SECONDS [RATE] [PID]
 //!        ingest-load sink HOST:PORT
 //!
-//! Signals are traces, logs and metrics; of several, requests take turns. Without a rate (items per second) or with 0 each sender sends when its last answer is
-//! in. Requests that a server refuses for now are sent again, with the same ids. What
-//! PID says is watched: its CPU while counted requests are answered, its memory.
-//! The report is one JSON object; `benches/load.sh` reads it.
+//! Signals are traces, logs and metrics; of several, requests take turns. Without a rate
+//! (items per second) or with 0 each sender sends when its last answer is in. Requests
+//! that a server refuses for now are sent again, with the same ids. What PID says is
+//! watched: its CPU while counted requests are answered, its memory. The report is one
+//! JSON object; `benches/load.sh` reads it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::Error;
 use crate::still::still;
 
+/// Below everything that somebody waits for.
 const NICE: i32 = 10;
 
 type Work = Box<dyn FnOnce() + Send>;
@@ -36,7 +37,7 @@ impl Hand {
         Ok(Hand { name, work })
     }
 
-    /// One that stands back behind everything that somebody waits for.
+    /// One of a low priority.
     pub fn start_nice(name: &'static str) -> Result<Hand, Error> {
         let hand = Hand::start(name)?;
         let yields = move || {

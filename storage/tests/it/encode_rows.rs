@@ -5,10 +5,15 @@ use std::sync::Arc;
 
 use arrow::array::*;
 use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::{concat_batches, interleave_record_batch};
 use arrow::datatypes::{DataType, Field};
+use bytes::Bytes;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use schema::{Rows, TableDef};
+use storage::encode::{days, write};
 
 /// The first of the days that rows are spread over.
 pub const DAY: i32 = 20_780;
@@ -17,6 +22,27 @@ pub const DAY: i32 = 20_780;
 pub fn shared(table: &TableDef, batches: &[RecordBatch]) -> Vec<Rows> {
     let plain = |batch: &RecordBatch| Rows::plain(&table.layout, batch).unwrap();
     Rows::share(batches.iter().map(plain).collect()).unwrap()
+}
+
+/// What a plain reader gets back of the first day of these rows, which it compares with
+/// what went in, and the file's footer.
+pub fn come_back(table: &TableDef, plain: &[RecordBatch]) -> (Arc<ParquetMetaData>, RecordBatch) {
+    let batches = shared(table, plain);
+    let days = days(table, &batches).unwrap();
+    let mut file = Vec::new();
+    write(table, &batches, &days[0], &mut file).unwrap();
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Optional);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(Bytes::from(file), options);
+    let reader = reader.unwrap();
+    let footer = reader.metadata().clone();
+    let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
+    let read = concat_batches(read[0].schema_ref(), &read).unwrap();
+    let expected = interleave_record_batch(&plain.iter().collect::<Vec<_>>(), &days[0].rows);
+    let expected = expected.unwrap();
+    for (index, field) in read.schema().fields().iter().enumerate() {
+        assert_eq!(read.column(index), expected.column(index), "{field}");
+    }
+    (footer, read)
 }
 
 /// Rows over `days` days, the same for the same seed.

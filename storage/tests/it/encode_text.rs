@@ -4,16 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, MapBuilder, MapFieldNames, RecordBatch};
 use arrow::array::{StringArray, StringBuilder};
-use arrow::compute::{concat_batches, interleave_record_batch};
-use bytes::Bytes;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::Encoding;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use schema::Catalog;
-use storage::encode::{days, write};
 
-use crate::encode_rows::{rows, shared};
+use crate::encode_rows::{come_back, rows};
 
 const ROWS: usize = 10_000;
 
@@ -91,22 +87,7 @@ fn texts_of_every_kind_come_back() {
     }
     let whole = RecordBatch::try_new(spans.schema.clone(), columns).unwrap();
     let plain = [whole.slice(0, 6_000), whole.slice(6_000, 1), whole.slice(6_001, 3_999)];
-    let batches = shared(&spans, &plain);
-    let days = days(&spans, &batches).unwrap();
-    let mut file = Vec::new();
-    write(&spans, &batches, &days[0], &mut file).unwrap();
-
-    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
-    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(Bytes::from(file), options);
-    let reader = reader.unwrap();
-    let footer = reader.metadata().clone();
-    let read: Vec<RecordBatch> = reader.build().unwrap().map(Result::unwrap).collect();
-    let read = concat_batches(read[0].schema_ref(), &read).unwrap();
-    let expected = interleave_record_batch(&plain.iter().collect::<Vec<_>>(), &days[0].rows);
-    let expected = expected.unwrap();
-    for (index, field) in read.schema().fields().iter().enumerate() {
-        assert_eq!(read.column(index), expected.column(index), "{field}");
-    }
+    let (footer, read) = come_back(&spans, &plain);
 
     let (coded, plain) = ([Encoding::RLE_DICTIONARY], [Encoding::PLAIN]);
     assert_eq!(encodings(&footer, "name"), coded);

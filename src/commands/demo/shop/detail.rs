@@ -40,41 +40,56 @@ pub fn resource((service, version): Instance, shop: u64) -> Value {
 
 /// Of a request that a service answers.
 pub fn server(name: &str, failed: bool, thread: i64) -> Value {
+    let mut all = answered(name, failed);
+    all.extend([
+        text("url.path", parts(name).1),
+        text("network.protocol.version", "1.1"),
+        text("server.address", "shop.demo"),
+        number("server.port", 8080),
+        text("client.address", "10.4.0.17"),
+        text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101"),
+        number("thread.id", thread),
+        text("thread.name", &format!("http-nio-8080-exec-{thread}")),
+    ]);
+    Value::Array(all)
+}
+
+/// Of a point that measures requests that a service answered.
+pub fn measured(name: &str, failed: bool) -> Value {
+    Value::Array(answered(name, failed))
+}
+
+fn answered(name: &str, failed: bool) -> Vec<Value> {
     let (method, route) = parts(name);
-    attributes(
-        failed,
-        vec![
-            text("http.request.method", method),
-            text("http.route", route),
-            text("url.path", route),
-            text("url.scheme", "http"),
-            number("http.response.status_code", status(failed)),
-            text("network.protocol.version", "1.1"),
-            text("server.address", "shop.demo"),
-            number("server.port", 8080),
-            text("client.address", "10.4.0.17"),
-            text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101"),
-            number("thread.id", thread),
-            text("thread.name", &format!("http-nio-8080-exec-{thread}")),
-        ],
-    )
+    let mut all = vec![
+        text("http.request.method", method),
+        text("http.route", route),
+        text("url.scheme", "http"),
+    ];
+    all.extend(outcome(failed));
+    all
 }
 
 /// Of a request that a service makes.
 pub fn client(name: &str, failed: bool, to: &str) -> Value {
     let (method, route) = parts(name);
-    attributes(
-        failed,
-        vec![
-            text("http.request.method", method),
-            text("url.full", &format!("http://{to}:8080{route}")),
-            number("http.response.status_code", status(failed)),
-            text("network.protocol.version", "1.1"),
-            text("network.peer.address", "10.4.1.9"),
-            text("server.address", to),
-            number("server.port", 8080),
-        ],
-    )
+    let mut all = vec![
+        text("http.request.method", method),
+        text("url.full", &format!("http://{to}:8080{route}")),
+        text("network.protocol.version", "1.1"),
+        text("network.peer.address", "10.4.1.9"),
+        text("server.address", to),
+        number("server.port", 8080),
+    ];
+    all.extend(outcome(failed));
+    Value::Array(all)
+}
+
+/// How a request went; one that failed says how.
+fn outcome(failed: bool) -> impl Iterator<Item = Value> {
+    let status = if failed { 503 } else { 200 };
+    let error = failed.then(|| text("error.type", &status.to_string()));
+    std::iter::once(number("http.response.status_code", status)).chain(error)
 }
 
 /// Of a statement like `SELECT carts`.
@@ -92,20 +107,6 @@ pub fn database(name: &str) -> Value {
     ])
 }
 
-/// Of a point that measures requests.
-pub fn measured(name: &str, failed: bool) -> Value {
-    let (method, route) = parts(name);
-    attributes(
-        failed,
-        vec![
-            text("http.request.method", method),
-            text("http.route", route),
-            text("url.scheme", "http"),
-            number("http.response.status_code", status(failed)),
-        ],
-    )
-}
-
 /// Of a log record.
 pub fn record(service: &str, thread: i64) -> Value {
     json!([
@@ -117,24 +118,12 @@ pub fn record(service: &str, thread: i64) -> Value {
     ])
 }
 
-/// Of a request; one that failed says how.
-fn attributes(failed: bool, mut all: Vec<Value>) -> Value {
-    if failed {
-        all.push(text("error.type", &status(failed).to_string()));
-    }
-    Value::Array(all)
-}
-
 pub fn text(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": { "stringValue": value } })
 }
 
 fn number(key: &str, value: i64) -> Value {
     json!({ "key": key, "value": { "intValue": value.to_string() } })
-}
-
-fn status(failed: bool) -> i64 {
-    if failed { 503 } else { 200 }
 }
 
 fn parts(name: &str) -> (&str, &str) {

@@ -225,6 +225,12 @@ fn stretches() -> impl Strategy<Value = Vec<Option<i64>>> {
     })
 }
 
+/// Rows behind some that are cut off; one at least.
+fn behind(rows: &ArrayRef, cut: usize) -> ArrayRef {
+    let from = cut.min(rows.len() - 1);
+    rows.slice(from, rows.len() - from)
+}
+
 /// Neighbouring pieces of rows, in which they are pushed.
 fn pieces(rows: usize, cuts: &[Index]) -> Vec<Range<usize>> {
     let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(rows + 1)).collect();
@@ -253,11 +259,9 @@ proptest! {
         let values: Vec<i64> = rows.iter().map(|row| row.unwrap_or(7)).collect();
         let nulls = is_nullable.then(|| rows.iter().map(Option::is_some).collect());
         let whole = column(kind, &values, nulls);
-        let from = before.min(whole.len() - 1);
-        let whole = whole.slice(from, whole.len() - from);
+        let whole = behind(&whole, before);
         let properties = properties(&whole, dictionary, is_compressed);
-        let pieces = pieces(whole.len(), &cuts);
-        compare(&schema(&whole, is_nullable), &whole, &pieces, &properties);
+        compare(&schema(&whole, is_nullable), &whole, &pieces(whole.len(), &cuts), &properties);
     }
 
     /// Scenario: lists of numbers, some NULL with elements beneath, some empty, some
@@ -285,11 +289,9 @@ proptest! {
             &lengths,
             is_nullable.then(|| shape.iter().map(|row| row.1).collect()),
         );
-        let from = before.min(whole.len() - 1);
-        let whole = whole.slice(from, whole.len() - from);
+        let whole = behind(&whole, before);
         let properties = properties(&whole, dictionary, is_compressed);
-        let pieces = pieces(whole.len(), &cuts);
-        compare(&schema(&whole, is_nullable), &whole, &pieces, &properties);
+        compare(&schema(&whole, is_nullable), &whole, &pieces(whole.len(), &cuts), &properties);
     }
 }
 
