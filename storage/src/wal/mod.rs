@@ -32,9 +32,10 @@
 //! rows    head: tenant · table · received · schema fingerprint · rows · counts
 //!         per door, and those accepted of this table before it
 //!         payload: length u64 of the body before zstd packed it, 0 where it did
-//!         not · which of the rows' own columns are there · metadata length u64 ·
-//!         Arrow IPC record batch message without schema and dictionaries, its
-//!         body packed as one. The batch has one row, of three lists: the rows' own
+//!         not, its highest bit set: the body is narrow · which of the rows' own
+//!         columns are there · metadata length u64 · Arrow IPC record batch message
+//!         without schema and dictionaries, its body narrow (not so before version
+//!         5) and packed as one. The batch has one row, of three lists: the rows' own
 //!         columns, their origins by index, the origins; of metrics two more, their
 //!         heads by index and the heads, which version 2 did not have. Version 1 had
 //!         no more than a message with the table's columns, its buffers packed by LZ4
@@ -50,6 +51,7 @@
 //! | [`disk`], [`memory`] | its two implementations: a locked folder; one that can lose power |
 //! | `wire`, `frame` | bytes and checksums |
 //! | `rows` | rows to and from payloads |
+//! | `narrow` | numbers of a body in few bytes |
 //! | `form` | the one batch that holds rows and what they share, columns by name |
 //! | `segment` | a segment's beginning: making one, reading one, refusing one (F20) |
 //! | `identity` | the folder's identity file |
@@ -77,6 +79,7 @@ mod identity;
 mod ledger;
 pub mod log;
 pub mod memory;
+mod narrow;
 mod open;
 mod quarantine;
 mod renew;

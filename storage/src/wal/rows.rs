@@ -11,7 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::RecordBatchDecoder;
 use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteOptions, StreamWriter};
-use arrow::ipc::{MessageHeader, MetadataVersion, RecordBatch as Message, root_as_message};
+use arrow::ipc::{MetadataVersion, RecordBatch as Message, root_as_message};
 use schema::rows::Layout;
 use schema::{Catalog, Rows, TableDef};
 use zstd::bulk::Compressor;
@@ -19,6 +19,7 @@ use zstd::bulk::Compressor;
 use super::form::{self, wrap};
 use super::ledger::{Key, Tally, take_key};
 use super::log::KEPT_BUFFER;
+use super::narrow::{forms, narrow, widen};
 use super::wire::{Bytes, put_text};
 use crate::Error;
 
@@ -31,6 +32,9 @@ const COMPRESS_FROM: usize = 64 << 10;
 const ZSTD_LEVEL: i32 = -2;
 /// What claims to be more is hostile: a group is closed long before.
 const MOST_BYTES: usize = 1 << 30;
+/// In what is told of a body's packing: its numbers are narrow. Before version 5 they
+/// were not.
+const NARROW: u64 = 1 << 63;
 /// LZ4, of earlier versions, cannot give more than 255 bytes per byte.
 const LZ4_RATIO: i64 = 255;
 
@@ -86,6 +90,7 @@ pub(super) struct Encoder {
     /// costs more than what is copied there.
     stream: StreamWriter<Vec<u8>>,
     schemas: HashMap<&'static str, Arc<Written>>,
+    narrow: Vec<u8>,
     compressor: Compressor<'static>,
 }
 
@@ -96,6 +101,7 @@ impl Encoder {
             options: options()?,
             stream: stream()?,
             schemas: HashMap::new(),
+            narrow: Vec::new(),
             compressor: compressor.map_err(|error| Error::Internal(error.to_string()))?,
         })
     }
@@ -116,12 +122,12 @@ impl Encoder {
     /// buffers are so small that a compressor for each costs more than its work.
     pub fn rows(&mut self, rows: &Rows, form: &Written, out: &mut Vec<u8>) -> Result<(), Error> {
         let present: Vec<bool> = rows.own().iter().map(Option::is_some).collect();
-        let narrow = form::narrow(&form.schema, &present)
+        let schema = form::narrow(&form.schema, &present)
             .ok_or_else(|| Error::Internal("rows do not have their table's columns".into()))?;
-        let rows = wrap(rows, &narrow)?;
+        let rows = wrap(rows, &schema)?;
         self.stream.get_mut().clear();
         self.stream.write(&rows)?;
-        let (metadata, body) = message(self.stream.get_ref()).ok_or_else(|| {
+        let (metadata, message, body) = message(self.stream.get_ref()).ok_or_else(|| {
             Error::Internal(
                 "a batch with dictionary columns reached the write-ahead log; tables have none"
                     .into(),
@@ -133,36 +139,41 @@ impl Encoder {
                 body.len()
             )));
         }
-        let packed = if body.len() < COMPRESS_FROM { 0 } else { body.len() };
-        out.extend_from_slice(&(packed as u64).to_le_bytes());
+        self.narrow.clear();
+        narrow(body, &message, &forms(&schema), &mut self.narrow);
+        let packed = if self.narrow.len() < COMPRESS_FROM { 0 } else { self.narrow.len() };
+        out.extend_from_slice(&(packed as u64 | NARROW).to_le_bytes());
         put_bits(out, &present);
         out.extend_from_slice(&(metadata.len() as u64).to_le_bytes());
         out.extend_from_slice(metadata);
         if packed == 0 {
-            out.extend_from_slice(body);
+            out.extend_from_slice(&self.narrow);
         } else {
-            out.reserve(zstd::zstd_safe::compress_bound(body.len()));
+            out.reserve(zstd::zstd_safe::compress_bound(packed));
             let end = out.len() as u64;
             let mut tail = Cursor::new(out);
             tail.set_position(end);
-            let done = self.compressor.compress_to_buffer(body, &mut tail);
+            let done = self.compressor.compress_to_buffer(&self.narrow, &mut tail);
             done.map_err(|e| Error::Internal(format!("a record could not be packed: {e}")))?;
         }
         if self.stream.get_ref().capacity() > KEPT_BUFFER {
             self.stream = stream()?;
         }
+        if self.narrow.capacity() > KEPT_BUFFER {
+            self.narrow = Vec::new();
+        }
         Ok(())
     }
 }
 
-/// The metadata, padded, and the body of a stream's only message, if that is a
-/// record batch.
-fn message(written: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The metadata, padded, what it says, and the body of a stream's only message, if that
+/// is a record batch.
+fn message(written: &[u8]) -> Option<(&[u8], Message<'_>, &[u8])> {
     let mut bytes = Bytes(written);
     let [_continues, length] = [bytes.u32()?, bytes.u32()?];
     let metadata = bytes.take(length as usize)?;
-    let kind = root_as_message(metadata).ok()?.header_type();
-    (kind == MessageHeader::RecordBatch).then_some((metadata, bytes.0))
+    let message = root_as_message(metadata).ok()?.header_as_record_batch()?;
+    Some((metadata, message, bytes.0))
 }
 
 fn options() -> Result<IpcWriteOptions, ArrowError> {
@@ -253,20 +264,28 @@ pub(super) fn decode(
 ) -> Result<Rows, String> {
     let batch: RecordBatch = shielded(|| {
         let mut bytes = Bytes(payload);
-        let (packed, schema) = match form::is_ours(schema) {
+        let (packed, is_narrow, schema) = match form::is_ours(schema) {
             true => opened(schema, &mut bytes)?,
-            false => (0, schema.clone()),
+            false => (0, false, schema.clone()),
         };
         let length = bytes.u64().and_then(|length| usize::try_from(length).ok());
         let metadata = length.and_then(|length| bytes.take(length));
         let metadata = metadata.ok_or("the metadata's length is beyond the payload")?;
-        let body = match packed {
+        let message = root_as_message(metadata).map_err(|error| error.to_string())?;
+        let batch = message.header_as_record_batch().ok_or("the message is no record batch")?;
+        let mut body = match packed {
             0 => payload.slice(payload.len() - bytes.0.len()),
             size => Buffer::from(zstd::bulk::decompress(bytes.0, size).map_err(|e| e.to_string())?),
         };
-        let message = root_as_message(metadata).map_err(|error| error.to_string())?;
-        let batch = message.header_as_record_batch().ok_or("the message is no record batch")?;
-        check(&batch, &body)?;
+        if is_narrow {
+            let length = usize::try_from(message.bodyLength()).ok();
+            let length = length.filter(|length| *length <= MOST_BYTES);
+            let length = length.ok_or("its body claims to be more than any record")?;
+            check(&batch, length)?;
+            body = widen(&body, &batch, length)?;
+        }
+        check(&batch, body.len())?;
+        check_lengths(&batch, &body)?;
         let none = HashMap::new();
         let version = message.version();
         RecordBatchDecoder::try_new(&body, batch, schema, &none, &version)
@@ -281,29 +300,39 @@ pub(super) fn decode(
 }
 
 /// How a payload begins: the bytes of its body before zstd packed it, 0 if it did
-/// not, and the schema of the columns that it has.
-fn opened(schema: &SchemaRef, bytes: &mut Bytes<'_>) -> Result<(usize, SchemaRef), String> {
-    let packed = bytes.u64().filter(|size| *size <= MOST_BYTES as u64);
-    let packed = packed.ok_or("it claims to hold more than any record")? as usize;
-    let narrow = take_bits(bytes).and_then(|present| form::narrow(schema, &present));
-    Ok((packed, narrow.ok_or("it has other columns than its schema")?))
+/// not, whether that is narrow, and the schema of the columns that it has.
+fn opened(schema: &SchemaRef, bytes: &mut Bytes<'_>) -> Result<(usize, bool, SchemaRef), String> {
+    let told = bytes.u64().unwrap_or(u64::MAX);
+    let packed = told & !NARROW;
+    if packed > MOST_BYTES as u64 {
+        return Err("it claims to hold more than any record".into());
+    }
+    let schema = take_bits(bytes).and_then(|present| form::narrow(schema, &present));
+    Ok((packed as usize, told & NARROW != 0, schema.ok_or("it has other columns than its schema")?))
 }
 
-/// Arrow trusts offsets and uncompressed lengths; this does not.
-fn check(batch: &Message<'_>, body: &Buffer) -> Result<(), String> {
-    let available = body.len() as i64;
+/// Arrow trusts offsets; this does not.
+fn check(batch: &Message<'_>, body: usize) -> Result<(), String> {
+    let available = body as i64;
     for buffer in batch.buffers().into_iter().flatten() {
         let (offset, length) = (buffer.offset(), buffer.length());
         let inside = offset >= 0 && length >= 0 && offset.saturating_add(length) <= available;
         if !inside {
             return Err(format!("a buffer of {length} bytes at {offset} in {available}"));
         }
-        if batch.compression().is_some() && length > 0 {
-            let start = &body[offset as usize..(offset + length) as usize];
-            let claimed = Bytes(start).i64().ok_or("a compressed buffer without its length")?;
-            if claimed != -1 && !(0..=length.saturating_mul(LZ4_RATIO)).contains(&claimed) {
-                return Err(format!("a buffer of {length} bytes claims to hold {claimed}"));
-            }
+    }
+    Ok(())
+}
+
+/// Nor does it trust lengths before Arrow's own compression, of earlier versions.
+fn check_lengths(batch: &Message<'_>, body: &Buffer) -> Result<(), String> {
+    let buffers = batch.compression().and_then(|_| batch.buffers());
+    for buffer in buffers.into_iter().flatten().filter(|buffer| buffer.length() > 0) {
+        let (offset, length) = (buffer.offset(), buffer.length());
+        let start = &body[offset as usize..(offset + length) as usize];
+        let claimed = Bytes(start).i64().ok_or("a compressed buffer without its length")?;
+        if claimed != -1 && !(0..=length.saturating_mul(LZ4_RATIO)).contains(&claimed) {
+            return Err(format!("a buffer of {length} bytes claims to hold {claimed}"));
         }
     }
     Ok(())

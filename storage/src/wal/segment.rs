@@ -10,8 +10,8 @@ use crate::Error;
 
 /// The version of everything in the folder, which is written. A reader refuses a
 /// newer one. 2: rows name their origins. 3: points name their metric. 4: records
-/// name their keys.
-pub(super) const FORMAT: u32 = 4;
+/// name their keys. 5: numbers are narrow.
+pub(super) const FORMAT: u32 = 5;
 /// Magic, version and their checksum: the part that never changes.
 const PRELUDE: usize = 16;
 const MAGIC: [u8; 8] = *b"CLSLWAL\n";

@@ -295,7 +295,7 @@ fn fault_f37_an_unknown_table_does_not_stop_recovery() {
 fn fault_f20_what_is_not_ours_is_refused_untouched() {
     let other = written(2);
     let newer = |bytes: &mut Vec<u8>| {
-        bytes[8..12].copy_from_slice(&5u32.to_le_bytes());
+        bytes[8..12].copy_from_slice(&6u32.to_le_bytes());
         let checksum = crc32fast::hash(&bytes[..12]);
         bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
     };
@@ -306,7 +306,7 @@ fn fault_f20_what_is_not_ours_is_refused_untouched() {
     };
     type Case<'a> = (&'a str, Box<dyn Fn(&World, &str) + 'a>);
     let cases: [Case<'_>; 4] = [
-        ("version 5", Box::new(|world, segment| assert!(world.files.tamper(segment, newer)))),
+        ("version 6", Box::new(|world, segment| assert!(world.files.tamper(segment, newer)))),
         ("version 9", Box::new(|world, _| assert!(world.files.tamper("identity", future)))),
         (
             "not a write-ahead log segment",
