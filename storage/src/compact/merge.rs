@@ -13,8 +13,7 @@ use std::sync::Arc;
 use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
 use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use ::parquet::arrow::async_reader::ParquetRecordBatchStream;
-use ::parquet::basic::{Encoding, PageType};
-use ::parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData};
+use ::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use arrow::row::{OwnedRow, Rows};
@@ -24,12 +23,12 @@ use schema::TableDef;
 use schema::table::PARTITION;
 use serde_json::Value;
 
+use super::columns::{by_codes_in_all, shared, sharing, unshared};
 use super::width::{coded_leaves, open_bytes, rows_at_once, weight};
 use crate::encode::Keys;
-use crate::encode::codes::{by_codes, interleaved};
+use crate::encode::interleave::interleaved;
 use crate::encode::parquet::{PROMOTED, file_schema};
 use crate::encode::plain::{self, Plain};
-use crate::encode::stats::first_leaves;
 use crate::table::object::Object;
 use crate::{DataFile, Error};
 
@@ -155,7 +154,8 @@ impl<'a> Merge<'a> {
         opened.truncate(fit.max(FEWEST));
         let taken = opened.len();
         let schema = schema_of(table, opened.iter().flatten())?;
-        let schema = by_codes_in_all(&schema, opened.iter().flatten());
+        let schema = by_codes_in_all(&schema, opened.iter().flatten().map(|file| &file.metadata));
+        let schema = sharing(table, &schema);
         let promoted = promoted_by_all(opened.iter().flatten());
         let footers = opened.iter().flatten().map(|opened| opened.metadata.metadata().as_ref());
         let plain = plain::measured(footers);
@@ -312,12 +312,16 @@ impl<'a> Merge<'a> {
                 }
                 Err(error) => return Err(broken(&file, error)),
             };
-            let column = |(at, field): (&Option<usize>, &FieldRef)| match at {
-                Some(at) => batch.column(*at).clone(),
-                None => new_null_array(field.data_type(), batch.num_rows()),
+            let column = |(at, field): (&Option<usize>, &FieldRef)| {
+                let of = unshared(field.data_type());
+                let column = match at {
+                    Some(at) => batch.column(*at).clone(),
+                    None => new_null_array(of, batch.num_rows()),
+                };
+                if of == field.data_type() { Ok(column) } else { shared(&column) }
             };
-            let fields = self.schema.fields();
-            let columns: Vec<ArrayRef> = reading.columns.iter().zip(fields).map(column).collect();
+            let columns = reading.columns.iter().zip(self.schema.fields()).map(column);
+            let columns = columns.collect::<Result<Vec<ArrayRef>, Error>>()?;
             let rows = RecordBatch::try_new(self.schema.clone(), columns)
                 .map_err(|error| unfit(&file, error))?;
             let keys = self.keys.of(self.table, &rows)?;
@@ -340,8 +344,8 @@ impl<'a> Merge<'a> {
         let columns = self.schema.fields().iter().map(|f| found.index_of(f.name()).ok()).collect();
         let coded = |field: &FieldRef| {
             let known = self.schema.field_with_name(field.name());
-            let data_type = known.map_or(field.data_type(), |known| known.data_type()).clone();
-            field.as_ref().clone().with_data_type(data_type)
+            let of = known.map_or(field.data_type(), |known| unshared(known.data_type()));
+            field.as_ref().clone().with_data_type(of.clone())
         };
         let schema = Schema::new(found.fields().iter().map(coded).collect::<Vec<Field>>());
         let coded = coded_leaves(&schema);
@@ -448,36 +452,6 @@ fn schema_of<'a>(
         }
     }
     Ok(Arc::new(Schema::new(fields)))
-}
-
-/// The same columns, their texts by codes where all files have them so: then no
-/// text is copied or hashed for each row.
-fn by_codes_in_all<'a>(
-    schema: &SchemaRef,
-    files: impl Iterator<Item = &'a Opened> + Clone,
-) -> SchemaRef {
-    let in_all = |name: &str, nth: usize| {
-        files.clone().all(|Opened { metadata, .. }| {
-            let Ok(index) = metadata.schema().index_of(name) else { return true };
-            let leaf = first_leaves(metadata.schema())[index] + nth;
-            metadata.metadata().row_groups().iter().all(|group| is_by_codes(group.column(leaf)))
-        })
-    };
-    let field = |field: &FieldRef| by_codes(field, 0, |nth| in_all(field.name(), nth));
-    Arc::new(Schema::new(schema.fields().iter().map(field).collect::<Vec<FieldRef>>()))
-}
-
-/// Whether every data page of a chunk has codes of its dictionary.
-fn is_by_codes(chunk: &ColumnChunkMetaData) -> bool {
-    let coded = [Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY];
-    match (chunk.page_encoding_stats_mask(), chunk.page_encoding_stats()) {
-        (Some(data), _) => data.encodings().all(|encoding| coded.contains(&encoding)),
-        (None, Some(pages)) => pages
-            .iter()
-            .filter(|page| page.page_type != PageType::DICTIONARY_PAGE)
-            .all(|page| coded.contains(&page.encoding)),
-        (None, None) => false,
-    }
 }
 
 /// What every file says is promoted: in the others the values are in the map.

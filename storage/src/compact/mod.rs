@@ -14,6 +14,7 @@
 //! | --- | --- |
 //! | [`mod@plan`] | which files are joined: a pure policy |
 //! | [`merge`] | sorted files as one sorted stream (K1) |
+//! | [`columns`] | by codes, and maps that rows share each once |
 //! | [`width`] | how wide rows are, and so how many are read at once |
 //! | [`join`] | a job: merge, encode, upload |
 //! | [`upload`] | a new object, part by part |
@@ -25,6 +26,7 @@
 //! Deliberately not here: what an entry looks like (`table`), what else concerns
 //! all nodes (`upkeep`).
 
+pub mod columns;
 pub mod doomed;
 pub mod join;
 pub mod merge;

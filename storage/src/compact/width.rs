@@ -113,7 +113,7 @@ pub fn weight(rows: &RecordBatch) -> usize {
     fn weighs(data: &ArrayData) -> usize {
         let own: usize = data.buffers().iter().map(Buffer::capacity).sum();
         match data.data_type() {
-            DataType::Dictionary(..) => own,
+            DataType::Dictionary(_, of) if **of == DataType::Utf8 => own,
             _ => own + data.child_data().iter().map(weighs).sum::<usize>(),
         }
     }

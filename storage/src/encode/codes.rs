@@ -1,7 +1,6 @@
 //! Texts as codes: each distinct one is hashed where it came from, and from
 //! there on a number stands for it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
@@ -10,7 +9,6 @@ use arrow::array::{
     StringArray, StructArray, UInt32Array,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer};
-use arrow::compute::{interleave, take};
 use arrow::datatypes::{
     DataType, Field, FieldRef, Fields, Int32Type, Schema, SchemaRef, UInt32Type,
 };
@@ -143,90 +141,15 @@ pub fn coded_lists(columns: Vec<ArrayRef>, rows: usize) -> Result<Vec<ArrayRef>,
     lists.iter().zip(coded).map(list).collect()
 }
 
-/// Rows (array, row) of arrays whose texts may be by codes. Arrow's own would join
-/// all texts of all of them.
-pub fn interleaved(arrays: &[ArrayRef], rows: &[(usize, usize)]) -> Result<ArrayRef, Error> {
-    let Some(first) = arrays.first() else {
-        return Err(Error::Internal("rows are gathered from nothing".into()));
-    };
-    match first.data_type() {
-        DataType::Dictionary(..) => {
-            let coded: Vec<&Coded> = arrays.iter().map(|array| array.as_dictionary()).collect();
-            let nulls: Vec<Option<&NullBuffer>> = coded.iter().map(|coded| coded.nulls()).collect();
-            let nulls = gathered(&nulls, rows);
-            let (codes, texts) =
-                match coded.windows(2).all(|pair| same(texts(pair[0]), texts(pair[1]))) {
-                    true => {
-                        let keys: Vec<&[i32]> =
-                            coded.iter().map(|coded| coded.keys().values().as_ref()).collect();
-                        let code = |&(array, row): &(usize, usize)| keys[array][row];
-                        (rows.iter().map(code).collect(), coded[0].values().clone())
-                    }
-                    false => joined(&coded, rows, nulls.as_ref())?,
-                };
-            let codes = Int32Array::try_new(codes.into(), nulls)?;
-            Ok(Arc::new(Coded::try_new(codes, texts)?))
-        }
-        DataType::Map(..) => {
-            let maps: Vec<&MapArray> = arrays.iter().map(|array| array.as_map()).collect();
-            let (mut entries, mut ends) = (Vec::new(), Vec::with_capacity(rows.len() + 1));
-            ends.push(0);
-            for &(array, row) in rows {
-                let offsets = maps[array].value_offsets();
-                let of = offsets[row] as usize..offsets[row + 1] as usize;
-                entries.extend(of.map(|entry| (array, entry)));
-                ends.push(entries.len() as i32);
-            }
-            let part = |of: fn(&MapArray) -> &ArrayRef| {
-                let parts: Vec<ArrayRef> = maps.iter().map(|map| of(map).clone()).collect();
-                interleaved(&parts, &entries)
-            };
-            let nulls: Vec<Option<&NullBuffer>> = maps.iter().map(|map| map.nulls()).collect();
-            let ends = OffsetBuffer::new(ends.into());
-            let (keys, values) = (part(MapArray::keys)?, part(MapArray::values)?);
-            rebuilt(first.data_type(), ends, gathered(&nulls, rows), keys, values)
-        }
-        _ => {
-            let arrays: Vec<&dyn Array> = arrays.iter().map(AsRef::as_ref).collect();
-            Ok(interleave(&arrays, rows)?)
-        }
-    }
-}
-
-/// Rows (array, row) of a map whose values are lists and whose keys stand once: `of`
-/// names those of each row.
-pub fn shaped(
-    map: &DataType,
-    values: &[ArrayRef],
-    keys: &ArrayRef,
-    rows: &[(usize, usize)],
-    of: &[u32],
-) -> Result<ArrayRef, Error> {
-    let lists: Vec<&ListArray> = values.iter().map(|values| values.as_list()).collect();
-    let shapes: &ListArray = keys.as_list();
-    let mut entries = Vec::with_capacity(rows.len());
-    let mut key_of = Vec::with_capacity(rows.len());
-    let mut ends = Vec::with_capacity(rows.len() + 1);
-    ends.push(0);
-    for (&(array, row), shape) in rows.iter().zip(of) {
-        let offsets = lists[array].value_offsets();
-        entries.extend((offsets[row] as usize..offsets[row + 1] as usize).map(|e| (array, e)));
-        let shape = *shape as usize;
-        let offsets = shapes.value_offsets();
-        key_of.extend(offsets[shape] as u32..offsets[shape + 1] as u32);
-        ends.push(entries.len() as i32);
-    }
-    let texts: Vec<ArrayRef> = lists.iter().map(|list| list.values().clone()).collect();
-    let keys = take(shapes.values(), &UInt32Array::from(key_of), None)?;
-    let nulls: Vec<Option<&NullBuffer>> = lists.iter().map(|list| list.nulls()).collect();
-    let ends = OffsetBuffer::new(ends.into());
-    rebuilt(map, ends, gathered(&nulls, rows), keys, interleaved(&texts, &entries)?)
-}
-
 /// Rows of maps that are held: `of` names those of each row.
 pub fn held(of: &[u32], maps: &ArrayRef) -> Result<ArrayRef, Error> {
     let of = UInt32Array::from(of.to_vec());
     Ok(Arc::new(DictionaryArray::<UInt32Type>::try_new(of, maps.clone())?))
+}
+
+/// The type of maps of this type that are held.
+pub fn held_type(maps: &DataType) -> DataType {
+    DataType::Dictionary(Box::new(DataType::UInt32), Box::new(maps.clone()))
 }
 
 /// The maps of a column, and which of them each row has where they are [`held`].
@@ -237,61 +160,9 @@ pub fn maps(column: &ArrayRef) -> Option<(&MapArray, Option<&[u32]>)> {
     }
 }
 
-/// Codes of rows from arrays with texts of their own, and the texts that they use:
-/// what two arrays have is there twice, unless it is the same in memory.
-fn joined(
-    coded: &[&Coded],
-    rows: &[(usize, usize)],
-    nulls: Option<&NullBuffer>,
-) -> Result<(Vec<i32>, ArrayRef), Error> {
-    // Batches of one row group share their texts.
-    let mut met = HashMap::new();
-    let place = |coded: &&Coded| {
-        let texts = texts(coded);
-        let next = met.len();
-        *met.entry((texts.values().as_ptr(), texts.offsets().as_ptr(), texts.len())).or_insert(next)
-    };
-    let places: Vec<usize> = coded.iter().map(place).collect();
-    let mut known: Vec<Vec<i32>> = vec![Vec::new(); met.len()];
-    let mut codes = Vec::with_capacity(rows.len());
-    let (mut bytes, mut ends) = (Vec::new(), vec![0_i32]);
-    for (at, &(array, row)) in rows.iter().enumerate() {
-        if nulls.is_some_and(|nulls| nulls.is_null(at)) {
-            codes.push(0);
-            continue;
-        }
-        let (texts, known) = (texts(coded[array]), &mut known[places[array]]);
-        known.resize(texts.len(), -1);
-        let code = &mut known[coded[array].keys().value(row) as usize];
-        if *code < 0 {
-            bytes
-                .extend_from_slice(texts.value(coded[array].keys().value(row) as usize).as_bytes());
-            *code = ends.len() as i32 - 1;
-            ends.push(bytes.len() as i32);
-        }
-        codes.push(*code);
-    }
-    if ends.len() == 1 {
-        // Codes of nothing but NULLs still name a text.
-        ends.push(0);
-    }
-    let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), Buffer::from(bytes), None)?;
-    Ok((codes, Arc::new(texts)))
-}
-
-fn texts(coded: &Coded) -> &StringArray {
-    coded.values().as_string()
-}
-
 /// Whether both are the same texts in memory.
 pub fn same(a: &StringArray, b: &StringArray) -> bool {
     a.values().ptr_eq(b.values()) && a.offsets().ptr_eq(b.offsets())
-}
-
-fn gathered(nulls: &[Option<&NullBuffer>], rows: &[(usize, usize)]) -> Option<NullBuffer> {
-    let valid = |&(array, row): &(usize, usize)| nulls[array].is_none_or(|n| n.is_valid(row));
-    let any = nulls.iter().flatten().any(|nulls| nulls.null_count() > 0);
-    any.then(|| rows.iter().map(valid).collect())
 }
 
 /// Rows with their texts by codes, where that saves anything.
@@ -384,7 +255,7 @@ fn above(ends: Option<&[i32]>) -> impl FnMut(usize) -> Option<usize> {
 }
 
 /// Rows of a map of a type with these entries, whose texts may be by codes.
-fn rebuilt(
+pub(super) fn rebuilt(
     map: &DataType,
     offsets: OffsetBuffer<i32>,
     nulls: Option<NullBuffer>,

@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use schema::rows::{Place, stretches, widths};
 use schema::{Rows, TableDef};
 
-use super::codes::{coded, coded_lists, held, interleaved, shaped, typed};
+use super::codes::{coded, coded_lists, held, typed};
+use super::interleave::{interleaved, shaped};
 use super::parquet::{CHUNK, file_schema, stored};
 use super::plain::{self, Plain};
 use crate::Error;

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
 //! | [`codes`] | texts as codes, hashed once where they came from |
+//! | [`interleave`] | rows of several arrays, in an order |
 //! | [`gather`] | rows of several batches in a file's order, with their texts by codes |
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
@@ -27,6 +28,7 @@ pub mod absent;
 mod chunk;
 pub mod codes;
 mod gather;
+pub mod interleave;
 pub mod order;
 pub mod parquet;
 pub mod plain;

@@ -1,12 +1,13 @@
 //! Which rows make which file, and in which order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::{SortOptions, cast};
 use arrow::datatypes::{DataType, Date32Type};
 use arrow::row::{RowConverter, SortField};
+use hashbrown::HashMap;
 use schema::rows::Place;
 use schema::table::PARTITION;
 use schema::{Rows, TableDef};
@@ -42,14 +43,23 @@ pub fn days(table: &TableDef, batches: &[Rows]) -> Result<Vec<Day>, Error> {
     }
     let numbers = Numbers::of(table, batches)?;
     for rows in days.values_mut() {
-        let mut keyed: Vec<(&[u64], (usize, usize))> =
-            rows.iter().map(|&(batch, row)| (numbers.key(batch, row), (batch, row))).collect();
-        if !keyed.is_sorted() {
-            keyed.sort_unstable();
-            *rows = keyed.into_iter().map(|(_, row)| row).collect();
+        // Keys beside their rows are compared without being looked for.
+        match numbers.width {
+            0 | 1 => order(rows, |row| numbers.near::<1>(row)),
+            2 => order(rows, |row| numbers.near::<2>(row)),
+            3 => order(rows, |row| numbers.near::<3>(row)),
+            _ => order(rows, |row| numbers.key(row)),
         }
     }
     Ok(days.into_iter().map(|(date, rows)| Day { date, rows }).collect())
+}
+
+fn order<K: Ord>(rows: &mut Vec<(usize, usize)>, key: impl Fn((usize, usize)) -> K) {
+    let mut keyed: Vec<(K, (usize, usize))> = rows.iter().map(|row| (key(*row), *row)).collect();
+    if !keyed.is_sorted() {
+        keyed.sort_unstable();
+        *rows = keyed.into_iter().map(|(_, row)| row).collect();
+    }
 }
 
 /// The sort columns of rows as numbers with the same order, row by row.
@@ -61,13 +71,11 @@ struct Numbers {
 
 impl Numbers {
     fn of(table: &TableDef, batches: &[Rows]) -> Result<Numbers, Error> {
-        let width = table.sort.len();
-        let mut numbers = Numbers { width, batches: Vec::with_capacity(batches.len()) };
-        numbers.batches.extend(batches.iter().map(|rows| vec![0; rows.num_rows() * width]));
-        for (index, name) in table.sort.iter().enumerate() {
+        let mut columns = Vec::with_capacity(table.sort.len());
+        for name in table.sort {
             let place = table.layout.find(name)?;
             // What is held is ranked among itself, little as it is.
-            let columns: Vec<ArrayRef> = batches
+            let values: Vec<ArrayRef> = batches
                 .iter()
                 .map(|rows| match place {
                     Place::Held(set, column) => rows.held()[set].values.column(column).clone(),
@@ -76,24 +84,48 @@ impl Numbers {
                     }
                 })
                 .collect();
-            let ranks = ranks(table, name, &columns)?;
+            let ranks = ranks(table, name, &values)?;
+            let most = ranks.iter().flatten().max().copied().unwrap_or(0);
+            columns.push((place, ranks, u64::BITS - most.leading_zeros()));
+        }
+        // Ranks of few values share a number.
+        let (mut width, mut free) = (0, 0);
+        let place = |(_, _, bits): &(Place, Vec<Vec<u64>>, u32)| {
+            if *bits > free {
+                (width, free) = (width + 1, u64::BITS);
+            }
+            free -= bits;
+            (width.max(1) - 1, free)
+        };
+        let places: Vec<(usize, u32)> = columns.iter().map(place).collect();
+        let mut numbers = Numbers { width, batches: Vec::with_capacity(batches.len()) };
+        numbers.batches.extend(batches.iter().map(|rows| vec![0; rows.num_rows() * width]));
+        for ((of, ranks, bits), (index, shift)) in columns.into_iter().zip(places) {
+            if bits == 0 {
+                continue;
+            }
             for ((rows, ranks), keys) in batches.iter().zip(ranks).zip(&mut numbers.batches) {
                 let keys = keys.iter_mut().skip(index).step_by(width);
-                match place {
+                match of {
                     Place::Own(_) | Place::Shaped { .. } => {
-                        keys.zip(ranks).for_each(|(key, rank)| *key = rank);
+                        keys.zip(ranks).for_each(|(key, rank)| *key |= rank << shift);
                     }
                     Place::Held(set, _) => keys
                         .zip(rows.held()[set].of.iter())
-                        .for_each(|(key, held)| *key = ranks[*held as usize]),
+                        .for_each(|(key, held)| *key |= ranks[*held as usize] << shift),
                 }
             }
         }
         Ok(numbers)
     }
 
-    fn key(&self, batch: usize, row: usize) -> &[u64] {
+    fn key(&self, (batch, row): (usize, usize)) -> &[u64] {
         &self.batches[batch][row * self.width..(row + 1) * self.width]
+    }
+
+    /// The same, of a width that is known.
+    fn near<const WIDTH: usize>(&self, row: (usize, usize)) -> [u64; WIDTH] {
+        self.key(row).try_into().unwrap_or([0; WIDTH])
     }
 }
 

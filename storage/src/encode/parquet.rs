@@ -15,7 +15,9 @@ use ::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPro
 use ::parquet::file::writer::SerializedFileWriter;
 use ::parquet::schema::types::{ColumnDescPtr, ColumnPath};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, FieldRef, Int64Type, Schema, SchemaRef, TimestampMicrosecondType,
+};
 use schema::table::{PARTITION, Promotion, SCHEMA_VERSION};
 use schema::{ColumnType, Rows, TableDef};
 
@@ -105,7 +107,8 @@ pub fn promoted(table: &TableDef) -> Vec<serde_json::Value> {
 /// One Parquet file of a table, written chunk by chunk in the table's order.
 pub struct FileWriter<W: Write + Send> {
     writer: SerializedFileWriter<W>,
-    columns: ArrowRowGroupWriterFactory,
+    /// Of the columns that the library writes.
+    others: ArrowRowGroupWriterFactory,
     schema: SchemaRef,
     group: Option<Group>,
     press: Press,
@@ -144,7 +147,7 @@ impl<W: Write + Send> FileWriter<W> {
         let parquet = ArrowSchemaConverter::new().convert(&schema)?;
         let writer = SerializedFileWriter::new(out, parquet.root_schema_ptr(), properties)?;
         Ok(FileWriter {
-            columns: ArrowRowGroupWriterFactory::new(&writer, schema.clone()),
+            others: others(&schema, &writer)?,
             writer,
             press: Press::new(form.zstd_level)?,
             absent: Absent::new(table, &schema),
@@ -221,24 +224,24 @@ impl<W: Write + Send> FileWriter<W> {
 
     fn open(&self) -> Result<Group, Error> {
         let index = self.writer.flushed_row_groups().len();
-        let writers = self.columns.create_column_writers(index)?;
-        let types = self.schema.fields().iter().flat_map(|field| {
-            std::iter::repeat_n(field.data_type(), stats::leaves(field.data_type()))
-        });
+        let mut others = self.others.create_column_writers(index)?.into_iter();
         let (columns, properties) =
             (self.writer.schema_descr().columns(), self.writer.properties());
-        let leaf = |((writer, of), column): ((_, &DataType), &ColumnDescPtr)| match of {
+        let leaf = |(of, column): (&DataType, &ColumnDescPtr)| match of {
             DataType::Utf8 | DataType::Map(..) => {
                 let is_looked_up = self.looked_up.contains(&column.name());
                 let text = TextChunk::new(column.clone(), properties, is_looked_up)?;
                 Ok(Leaf::Text(Box::new(text)))
             }
-            of => Ok(match numbers(of, column, properties) {
-                Some(numbers) => Leaf::Numbers(numbers),
-                None => Leaf::Other(Box::new(writer)),
-            }),
+            of => match numbers(of, column, properties) {
+                Some(numbers) => Ok(Leaf::Numbers(numbers)),
+                None => match others.next() {
+                    Some(writer) => Ok(Leaf::Other(Box::new(writer))),
+                    None => Err(Error::Internal(format!("nobody writes {}", column.path()))),
+                },
+            },
         };
-        let leaves = writers.into_iter().zip(types).zip(columns).map(leaf);
+        let leaves = leaf_types(&self.schema).zip(columns).map(leaf);
         Ok(Group { leaves: leaves.collect::<Result<_, Error>>()?, rows: 0 })
     }
 
@@ -290,6 +293,33 @@ impl Group {
         };
         self.leaves.iter().map(size).sum()
     }
+}
+
+/// The type of the column that each leaf is of.
+fn leaf_types(schema: &SchemaRef) -> impl Iterator<Item = &DataType> {
+    let types = schema.fields().iter().map(|field| field.data_type());
+    types.flat_map(|of| std::iter::repeat_n(of, stats::leaves(of)))
+}
+
+/// The library's writers of those columns that are not ours: each costs two contexts
+/// to compress with, for every row group.
+fn others<W: Write + Send>(
+    schema: &SchemaRef,
+    file: &SerializedFileWriter<W>,
+) -> Result<ArrowRowGroupWriterFactory, Error> {
+    let (columns, properties) = (file.schema_descr().columns(), file.properties());
+    let is_other = |(field, leaf): (&FieldRef, usize)| match field.data_type() {
+        DataType::Utf8 | DataType::Map(..) => false,
+        of => numbers(of, &columns[leaf], properties).is_none(),
+    };
+    let fields = schema.fields().iter().zip(stats::first_leaves(schema));
+    let fields = fields.filter(|(field, leaf)| is_other((field, *leaf)));
+    let fields: Vec<FieldRef> = fields.map(|(field, _)| field.clone()).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let parquet = ArrowSchemaConverter::new().convert(&schema)?;
+    let file =
+        SerializedFileWriter::new(std::io::sink(), parquet.root_schema_ptr(), properties.clone())?;
+    Ok(ArrowRowGroupWriterFactory::new(&file, schema))
 }
 
 /// The columns that a Parquet file of the table has: all but `date`.
