@@ -77,6 +77,9 @@ use stop::Stop;
 /// Bytes of stack per engine thread. Touched only as far as it is used; a
 /// statement at every limit of the sandbox needs a few MiB in a debug build.
 const STACK: usize = 64 << 20;
+/// Threads that read local files end when nobody asked them for so long: what they have
+/// read others give back, and the allocator takes it back only as such a thread ends.
+const IDLE: Duration = Duration::from_secs(1);
 /// Below ingest's threads, above those that join files.
 const NICE: i32 = 5;
 
@@ -196,6 +199,7 @@ impl Engine {
             .worker_threads(settings.threads)
             .thread_name("query")
             .thread_stack_size(STACK)
+            .thread_keep_alive(IDLE)
             .on_thread_start(yielding)
             .enable_all()
             .build()
