@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::model::Packed;
 use super::outcome::{Notes, Warning};
 use super::{Encoding, Error, Malformed};
 
@@ -316,16 +317,16 @@ impl<'a> Field<'a> {
     }
 
     /// Appends 64-bit numbers, packed or not.
-    pub fn fixed64s<T>(self, of: fn(u64) -> T, into: &mut Vec<T>) -> Result<(), Error> {
+    pub fn fixed64s(self, into: &mut Packed<'a>) -> Result<(), Error> {
         if self.wire_type != BYTES {
-            into.push(of(self.fixed64()?));
+            into.push(self.fixed64()?.to_le_bytes());
             return Ok(());
         }
         let (numbers, rest) = self.bytes.as_chunks::<8>();
         if !rest.is_empty() {
             return Err(self.mistyped("a whole number of 64-bit numbers"));
         }
-        into.extend(numbers.iter().map(|bytes| of(u64::from_le_bytes(*bytes))));
+        into.extend(numbers);
         Ok(())
     }
 

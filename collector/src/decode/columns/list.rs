@@ -100,6 +100,13 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         self.rows.end(self.values.len());
     }
 
+    /// The numbers of a row; none where it has no list.
+    pub fn row(&self, row: usize) -> &[T::Native] {
+        let end = |row: usize| self.rows.ends.get(row).map_or(0, |end| *end as usize);
+        let start = row.checked_sub(1).map_or(0, end);
+        self.values.get(start..end(row)).unwrap_or_default()
+    }
+
     pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {
         self.rows.pad(rows, true);
         let values = PrimitiveArray::<T>::new(self.values.as_slice().to_vec().into(), None);

@@ -17,7 +17,7 @@ use std::mem;
 
 use super::attributes::{RecordAttributes, Sorted};
 use super::columns::{Finished, Longs};
-use super::model::{Data, Kind, Metric, Point};
+use super::model::{Kind, Metric, Point};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Warning};
 use super::text::quoted;
@@ -153,7 +153,7 @@ impl<'a> MetricRows<'a> {
         if !self.origin.admits("data point of metric", size.max(head.size)) {
             return Ok(());
         }
-        self.point.reset();
+        self.point.reset(head.kind);
         read(&mut self.point, &mut self.origin.notes)?;
         if !self.origin.admits_depth("data point of metric") {
             return Ok(());
@@ -176,9 +176,9 @@ impl<'a> MetricRows<'a> {
         let row = origin.row();
         attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
         origin.charge(size + head.size + attributes.sorted.bytes + metadata.bytes)?;
-        origin.charge(values::bytes(&point.data))?;
+        origin.charge(values::bytes(head.kind, point))?;
         attributes.append(&point.attributes, row);
-        values.append(row, &point.data);
+        values.append(row, head.kind, point);
         exemplars.append(row, &point.exemplars, origin, &mut self.buffer)?;
 
         let (resource, scope) = origin.digests();
@@ -186,7 +186,8 @@ impl<'a> MetricRows<'a> {
         let series = digest.attributes(attributes.sorted.iter(&point.attributes)).finish();
         c.series_id.append_value(series as i64);
         c.start_time_unix_nano.append_value(point.start_time_unix_nano as i64);
-        heads.accept(head, metadata);
+        let bounds = &point.histogram.explicit_bounds;
+        heads.accept(head, (head.kind == Kind::Histogram).then_some(bounds), metadata);
         c.flags.append_value(i64::from(point.flags));
         origin.accept(time)
     }
@@ -204,18 +205,6 @@ impl<'a> MetricRows<'a> {
             finished.sparse("flags", c.flags, rows);
             Ok(vec![heads.finish(cx.table)?, shapes])
         })
-    }
-}
-
-impl Point<'_> {
-    /// Empties it and keeps its allocations.
-    fn reset(&mut self) {
-        self.attributes.clear();
-        self.start_time_unix_nano = 0;
-        self.time_unix_nano = 0;
-        self.exemplars.clear();
-        self.flags = 0;
-        self.data = Data::default();
     }
 }
 

@@ -1,20 +1,23 @@
 //! The columns that hold what a point measured. A kind fills its own and leaves
 //! the others behind as NULL.
 
-use arrow::datatypes::{Float64Type, Int64Type, Schema};
+use arrow::datatypes::{Int64Type, Schema};
 use arrow::error::ArrowError;
 
 use super::super::columns::{Doubles, Finished, Integers, Longs, Numbers, Structs};
-use super::super::model::{Buckets, Data, Exponential, Histogram, Number, Summary};
+use super::super::model::{Exponential, Histogram, Kind, Number, Point, Summary};
 
 /// Bytes of the lists of a point: packed varints are up to 8 times smaller.
-pub(super) fn bytes(data: &Data) -> usize {
-    let side = |buckets: &Option<Buckets>| buckets.as_ref().map_or(0, |b| b.counts.len());
-    let numbers = match data {
-        Data::Number(_) => 0,
-        Data::Histogram(data) => data.bucket_counts.len() + data.explicit_bounds.len(),
-        Data::Exponential(data) => side(&data.positive) + side(&data.negative),
-        Data::Summary(data) => 2 * data.quantiles.len(),
+pub(super) fn bytes(kind: Kind, point: &Point<'_>) -> usize {
+    let numbers = match kind {
+        Kind::Gauge | Kind::Sum => 0,
+        Kind::Histogram => {
+            point.histogram.bucket_counts.len() + point.histogram.explicit_bounds.len()
+        }
+        Kind::ExponentialHistogram => {
+            point.exponential.sides().map(|buckets| buckets.counts.len()).sum()
+        }
+        Kind::Summary => 2 * point.summary.quantiles.len(),
     };
     8 * numbers
 }
@@ -28,7 +31,6 @@ pub(super) struct Values {
     min: Doubles,
     max: Doubles,
     bucket_counts: Numbers<Int64Type>,
-    explicit_bounds: Numbers<Float64Type>,
     scale: Integers,
     zero_count: Longs,
     zero_threshold: Doubles,
@@ -48,24 +50,30 @@ struct Side {
 
 impl Values {
     /// Counts were checked to fit.
-    pub fn append(&mut self, row: usize, data: &Data) {
-        match data {
-            Data::Number(None) => {}
-            Data::Number(Some(Number::Double(value))) => self.value.at(row).append_value(*value),
-            Data::Number(Some(Number::Int(value))) => {
-                self.value.at(row).append_value(*value as f64);
-                self.value_int.at(row).append_value(*value);
-            }
-            Data::Histogram(data) => self.histogram(row, data),
-            Data::Exponential(data) => self.exponential(row, data),
-            Data::Summary(data) => self.summary(row, data),
+    pub fn append(&mut self, row: usize, kind: Kind, point: &Point<'_>) {
+        match kind {
+            Kind::Gauge | Kind::Sum => self.number(row, point.number),
+            Kind::Histogram => self.histogram(row, &point.histogram),
+            Kind::ExponentialHistogram => self.exponential(row, &point.exponential),
+            Kind::Summary => self.summary(row, &point.summary),
         }
     }
 
-    fn histogram(&mut self, row: usize, data: &Histogram) {
+    fn number(&mut self, row: usize, number: Option<Number>) {
+        match number {
+            None => {}
+            Some(Number::Double(value)) => self.value.at(row).append_value(value),
+            Some(Number::Int(value)) => {
+                self.value.at(row).append_value(value as f64);
+                self.value_int.at(row).append_value(value);
+            }
+        }
+    }
+
+    /// All but the bounds, which the head has.
+    fn histogram(&mut self, row: usize, data: &Histogram<'_>) {
         self.moments(row, data.count, [data.sum, data.min, data.max]);
-        self.bucket_counts.set(row, data.bucket_counts.iter().map(|count| *count as i64));
-        self.explicit_bounds.set(row, data.explicit_bounds.iter().copied());
+        self.bucket_counts.set(row, data.bucket_counts.integers().map(|count| count as i64));
     }
 
     fn exponential(&mut self, row: usize, data: &Exponential) {
@@ -75,7 +83,7 @@ impl Values {
         self.zero_threshold.at(row).append_value(data.zero_threshold);
         let sides = [(&mut self.positive, &data.positive), (&mut self.negative, &data.negative)];
         for (side, buckets) in sides {
-            if let Some(buckets) = buckets {
+            if buckets.given {
                 side.offset.at(row).append_value(buckets.offset);
                 side.counts.set(row, buckets.counts.iter().map(|count| *count as i64));
             }
@@ -124,10 +132,6 @@ impl Values {
         ];
         for (name, numbers) in counts.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
             finished.add(name, numbers.finish(list(name)?, rows)?);
-        }
-        if !self.explicit_bounds.is_empty() {
-            let bounds = self.explicit_bounds.finish(list("explicit_bounds")?, rows)?;
-            finished.add("explicit_bounds", bounds);
         }
         if !self.quantiles.is_empty() {
             let count = self.quantiles.elements();
