@@ -59,7 +59,7 @@ fn histogram(data: &Histogram<'_>, warnings: &mut Warnings) -> Result<(), Fault>
     in_range(bucket_counts.integers())?;
     in_range([data.count])?;
     if buckets > 0 {
-        compare(data.count, bucket_counts.integers(), warnings);
+        compare(data.count, sum(bucket_counts.integers()), warnings);
     }
     Ok(())
 }
@@ -69,14 +69,17 @@ fn exponential(data: &Exponential, warnings: &mut Warnings) -> Result<(), Fault>
         in_range(buckets.counts.iter().copied())?;
     }
     in_range([data.count, data.zero_count])?;
-    let counts = data.sides().flat_map(|buckets| buckets.counts.iter().copied());
-    compare(data.count, counts.chain([data.zero_count]), warnings);
+    let sides = data.sides().map(|buckets| sum(buckets.counts.iter().copied()));
+    compare(data.count, sides.sum::<u128>() + u128::from(data.zero_count), warnings);
     Ok(())
 }
 
-fn compare(count: u64, buckets: impl Iterator<Item = u64>, warnings: &mut Warnings) {
-    let sum: u128 = buckets.map(u128::from).sum();
-    if sum != u128::from(count) {
+fn sum(counts: impl Iterator<Item = u64>) -> u128 {
+    counts.map(u128::from).sum()
+}
+
+fn compare(count: u64, buckets: u128, warnings: &mut Warnings) {
+    if buckets != u128::from(count) {
         warnings.add(Warning::CountMismatch);
     }
 }

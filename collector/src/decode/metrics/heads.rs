@@ -12,11 +12,11 @@ use schema::table::Of;
 use twox_hash::XxHash64;
 
 use super::super::attributes::Sorted;
-use super::super::columns::{Finished, Flags, MapColumn, Numbers, Texts, append_text};
+use super::super::columns::{Filled, Finished, Flags, MapColumn, Numbers, Texts, append_text};
 use super::super::model::{Kind, Packed, Text};
 use super::{Head, name_of};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Heads<'a> {
     /// Every resource of a request tends to have the same metrics. By digest, which
     /// anybody can make two of: the later metric then takes the place.
@@ -24,7 +24,7 @@ pub(super) struct Heads<'a> {
     /// The metric at hand, once it has a point.
     entered: Option<u32>,
     /// Per point its metric.
-    of: Vec<u32>,
+    of: Filled<u32>,
     count: u32,
     name: Texts,
     kind: Texts,
@@ -45,6 +45,25 @@ struct Words<'a> {
     kind: Kind,
     temporality: i32,
     is_monotonic: bool,
+}
+
+impl Default for Heads<'_> {
+    fn default() -> Self {
+        Heads {
+            known: HashMap::default(),
+            entered: None,
+            of: Filled::default(),
+            count: 0,
+            name: Texts::few(),
+            kind: Texts::few(),
+            unit: Texts::few(),
+            description: Texts::few(),
+            temporality: Texts::few(),
+            is_monotonic: Flags::few(),
+            explicit_bounds: Numbers::few(),
+            metadata: MapColumn::few(),
+        }
+    }
 }
 
 impl<'a> Heads<'a> {
@@ -129,6 +148,6 @@ impl<'a> Heads<'a> {
             finished.add("explicit_bounds", self.explicit_bounds.finish(list, rows)?);
         }
         finished.add("metadata", self.metadata.finish()?);
-        Ok(Held { of: self.of.into_iter().collect(), values: finished.batch(rows)? })
+        Ok(Held { of: self.of.exact(), values: finished.batch(rows)? })
     }
 }
