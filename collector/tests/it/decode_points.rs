@@ -4,7 +4,7 @@
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Float64Type;
-use collector::decode::{Decoded, Encoding, Reason};
+use collector::decode::{Decoded, Encoding, Error, Limits, Reason};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -19,7 +19,9 @@ use prost::encoding::{WireType, encode_key, encode_varint};
 use schema::{Catalog, Signal};
 
 use crate::decode_generate::Dice;
-use crate::decode_support::{NOW, decode, json, metric, metrics, protobuf, rows, text};
+use crate::decode_support::{
+    NOW, decode, decode_with, json, metric, metrics, protobuf, rows, text,
+};
 
 fn point(explicit_bounds: &[f64]) -> HistogramDataPoint {
     HistogramDataPoint {
@@ -172,6 +174,24 @@ proptest! {
         let counts: Vec<_> = rows(&decoded).iter().map(|row| row["bucket_counts"].clone()).collect();
         let sent: Vec<_> = valid.iter().map(|p| serde_json::json!(p.bucket_counts)).collect();
         prop_assert_eq!(counts, sent);
+    }
+}
+
+/// Scenario: each point of a metric has other bounds than the one before, with metadata
+/// or without.
+/// Guarantees: D11, what is held of them is paid for.
+#[test]
+fn otlp_d11_bounds_that_always_differ_are_paid_for() {
+    for metadata in [vec![], vec![text("source", "x")]] {
+        let points = (0..1000).map(|n| point(&[f64::from(n), f64::from(n) + 0.5]));
+        let request = metrics(vec![histogram(points.collect(), metadata)]);
+        let decoded = protobuf(Signal::Metrics, &request);
+        assert_eq!(heads(&decoded), 1000);
+        let held = decoded.rows.unwrap().bytes() as usize;
+        let limits = Limits { max_batch_bytes: held, ..Limits::default() };
+        let body = request.encode_to_vec();
+        let error = decode_with(Signal::Metrics, Encoding::Protobuf, &body, &limits).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
     }
 }
 

@@ -23,8 +23,8 @@ pub(crate) struct Lazy<B> {
 /// About the rows of a request: a column that grows from nothing is moved ten times
 /// until then.
 pub(super) const ROOM: usize = 512;
-/// About the resources of a request, or its metrics. Room that is not filled is not
-/// for nothing: it is memory between that of the rows, which stays when it is freed.
+/// About the resources of a request, or its metrics. What is not filled costs too:
+/// an allocator finds small blocks sooner than large ones.
 pub(super) const FEW: usize = 32;
 /// Bytes of a text, roughly.
 const TEXT: usize = 16;
