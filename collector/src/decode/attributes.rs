@@ -39,17 +39,22 @@ const ELSEWHERE: u8 = 0;
 /// need no more than a look whether their keys are those of an earlier one.
 #[derive(Debug, Default)]
 struct Orders {
-    /// Empty before the first set.
+    /// None before the first set that is not empty.
     orders: Vec<Order>,
-    /// The order of the last set.
-    last: usize,
+    empty: Order,
+    /// Which was the order of the last set, unless that was empty.
+    last: Option<usize>,
 }
 
 impl Orders {
     /// A request mixes the records of some dozen places.
     const COUNT: usize = 64;
 
-    fn of(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) -> &Order {
+    fn of(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted<'_>>) -> &Order {
+        self.last = None;
+        if source.is_empty() {
+            return &self.empty;
+        }
         if self.orders.is_empty() {
             self.orders.resize_with(Orders::COUNT, Order::default);
         }
@@ -57,12 +62,21 @@ impl Orders {
             (hash ^ length as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23)
         };
         let hash = source.iter().map(|pair| pair.key.len()).fold(0, mix);
-        self.last = hash as usize % Orders::COUNT;
-        let order = &mut self.orders[self.last];
+        let last = hash as usize % Orders::COUNT;
+        self.last = Some(last);
+        let order = &mut self.orders[last];
         if !order.fits(source) {
             order.make(source, promoted);
         }
         order
+    }
+
+    /// The order of the last set.
+    fn last(&mut self) -> &mut Order {
+        match self.last {
+            Some(last) => &mut self.orders[last],
+            None => &mut self.empty,
+        }
     }
 }
 
@@ -90,7 +104,7 @@ struct Slot {
 }
 
 impl Order {
-    fn make(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted>) {
+    fn make(&mut self, source: &[KeyValue<'_>], promoted: Option<&Promoted<'_>>) {
         self.slots.clear();
         self.keys.clear();
         self.shape = None;
@@ -105,10 +119,10 @@ impl Order {
         let mut next = 0;
         for slot in &mut self.slots {
             let key = source[slot.source as usize].key.as_ref();
-            while promotions.get(next).is_some_and(|promoted| promoted.as_str() < key) {
+            while promotions.get(next).is_some_and(|promoted| *promoted < key) {
                 next += 1;
             }
-            let held = promotions.get(next).is_some_and(|promoted| promoted == key);
+            let held = promotions.get(next).is_some_and(|promoted| *promoted == key);
             self.keys.push_str(key);
             (slot.end, slot.promoted) = (self.keys.len(), held.then_some(next as u32));
         }
@@ -161,7 +175,7 @@ impl Sorted {
     pub fn sort(
         &mut self,
         source: &[KeyValue<'_>],
-        promoted: Option<&Promoted>,
+        promoted: Option<&Promoted<'_>>,
         limits: &Limits,
         warnings: &mut Warnings,
     ) {
@@ -206,18 +220,15 @@ impl Sorted {
 
     /// The shape of what was sorted last.
     fn shape(&mut self, source: &[KeyValue<'_>], shapes: &mut ShapedMap) -> u32 {
-        if let Some(order) = self.orders.orders.get(self.orders.last)
-            && let Some(shape) = order.shape.filter(|_| order.fates == self.fates)
-        {
+        let order = self.orders.last();
+        if let Some(shape) = order.shape.filter(|_| order.fates == self.fates) {
             return shape;
         }
         let in_map = self.entries.iter().filter(|entry| entry.column.is_none());
         let keys = in_map.clone().map(|entry| source[entry.source as usize].key.as_ref());
         let shape = shapes.shape(keys, in_map.map(|entry| entry.letter));
-        if let Some(order) = self.orders.orders.get_mut(self.orders.last) {
-            order.shape = Some(shape);
-            order.fates.clone_from(&self.fates);
-        }
+        order.shape = Some(shape);
+        order.fates.clone_from(&self.fates);
         shape
     }
 
@@ -265,7 +276,10 @@ fn write(value: &Value<'_>, limit: usize, scratch: &mut String) -> (Text, bool) 
     match value {
         Value::Empty => (Text::Null, false),
         Value::Text(text) => {
-            let len = text.floor_char_boundary(limit);
+            let len = match text.len() <= limit {
+                true => text.len(),
+                false => text.floor_char_boundary(limit),
+            };
             (Text::Source(len), len < text.len())
         }
         Value::Bytes(bytes) => {
@@ -289,14 +303,14 @@ fn write(value: &Value<'_>, limit: usize, scratch: &mut String) -> (Text, bool) 
 
 /// The columns of the records' own attributes.
 #[derive(Debug)]
-pub(super) struct RecordAttributes {
+pub(super) struct RecordAttributes<'a> {
     map: ShapedMap,
-    promoted: Promoted,
+    promoted: Promoted<'a>,
     pub sorted: Sorted,
 }
 
-impl RecordAttributes {
-    pub fn new(table: &TableDef) -> RecordAttributes {
+impl<'a> RecordAttributes<'a> {
+    pub fn new(table: &'a TableDef) -> RecordAttributes<'a> {
         RecordAttributes {
             map: ShapedMap::default(),
             promoted: Promoted::new(table, Scope::Record),
@@ -308,8 +322,13 @@ impl RecordAttributes {
         self.sorted.sort(source, Some(&self.promoted), limits, warnings);
     }
 
-    /// Appends what was sorted last as row `row`.
-    pub fn append(&mut self, source: &[KeyValue<'_>], row: usize) {
+    /// Appends what was sorted last as row `row`, and shows it.
+    pub fn append(
+        &mut self,
+        source: &[KeyValue<'_>],
+        row: usize,
+        mut show: impl FnMut(Attribute<'_>),
+    ) {
         let shape = self.sorted.shape(source, &mut self.map);
         for attribute in self.sorted.iter(source) {
             match attribute.column {
@@ -319,6 +338,7 @@ impl RecordAttributes {
                     self.promoted.set(column, row, attribute.value, text);
                 }
             }
+            show(attribute);
         }
         self.map.end_row(shape);
     }
@@ -343,7 +363,7 @@ mod tests {
 
     use super::*;
 
-    fn sorted(sorted: &mut Sorted, promoted: &Promoted, source: &[KeyValue<'_>]) -> String {
+    fn sorted(sorted: &mut Sorted, promoted: &Promoted<'_>, source: &[KeyValue<'_>]) -> String {
         let mut warnings = Warnings::default();
         sorted.sort(source, Some(promoted), &Limits::default(), &mut warnings);
         let all: Vec<_> = sorted.iter(source).collect();

@@ -32,7 +32,7 @@ pub(super) fn decode<'a>(
 
 struct LogRows<'a> {
     origin: Origin<'a>,
-    attributes: RecordAttributes,
+    attributes: RecordAttributes<'a>,
     /// The record at hand; kept for its allocations.
     record: LogRecord<'a>,
     buffer: String,
@@ -109,7 +109,7 @@ impl<'a> LogRows<'a> {
         let (row, limits) = (origin.row(), origin.limits());
         attributes.sort(&record.attributes, limits, &mut origin.notes.warnings);
         origin.charge(size + attributes.sorted.bytes)?;
-        attributes.append(&record.attributes, row);
+        attributes.append(&record.attributes, row, |_| ());
 
         match &record.body {
             Value::Empty => {

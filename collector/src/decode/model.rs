@@ -2,6 +2,7 @@
 //! end here, so nothing behind this file knows which one a request came in.
 
 use std::borrow::Cow;
+use std::mem;
 
 pub(crate) type Text<'a> = Cow<'a, str>;
 
@@ -154,7 +155,8 @@ pub(crate) enum Kind {
     Summary,
 }
 
-/// A data point of any kind.
+/// A data point of any kind. What it measured is in the part of its metric's kind;
+/// the others are there for their allocations, which points of all kinds in turn use.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Point<'a> {
     pub attributes: Vec<KeyValue<'a>>,
@@ -162,21 +164,26 @@ pub(crate) struct Point<'a> {
     pub time_unix_nano: u64,
     pub exemplars: Vec<Exemplar<'a>>,
     pub flags: u32,
-    pub data: Data,
+    pub number: Option<Number>,
+    pub histogram: Histogram<'a>,
+    pub exponential: Exponential,
+    pub summary: Summary,
 }
 
-/// What distinguishes the points of one kind from another.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Data {
-    Number(Option<Number>),
-    Histogram(Histogram),
-    Exponential(Exponential),
-    Summary(Summary),
-}
-
-impl Default for Data {
-    fn default() -> Self {
-        Data::Number(None)
+impl Point<'_> {
+    /// Empties what a point of this kind says, and keeps its allocations.
+    pub fn reset(&mut self, kind: Kind) {
+        self.attributes.clear();
+        self.start_time_unix_nano = 0;
+        self.time_unix_nano = 0;
+        self.exemplars.clear();
+        self.flags = 0;
+        match kind {
+            Kind::Gauge | Kind::Sum => self.number = None,
+            Kind::Histogram => self.histogram.clear(),
+            Kind::ExponentialHistogram => self.exponential.clear(),
+            Kind::Summary => self.summary.clear(),
+        }
     }
 }
 
@@ -187,13 +194,63 @@ pub(crate) enum Number {
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) struct Histogram {
+pub(crate) struct Histogram<'a> {
     pub count: u64,
     pub sum: Option<f64>,
     pub min: Option<f64>,
     pub max: Option<f64>,
-    pub bucket_counts: Vec<u64>,
-    pub explicit_bounds: Vec<f64>,
+    pub bucket_counts: Packed<'a>,
+    pub explicit_bounds: Packed<'a>,
+}
+
+impl Histogram<'_> {
+    fn clear(&mut self) {
+        let Histogram { mut bucket_counts, mut explicit_bounds, .. } = mem::take(self);
+        bucket_counts.clear();
+        explicit_bounds.clear();
+        *self = Histogram { bucket_counts, explicit_bounds, ..Histogram::default() };
+    }
+}
+
+/// 64-bit numbers as protobuf packs them, the lowest byte first.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Packed<'a>(Cow<'a, [[u8; 8]]>);
+
+impl<'a> Packed<'a> {
+    fn clear(&mut self) {
+        match &mut self.0 {
+            Cow::Owned(numbers) => numbers.clear(),
+            Cow::Borrowed(numbers) => *numbers = &[],
+        }
+    }
+
+    pub fn push(&mut self, number: [u8; 8]) {
+        self.0.to_mut().push(number);
+    }
+
+    /// Copies nothing if it is the first, as it nearly always is.
+    pub fn extend(&mut self, numbers: &'a [[u8; 8]]) {
+        match self.0.is_empty() {
+            true => self.0 = Cow::Borrowed(numbers),
+            false => self.0.to_mut().extend_from_slice(numbers),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn bytes(&self) -> &[[u8; 8]] {
+        &self.0
+    }
+
+    pub fn integers(&self) -> impl ExactSizeIterator<Item = u64> + Clone {
+        self.0.iter().map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    pub fn doubles(&self) -> impl ExactSizeIterator<Item = f64> + Clone {
+        self.0.iter().map(|bytes| f64::from_le_bytes(*bytes))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -205,14 +262,37 @@ pub(crate) struct Exponential {
     pub scale: i32,
     pub zero_count: u64,
     pub zero_threshold: f64,
-    pub positive: Option<Buckets>,
-    pub negative: Option<Buckets>,
+    pub positive: Buckets,
+    pub negative: Buckets,
+}
+
+impl Exponential {
+    fn clear(&mut self) {
+        let Exponential { mut positive, mut negative, .. } = mem::take(self);
+        positive.clear();
+        negative.clear();
+        *self = Exponential { positive, negative, ..Exponential::default() };
+    }
+
+    /// Those that were given.
+    pub fn sides(&self) -> impl Iterator<Item = &Buckets> + Clone {
+        [&self.positive, &self.negative].into_iter().filter(|side| side.given)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Buckets {
+    /// Without it the rest is empty.
+    pub given: bool,
     pub offset: i32,
     pub counts: Vec<u64>,
+}
+
+impl Buckets {
+    pub fn clear(&mut self) {
+        (self.given, self.offset) = (false, 0);
+        self.counts.clear();
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -220,6 +300,13 @@ pub(crate) struct Summary {
     pub count: u64,
     pub sum: f64,
     pub quantiles: Vec<Quantile>,
+}
+
+impl Summary {
+    fn clear(&mut self) {
+        (self.count, self.sum) = (0, 0.0);
+        self.quantiles.clear();
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]

@@ -35,23 +35,25 @@ impl Digest {
     }
 
     /// Attributes come sorted and once per key.
+    pub fn attribute(&mut self, attribute: Attribute<'_>) {
+        self.text(attribute.key);
+        self.bytes.push(attribute.letter as u8);
+        match attribute.value {
+            Value::Empty => self.number(u64::MAX),
+            Value::Bool(value) => self.number(u64::from(*value)),
+            Value::Int(value) => self.number(*value as u64),
+            // All NaN are one.
+            Value::Double(value) if value.is_nan() => self.number(f64::NAN.to_bits()),
+            Value::Double(value) => self.number(value.to_bits()),
+            _ => self.text(attribute.text.unwrap_or_default()),
+        };
+    }
+
     pub fn attributes<'s>(
         &mut self,
         attributes: impl Iterator<Item = Attribute<'s>>,
     ) -> &mut Digest {
-        for attribute in attributes {
-            self.text(attribute.key);
-            self.bytes.push(attribute.letter as u8);
-            match attribute.value {
-                Value::Empty => self.number(u64::MAX),
-                Value::Bool(value) => self.number(u64::from(*value)),
-                Value::Int(value) => self.number(*value as u64),
-                // All NaN are one.
-                Value::Double(value) if value.is_nan() => self.number(f64::NAN.to_bits()),
-                Value::Double(value) => self.number(value.to_bits()),
-                _ => self.text(attribute.text.unwrap_or_default()),
-            };
-        }
+        attributes.for_each(|attribute| self.attribute(attribute));
         self
     }
 

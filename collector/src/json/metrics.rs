@@ -1,7 +1,7 @@
 //! `opentelemetry.proto.metrics.v1` as JSON.
 
 use crate::decode::model::{
-    Buckets, Data, Exemplar, Exponential, Histogram, Kind, Metric, Number, Point, Quantile, Summary,
+    Buckets, Exemplar, Exponential, Histogram, Kind, Metric, Number, Point, Quantile, Summary,
 };
 use crate::decode::{Error, Notes, Segment};
 
@@ -147,19 +147,19 @@ const EXPONENTIAL: &[&str] = &[
 const SUMMARY: &[&str] =
     &["attributes", "startTimeUnixNano", "timeUnixNano", "flags", "count", "sum", "quantileValues"];
 
+/// Reads a point into one that was reset.
 pub(crate) fn point<'a>(
     kind: Kind,
     item: Raw<'a>,
     into: &mut Point<'a>,
     notes: &mut Notes,
 ) -> Result<(), Error> {
-    let (names, data) = match kind {
-        Kind::Gauge | Kind::Sum => (NUMBER, Data::Number(None)),
-        Kind::Histogram => (HISTOGRAM, Data::Histogram(Histogram::default())),
-        Kind::ExponentialHistogram => (EXPONENTIAL, Data::Exponential(Exponential::default())),
-        Kind::Summary => (SUMMARY, Data::Summary(Summary::default())),
+    let names = match kind {
+        Kind::Gauge | Kind::Sum => NUMBER,
+        Kind::Histogram => HISTOGRAM,
+        Kind::ExponentialHistogram => EXPONENTIAL,
+        Kind::Summary => SUMMARY,
     };
-    into.data = data;
     item.reader().object(names, |reader, name| match name {
         "attributes" => key_values(reader, &mut into.attributes, notes),
         "startTimeUnixNano" => set(&mut into.start_time_unix_nano, reader.u64()),
@@ -169,11 +169,11 @@ pub(crate) fn point<'a>(
             into.exemplars.push(exemplar(reader, notes)?);
             Ok(())
         }),
-        _ => match &mut into.data {
-            Data::Number(data) => number(reader, name, data),
-            Data::Histogram(data) => histogram(reader, name, data),
-            Data::Exponential(data) => exponential(reader, name, data),
-            Data::Summary(data) => summary(reader, name, data),
+        _ => match kind {
+            Kind::Gauge | Kind::Sum => number(reader, name, &mut into.number),
+            Kind::Histogram => histogram(reader, name, &mut into.histogram),
+            Kind::ExponentialHistogram => exponential(reader, name, &mut into.exponential),
+            Kind::Summary => summary(reader, name, &mut into.summary),
         },
     })
 }
@@ -204,14 +204,14 @@ fn optional(reader: &mut Reader<'_>, into: &mut Option<f64>) -> Result<(), Error
     Ok(())
 }
 
-fn histogram(reader: &mut Reader<'_>, name: &str, into: &mut Histogram) -> Result<(), Error> {
+fn histogram(reader: &mut Reader<'_>, name: &str, into: &mut Histogram<'_>) -> Result<(), Error> {
     match name {
         "count" => set(&mut into.count, reader.u64()),
         "sum" => optional(reader, &mut into.sum),
         "min" => optional(reader, &mut into.min),
         "max" => optional(reader, &mut into.max),
-        "bucketCounts" => reader.u64s(&mut into.bucket_counts),
-        _ => reader.f64s(&mut into.explicit_bounds),
+        "bucketCounts" => reader.u64s(|count| into.bucket_counts.push(count.to_le_bytes())),
+        _ => reader.f64s(|bound| into.explicit_bounds.push(bound.to_le_bytes())),
     }
 }
 
@@ -229,14 +229,14 @@ fn exponential(reader: &mut Reader<'_>, name: &str, into: &mut Exponential) -> R
     }
 }
 
-fn buckets(reader: &mut Reader<'_>, into: &mut Option<Buckets>) -> Result<(), Error> {
+fn buckets(reader: &mut Reader<'_>, into: &mut Buckets) -> Result<(), Error> {
     if reader.null() {
         return Ok(());
     }
-    let buckets = into.insert(Buckets::default());
+    into.given = true;
     reader.object(&["offset", "bucketCounts"], |reader, name| match name {
-        "offset" => set(&mut buckets.offset, reader.i32()),
-        _ => reader.u64s(&mut buckets.counts),
+        "offset" => set(&mut into.offset, reader.i32()),
+        _ => reader.u64s(|count| into.counts.push(count)),
     })
 }
 

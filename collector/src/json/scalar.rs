@@ -130,16 +130,16 @@ impl<'a> Reader<'a> {
     }
 
     /// Doubles and 64-bit counts in lists.
-    pub fn u64s(&mut self, into: &mut Vec<u64>) -> Result<(), Error> {
+    pub fn u64s(&mut self, mut each: impl FnMut(u64)) -> Result<(), Error> {
         self.array(|reader| {
-            into.push(reader.u64()?);
+            each(reader.u64()?);
             Ok(())
         })
     }
 
-    pub fn f64s(&mut self, into: &mut Vec<f64>) -> Result<(), Error> {
+    pub fn f64s(&mut self, mut each: impl FnMut(f64)) -> Result<(), Error> {
         self.array(|reader| {
-            into.push(reader.f64()?);
+            each(reader.f64()?);
             Ok(())
         })
     }

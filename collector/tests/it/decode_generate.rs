@@ -295,6 +295,21 @@ impl Dice {
         (!self.one_in(3)).then(|| self.double())
     }
 
+    /// As many that increase, mostly those of the point before, else a bit off.
+    fn bounds(&mut self, count: usize) -> Vec<f64> {
+        let mut bounds: Vec<f64> = (0..count).map(|n| n as f64 * 1.5).collect();
+        let last = bounds.last_mut().filter(|_| self.one_in(4));
+        if let Some(last) = last {
+            *last = match self.below(5) {
+                0 => f64::NAN,
+                1 => f64::INFINITY,
+                _ if *last == 0.0 => -0.0,
+                _ => last.next_up(),
+            };
+        }
+        bounds
+    }
+
     fn histogram(&mut self) -> HistogramDataPoint {
         let bounds = self.below(4);
         let buckets = if self.one_in(5) { self.below(4) } else { bounds + 1 };
@@ -305,7 +320,7 @@ impl Dice {
             count: self.count(),
             sum: self.optional(),
             bucket_counts: (0..buckets).map(|_| self.count()).collect(),
-            explicit_bounds: (0..bounds).map(|n| n as f64 * 1.5).collect(),
+            explicit_bounds: self.bounds(bounds),
             exemplars: self.many(2, Dice::exemplar),
             flags: self.small(),
             min: self.optional(),

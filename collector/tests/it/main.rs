@@ -13,6 +13,7 @@ mod decode_generate;
 mod decode_json;
 mod decode_logs;
 mod decode_metrics;
+mod decode_points;
 mod decode_requests;
 mod decode_same;
 mod decode_spans;

@@ -27,20 +27,25 @@ pub fn stretches(
     })
 }
 
-/// Bytes of text in each row: a small set of origins can stand for a lot of it.
+/// Bytes of texts and lists in each row: a small set of origins can stand for a lot of it.
 pub fn widths(rows: &RecordBatch) -> Vec<usize> {
     let mut widths = vec![0; rows.num_rows()];
     for column in rows.columns() {
-        let (offsets, texts): (&[i32], Vec<&[i32]>) = match column.data_type() {
-            DataType::Utf8 => (column.as_string::<i32>().value_offsets(), Vec::new()),
-            DataType::List(element) if *element.data_type() == DataType::Utf8 => {
+        // Where its elements end, each of so many bytes or with texts of their own.
+        let (offsets, each, texts): (&[i32], usize, Vec<&[i32]>) = match column.data_type() {
+            DataType::Utf8 => (column.as_string::<i32>().value_offsets(), 1, Vec::new()),
+            DataType::List(element) => {
                 let list = column.as_list::<i32>();
-                (list.value_offsets(), vec![list.values().as_string::<i32>().value_offsets()])
+                let texts = list.values().as_string_opt::<i32>();
+                let texts = texts.map(|texts| texts.value_offsets()).into_iter().collect();
+                let each = element.data_type().primitive_width().unwrap_or_default();
+                (list.value_offsets(), each, texts)
             }
             DataType::Map(..) => {
                 let map = column.as_map();
                 let texts = map.entries().columns().iter();
-                (map.value_offsets(), texts.map(|t| t.as_string::<i32>().value_offsets()).collect())
+                let texts = texts.map(|t| t.as_string::<i32>().value_offsets()).collect();
+                (map.value_offsets(), 0, texts)
             }
             _ => continue,
         };
@@ -48,7 +53,7 @@ pub fn widths(rows: &RecordBatch) -> Vec<usize> {
             let length =
                 |offsets: &[i32]| (offsets[ends[1] as usize] - offsets[ends[0] as usize]) as usize;
             *width += match texts.is_empty() {
-                true => (ends[1] - ends[0]) as usize,
+                true => each * (ends[1] - ends[0]) as usize,
                 false => texts.iter().map(|offsets| length(offsets)).sum(),
             };
         }

@@ -1,17 +1,17 @@
 //! Rows and origins against the plain rows that they stand for.
 
 use arrow::array::{
-    BooleanArray, Float64Array, Int32Array, Int64Array, MapBuilder, MapFieldNames, StringArray,
-    StringBuilder, new_null_array,
+    BooleanArray, Float64Array, Float64Builder, Int32Array, Int64Array, ListArray, ListBuilder,
+    MapBuilder, MapFieldNames, StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Float64Type};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
 use crate::Catalog;
-use crate::tables::common::string_map;
+use crate::tables::common::{list, list_field, string_map};
 
 /// Rows of a table whose columns follow from one number each, few of which
 /// differ: every type of a column of the origins, with NULLs.
@@ -30,6 +30,15 @@ fn plain(table: &str, numbers: &[u8]) -> (Arc<Layout>, RecordBatch) {
             DataType::Int32 => Arc::new(Int32Array::from(vec![index as i32; numbers.len()])),
             DataType::Boolean => Arc::new(BooleanArray::from(vec![index % 2 == 0; numbers.len()])),
             DataType::Float64 => Arc::new(Float64Array::from(vec![index as f64; numbers.len()])),
+            doubles if *doubles == list(DataType::Float64) => {
+                let mut lists = ListBuilder::new(Float64Builder::new())
+                    .with_field(list_field(DataType::Float64));
+                for number in numbers {
+                    lists.values().append_slice(&[0.0, -0.0][..usize::from(number % 3)]);
+                    lists.append(number % 2 > 0);
+                }
+                Arc::new(lists.finish())
+            }
             map if *map == string_map() => {
                 let names = MapFieldNames {
                     entry: "key_value".into(),
@@ -147,4 +156,14 @@ fn inv_b1_a_large_origin_is_projected_in_small_pieces() {
     let pieces: Vec<usize> = rows.pieces(1000, 3 * width).map(|piece| piece.num_rows()).collect();
     assert_eq!((pieces.len(), pieces[0]), (34, 3));
     assert_eq!(rows.pieces(1000, 0).count(), 100);
+}
+
+/// Scenario: lists of numbers of some lengths stand once for many rows.
+/// Guarantees: B1, what they take in each of these counts too.
+#[test]
+fn inv_b1_lists_of_numbers_have_a_width() {
+    let bounds = [Some(vec![Some(1.0); 3]), None, Some(vec![])];
+    let column: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(bounds));
+    let rows = RecordBatch::try_from_iter([("explicit_bounds", column)]).unwrap();
+    assert_eq!(widths(&rows), [24, 0, 0]);
 }

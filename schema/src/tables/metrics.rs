@@ -39,7 +39,7 @@ pub fn table(extra: &[Promotion]) -> TableDef {
         c("min", Float64, "Smallest observation."),
         c("max", Float64, "Largest observation."),
         c("bucket_counts", list(Int64), "HISTOGRAM: counts per bucket."),
-        c("explicit_bounds", list(Float64), "HISTOGRAM: upper bounds, one fewer than the counts."),
+        h("explicit_bounds", list(Float64), "HISTOGRAM: upper bounds, one fewer than the counts."),
         c("scale", Int32, "EXPONENTIAL_HISTOGRAM: resolution; base = 2^(2^-scale)."),
         c("zero_count", Int64, "EXPONENTIAL_HISTOGRAM: observations within the zero threshold."),
         c("zero_threshold", Float64, "EXPONENTIAL_HISTOGRAM: half-width of the zero bucket."),

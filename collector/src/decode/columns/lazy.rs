@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int32Builder,
-    Int64Builder, PrimitiveArray, PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder,
+    PrimitiveArray, PrimitiveBuilder, StringBuilder,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use arrow::datatypes::ArrowPrimitiveType;
@@ -14,11 +14,18 @@ use arrow::datatypes::ArrowPrimitiveType;
 /// A builder that is made for its first value: a request fills few of its table's
 /// columns. In a box, since all of them together are moved about several times.
 #[derive(Debug)]
-pub(crate) struct Lazy<B>(OnceCell<Box<B>>);
+pub(crate) struct Lazy<B> {
+    builder: OnceCell<Box<B>>,
+    /// Values that it has room for at first.
+    room: usize,
+}
 
-/// Values that a column has room for at first, about those of a request: one that
-/// grows from nothing is moved ten times until then.
+/// About the rows of a request: a column that grows from nothing is moved ten times
+/// until then.
 pub(super) const ROOM: usize = 512;
+/// About the resources of a request, or its metrics. What is not filled costs too:
+/// an allocator finds small blocks sooner than large ones.
+pub(super) const FEW: usize = 32;
 /// Bytes of a text, roughly.
 const TEXT: usize = 16;
 
@@ -27,12 +34,21 @@ pub(crate) type Longs = Lazy<Int64Builder>;
 pub(crate) type Integers = Lazy<Int32Builder>;
 pub(crate) type Doubles = Lazy<Float64Builder>;
 pub(crate) type Flags = Lazy<BooleanBuilder>;
-pub(crate) type Times = Lazy<TimestampMicrosecondBuilder>;
-pub(crate) type Dates = Lazy<Date32Builder>;
 
 impl<B> Default for Lazy<B> {
     fn default() -> Self {
-        Lazy(OnceCell::new())
+        Lazy::with_room(ROOM)
+    }
+}
+
+impl<B> Lazy<B> {
+    /// A column of what is held once for many rows.
+    pub fn few() -> Lazy<B> {
+        Lazy::with_room(FEW)
+    }
+
+    pub(super) fn with_room(room: usize) -> Lazy<B> {
+        Lazy { builder: OnceCell::new(), room }
     }
 }
 
@@ -40,20 +56,20 @@ impl<B: Sparse> Deref for Lazy<B> {
     type Target = B;
 
     fn deref(&self) -> &B {
-        self.0.get_or_init(|| Box::new(B::with_room()))
+        self.builder.get_or_init(|| Box::new(B::with_room(self.room)))
     }
 }
 
 impl<B: Sparse> DerefMut for Lazy<B> {
     fn deref_mut(&mut self) -> &mut B {
-        self.0.get_or_init(|| Box::new(B::with_room()));
-        self.0.get_mut().unwrap_or_else(|| unreachable!("it was just made"))
+        self.builder.get_or_init(|| Box::new(B::with_room(self.room)));
+        self.builder.get_mut().unwrap_or_else(|| unreachable!("it was just made"))
     }
 }
 
 /// A builder that can be caught up with the current row.
 pub(crate) trait Sparse: ArrayBuilder {
-    fn with_room() -> Self;
+    fn with_room(room: usize) -> Self;
     fn copied(&self) -> ArrayRef;
     fn append_nulls(&mut self, count: usize);
 }
@@ -61,7 +77,7 @@ pub(crate) trait Sparse: ArrayBuilder {
 impl<B: Sparse> Lazy<B> {
     /// Values that it has.
     pub fn len(&self) -> usize {
-        self.0.get().map_or(0, |builder| builder.len())
+        self.builder.get().map_or(0, |builder| builder.len())
     }
 
     /// Pads to `row`, whose value is appended next.
@@ -89,9 +105,16 @@ impl<B: Sparse> Lazy<B> {
     }
 }
 
+/// What was appended, as [`Lazy::exact`], unless so little of the room is left that a
+/// copy would be for nothing: batches tend to have as many records as there is room for.
+pub(super) fn exact<N: Copy>(numbers: Vec<N>) -> Vec<N> {
+    let room = numbers.capacity();
+    if numbers.len() >= room - room / 16 { numbers } else { numbers.as_slice().to_vec() }
+}
+
 /// As Arrow copies them, but not to memory that is aligned to cache lines: an
 /// allocator has such only by a detour.
-pub(crate) fn numbers<T: ArrowPrimitiveType>(builder: &PrimitiveBuilder<T>) -> PrimitiveArray<T> {
+fn numbers<T: ArrowPrimitiveType>(builder: &PrimitiveBuilder<T>) -> PrimitiveArray<T> {
     let values = builder.values_slice().to_vec();
     let nulls = builder.validity_slice().map(|bits| {
         NullBuffer::new(BooleanBuffer::new(Buffer::from(bits.to_vec()), 0, values.len()))
@@ -100,10 +123,11 @@ pub(crate) fn numbers<T: ArrowPrimitiveType>(builder: &PrimitiveBuilder<T>) -> P
 }
 
 macro_rules! lazy {
-    ($($builder:ty: $room:expr, $copied:expr;)+) => {
+    ($($builder:ty: $with_room:expr, $copied:expr;)+) => {
         $(impl Sparse for $builder {
-            fn with_room() -> Self {
-                $room
+            fn with_room(room: usize) -> Self {
+                let with_room: fn(usize) -> $builder = $with_room;
+                with_room(room)
             }
 
             fn copied(&self) -> ArrayRef {
@@ -119,11 +143,9 @@ macro_rules! lazy {
 }
 
 lazy! {
-    StringBuilder: Self::with_capacity(ROOM, TEXT * ROOM), StringBuilder::finish_cloned;
-    BooleanBuilder: Self::with_capacity(ROOM), BooleanBuilder::finish_cloned;
-    Int64Builder: Self::with_capacity(ROOM), numbers;
-    Int32Builder: Self::with_capacity(ROOM), numbers;
-    Float64Builder: Self::with_capacity(ROOM), numbers;
-    TimestampMicrosecondBuilder: Self::with_capacity(ROOM), numbers;
-    Date32Builder: Self::with_capacity(ROOM), numbers;
+    StringBuilder: |room| Self::with_capacity(room, TEXT * room), StringBuilder::finish_cloned;
+    BooleanBuilder: Self::with_capacity, BooleanBuilder::finish_cloned;
+    Int64Builder: Self::with_capacity, numbers;
+    Int32Builder: Self::with_capacity, numbers;
+    Float64Builder: Self::with_capacity, numbers;
 }

@@ -8,7 +8,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, FieldRef};
 use arrow::error::ArrowError;
 
-use super::lazy::ROOM;
+use super::lazy::{FEW, ROOM};
 
 /// Numbers of a list, roughly.
 const LIST: usize = 8;
@@ -18,21 +18,30 @@ const LIST: usize = 8;
 struct Rows {
     ends: Vec<i32>,
     nulls: NullBufferBuilder,
+    /// How many there is room for at first.
+    room: usize,
 }
 
 impl Default for Rows {
     fn default() -> Self {
-        Rows { ends: Vec::new(), nulls: NullBufferBuilder::new(0) }
+        Rows::with_room(ROOM)
     }
 }
 
 impl Rows {
+    fn with_room(room: usize) -> Rows {
+        Rows { ends: Vec::new(), nulls: NullBufferBuilder::new(0), room }
+    }
+
     fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// Catches up with rows that are left out.
     fn pad(&mut self, row: usize, null: bool) {
+        if self.ends.is_empty() {
+            self.ends.reserve(self.room);
+        }
         let behind = row.saturating_sub(self.ends.len());
         if behind == 0 {
             return;
@@ -46,9 +55,6 @@ impl Rows {
     }
 
     fn end(&mut self, elements: usize) {
-        if self.ends.is_empty() {
-            self.ends.reserve(ROOM);
-        }
         // The batch's size limit keeps elements far below 2^31.
         self.ends.push(elements as i32);
         self.nulls.append_non_null();
@@ -86,18 +92,31 @@ impl<T: ArrowPrimitiveType> Default for Numbers<T> {
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
+    /// As [`Lazy::few`](super::lazy::Lazy::few).
+    pub fn few() -> Numbers<T> {
+        Numbers { values: Vec::new(), rows: Rows::with_room(FEW) }
+    }
+
     /// Whether no row has a list.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    pub fn set(&mut self, row: usize, numbers: impl Iterator<Item = T::Native>) {
+    pub fn set(&mut self, row: usize, numbers: impl ExactSizeIterator<Item = T::Native>) {
         self.rows.pad(row, true);
-        if self.values.is_empty() {
-            self.values.reserve(LIST * ROOM);
+        // Of some columns every list is empty.
+        if self.values.is_empty() && numbers.len() > 0 {
+            self.values.reserve(LIST * self.rows.room);
         }
         self.values.extend(numbers);
         self.rows.end(self.values.len());
+    }
+
+    /// The numbers of a row; none where it has no list.
+    pub fn row(&self, row: usize) -> &[T::Native] {
+        let end = |row: usize| self.rows.ends.get(row).map_or(0, |end| *end as usize);
+        let start = row.checked_sub(1).map_or(0, end);
+        self.values.get(start..end(row)).unwrap_or_default()
     }
 
     pub fn finish(mut self, list: &DataType, rows: usize) -> Result<ArrayRef, ArrowError> {

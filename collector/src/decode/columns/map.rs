@@ -27,6 +27,11 @@ impl Default for MapColumn {
 }
 
 impl MapColumn {
+    /// As [`Lazy::few`](super::lazy::Lazy::few).
+    pub fn few() -> MapColumn {
+        MapColumn { keys: Texts::few(), values: Texts::few(), offsets: vec![0] }
+    }
+
     pub fn entry(&mut self, key: &str, value: Option<&str>) {
         self.keys.append_value(key);
         self.values.append_option(value);

@@ -6,16 +6,20 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | [`filled`] | numbers that every row has |
 //! | [`lazy`] | a builder that takes no memory before its first value |
 //! | [`map`] | `map<string, string>` |
 //! | [`shaped`] | the same with keys that stand once for many rows |
 //! | [`list`] | lists of numbers and of structs |
+//! | [`scattered`] | numbers that some rows have |
 //! | [`promoted`] | the typed columns of attribute keys |
 
+mod filled;
 mod lazy;
 mod list;
 mod map;
 mod promoted;
+mod scattered;
 mod shaped;
 
 use std::sync::Arc;
@@ -27,11 +31,13 @@ use arrow::error::ArrowError;
 use super::model::Id;
 use super::outcome::{Warning, Warnings};
 use super::text::hex;
-pub(super) use lazy::{Dates, Doubles, Flags, Integers, Longs, Texts, Times, numbers};
+pub(super) use filled::Filled;
+pub(super) use lazy::{Doubles, Flags, Integers, Longs, Texts};
 use lazy::{Lazy, Sparse};
 pub(super) use list::{Numbers, Structs};
 pub(super) use map::MapColumn;
 pub(super) use promoted::Promoted;
+pub(super) use scattered::{SomeDoubles, SomeIntegers, SomeLongs};
 pub(super) use shaped::ShapedMap;
 
 /// Appends a text that OTLP cannot tell from an absent one: empty is NULL.
@@ -80,6 +86,13 @@ impl<'s> Finished<'s> {
         if let Some(place) = place {
             self.columns[place] = Some(column);
             self.next = place + 1;
+        }
+    }
+
+    /// The same of one that no row may have filled.
+    pub fn add_if_any(&mut self, name: &str, column: Option<ArrayRef>) {
+        if let Some(column) = column {
+            self.add(name, column);
         }
     }
 

@@ -3,59 +3,61 @@
 use schema::{ColumnType, Scope, TableDef};
 
 use super::super::model::Value;
-use super::{Doubles, Finished, Flags, Longs, Texts};
+use super::lazy::{FEW, ROOM};
+use super::{Finished, Flags, SomeDoubles, SomeLongs, Texts};
 
 /// The promotions of one scope, sorted by key, each with its column.
 #[derive(Debug)]
-pub(crate) struct Promoted {
-    keys: Vec<String>,
-    columns: Vec<Column>,
+pub(crate) struct Promoted<'a> {
+    keys: Vec<&'a str>,
+    columns: Vec<Column<'a>>,
 }
 
 #[derive(Debug)]
-struct Column {
-    name: String,
+struct Column<'a> {
+    name: &'a str,
     builder: Builder,
 }
 
 #[derive(Debug)]
 enum Builder {
     Text(Texts),
-    Int(Longs),
-    Double(Doubles),
+    Int(SomeLongs),
+    Double(SomeDoubles),
     Bool(Flags),
 }
 
-impl Promoted {
-    pub fn new(table: &TableDef, scope: Scope) -> Promoted {
+impl<'a> Promoted<'a> {
+    pub fn new(table: &'a TableDef, scope: Scope) -> Promoted<'a> {
         let mut promotions: Vec<_> =
             table.promotions.iter().filter(|promotion| promotion.scope == scope).collect();
         // Of two promotions of one key the first counts, as in `TableDef`.
         promotions.sort_by(|a, b| a.key.cmp(&b.key));
         promotions.dedup_by(|later, first| later.key == first.key);
+        let room = if scope == Scope::Record { ROOM } else { FEW };
         let columns = promotions.iter().map(|promotion| Column {
-            name: promotion.column.clone(),
+            name: &promotion.column,
             builder: match promotion.kind {
-                ColumnType::Text => Builder::Text(Texts::default()),
-                ColumnType::Int => Builder::Int(Longs::default()),
-                ColumnType::Double => Builder::Double(Doubles::default()),
-                ColumnType::Bool => Builder::Bool(Flags::default()),
+                ColumnType::Text => Builder::Text(Texts::with_room(room)),
+                ColumnType::Int => Builder::Int(SomeLongs::with_room(room)),
+                ColumnType::Double => Builder::Double(SomeDoubles::with_room(room)),
+                ColumnType::Bool => Builder::Bool(Flags::with_room(room)),
             },
         });
         let columns = columns.collect();
         Promoted {
-            keys: promotions.iter().map(|promotion| promotion.key.clone()).collect(),
+            keys: promotions.iter().map(|promotion| promotion.key.as_str()).collect(),
             columns,
         }
     }
 
     /// The promoted keys in order; a key's index is its column's.
-    pub fn keys(&self) -> &[String] {
+    pub fn keys(&self) -> &[&'a str] {
         &self.keys
     }
 
     pub fn position(&self, key: &str) -> Option<usize> {
-        self.keys.binary_search_by(|held| held.as_str().cmp(key)).ok()
+        self.keys.binary_search_by(|held| (*held).cmp(key)).ok()
     }
 
     /// Whether a value has the type of the column; else it stays in the map.
@@ -76,10 +78,8 @@ impl Promoted {
         let Some(column) = self.columns.get_mut(column) else { return };
         match (&mut column.builder, value) {
             (Builder::Text(builder), Value::Text(_)) => builder.at(row).append_value(text),
-            (Builder::Int(builder), Value::Int(value)) => builder.at(row).append_value(*value),
-            (Builder::Double(builder), Value::Double(value)) => {
-                builder.at(row).append_value(*value);
-            }
+            (Builder::Int(builder), Value::Int(value)) => builder.set(row, *value),
+            (Builder::Double(builder), Value::Double(value)) => builder.set(row, *value),
             (Builder::Bool(builder), Value::Bool(value)) => builder.at(row).append_value(*value),
             _ => {}
         }
@@ -88,10 +88,10 @@ impl Promoted {
     pub fn finish(self, finished: &mut Finished<'_>, rows: usize) {
         for Column { name, builder } in self.columns {
             match builder {
-                Builder::Text(builder) => finished.sparse(&name, builder, rows),
-                Builder::Int(builder) => finished.sparse(&name, builder, rows),
-                Builder::Double(builder) => finished.sparse(&name, builder, rows),
-                Builder::Bool(builder) => finished.sparse(&name, builder, rows),
+                Builder::Text(builder) => finished.sparse(name, builder, rows),
+                Builder::Int(builder) => finished.add_if_any(name, builder.column(rows)),
+                Builder::Double(builder) => finished.add_if_any(name, builder.column(rows)),
+                Builder::Bool(builder) => finished.sparse(name, builder, rows),
             }
         }
     }

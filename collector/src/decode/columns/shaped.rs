@@ -13,14 +13,15 @@ use schema::TableDef;
 use schema::rows::{Held, Place};
 use schema::table::Of;
 
-use super::{Finished, Texts};
+use super::{Filled, Finished, Texts};
 
 #[derive(Debug)]
 pub(crate) struct ShapedMap {
     values: Texts,
-    ends: Vec<i32>,
+    /// Per row where its values end.
+    ends: Filled<i32>,
     /// Per row its shape.
-    of: Vec<u32>,
+    of: Filled<u32>,
     /// Shapes by their types and keys.
     known: HashMap<Vec<u8>, u32>,
     keys: Texts,
@@ -32,12 +33,12 @@ impl Default for ShapedMap {
     fn default() -> Self {
         ShapedMap {
             values: Texts::default(),
-            ends: vec![0],
-            of: Vec::new(),
+            ends: Filled::default(),
+            of: Filled::default(),
             known: HashMap::new(),
-            keys: Texts::default(),
-            key_ends: vec![0],
-            types: Texts::default(),
+            keys: Texts::few(),
+            key_ends: Vec::new(),
+            types: Texts::few(),
         }
     }
 }
@@ -99,12 +100,15 @@ impl ShapedMap {
             return Err(ArrowError::SchemaError(text));
         };
         let (shapes, schema) = (self.known.len(), &layout.held[set]);
-        finished.add(name, list(layout.own.field(own).data_type(), &self.ends, &self.values)?);
+        finished.add(
+            name,
+            list(layout.own.field(own).data_type(), self.ends.as_slice(), &self.values)?,
+        );
         let mut held = Finished::new(schema);
         let keys = list(schema.field_with_name(name)?.data_type(), &self.key_ends, &self.keys)?;
         held.add(name, keys);
         held.sparse(types, self.types, shapes);
-        Ok(Held { of: self.of.into_iter().collect(), values: held.batch(shapes)? })
+        Ok(Held { of: self.of.exact(), values: held.batch(shapes)? })
     }
 }
 
@@ -113,6 +117,9 @@ fn list(list: &DataType, ends: &[i32], texts: &Texts) -> Result<ArrayRef, ArrowE
     let DataType::List(element) = list else {
         return Err(ArrowError::SchemaError(format!("{list} is not a list")));
     };
-    let ends = OffsetBuffer::new(ends.to_vec().into());
-    Ok(Arc::new(ListArray::try_new(element.clone(), ends, texts.exact(), None)?))
+    let mut offsets = Vec::with_capacity(ends.len() + 1);
+    offsets.push(0);
+    offsets.extend_from_slice(ends);
+    let offsets = OffsetBuffer::new(offsets.into());
+    Ok(Arc::new(ListArray::try_new(element.clone(), offsets, texts.exact(), None)?))
 }

@@ -1,6 +1,6 @@
 //! What makes a data point unacceptable.
 
-use super::super::model::{Data, Exponential, Histogram, Kind, Point};
+use super::super::model::{Exponential, Histogram, Kind, Point};
 use super::super::outcome::{Reason, Warning, Warnings};
 use super::super::text::nanos;
 
@@ -19,30 +19,31 @@ pub(super) fn point(point: &Point<'_>, kind: Kind, warnings: &mut Warnings) -> R
     if times.any(|time| nanos(time).is_none()) {
         return Err((Reason::OutOfRange, "has a time after the year 2262".into()));
     }
-    match &point.data {
-        Data::Number(None) if point.flags & NO_RECORDED_VALUE == 0 => {
-            let why = format!("has a {kind:?} point without a value");
-            return Err((Reason::MissingValue, why));
+    match kind {
+        Kind::Gauge | Kind::Sum => {
+            if point.number.is_none() && point.flags & NO_RECORDED_VALUE == 0 {
+                let why = format!("has a {kind:?} point without a value");
+                return Err((Reason::MissingValue, why));
+            }
         }
-        Data::Number(_) => {}
-        Data::Histogram(data) => histogram(data, warnings)?,
-        Data::Exponential(data) => exponential(data, warnings)?,
-        Data::Summary(data) => in_range(&[data.count])?,
+        Kind::Histogram => histogram(&point.histogram, warnings)?,
+        Kind::ExponentialHistogram => exponential(&point.exponential, warnings)?,
+        Kind::Summary => in_range([point.summary.count])?,
     }
     Ok(point.time_unix_nano as i64)
 }
 
-fn in_range(counts: &[u64]) -> Result<(), Fault> {
+fn in_range(counts: impl IntoIterator<Item = u64> + Clone) -> Result<(), Fault> {
     let over = |count: &u64| i64::try_from(*count).is_err();
     // Over is what has the highest bit; that any has it is seen at once.
-    if !over(&counts.iter().fold(0, |all, count| all | count)) {
+    if !over(&counts.clone().into_iter().fold(0, |all, count| all | count)) {
         return Ok(());
     }
-    let count = counts.iter().copied().find(over).unwrap_or_default();
+    let count = counts.into_iter().find(over).unwrap_or_default();
     Err((Reason::OutOfRange, format!("has the count {count}, over 2^63 - 1")))
 }
 
-fn histogram(data: &Histogram, warnings: &mut Warnings) -> Result<(), Fault> {
+fn histogram(data: &Histogram<'_>, warnings: &mut Warnings) -> Result<(), Fault> {
     let Histogram { bucket_counts, explicit_bounds, .. } = data;
     let (buckets, bounds) = (bucket_counts.len(), explicit_bounds.len());
     if buckets != bounds + 1 && (buckets, bounds) != (0, 0) {
@@ -50,33 +51,35 @@ fn histogram(data: &Histogram, warnings: &mut Warnings) -> Result<(), Fault> {
         return Err((Reason::InvalidBuckets, why));
     }
     // Written so that NaN is not increasing either.
-    let increasing = explicit_bounds.is_sorted_by(|a, b| a < b);
-    if !increasing || explicit_bounds.iter().any(|bound| bound.is_nan()) {
+    let increasing = explicit_bounds.doubles().is_sorted_by(|a, b| a < b);
+    if !increasing || explicit_bounds.doubles().any(f64::is_nan) {
         let why = "has bucket bounds that do not increase".into();
         return Err((Reason::InvalidBuckets, why));
     }
-    in_range(bucket_counts)?;
-    in_range(&[data.count])?;
+    in_range(bucket_counts.integers())?;
+    in_range([data.count])?;
     if buckets > 0 {
-        compare(data.count, bucket_counts.iter(), warnings);
+        compare(data.count, sum(bucket_counts.integers()), warnings);
     }
     Ok(())
 }
 
 fn exponential(data: &Exponential, warnings: &mut Warnings) -> Result<(), Fault> {
-    let sides = || [&data.positive, &data.negative].into_iter().flatten();
-    for buckets in sides() {
-        in_range(&buckets.counts)?;
+    for buckets in data.sides() {
+        in_range(buckets.counts.iter().copied())?;
     }
-    in_range(&[data.count, data.zero_count])?;
-    let counts = sides().flat_map(|buckets| &buckets.counts);
-    compare(data.count, counts.chain([&data.zero_count]), warnings);
+    in_range([data.count, data.zero_count])?;
+    let sides = data.sides().map(|buckets| sum(buckets.counts.iter().copied()));
+    compare(data.count, sides.sum::<u128>() + u128::from(data.zero_count), warnings);
     Ok(())
 }
 
-fn compare<'c>(count: u64, buckets: impl Iterator<Item = &'c u64>, warnings: &mut Warnings) {
-    let sum: u128 = buckets.map(|count| u128::from(*count)).sum();
-    if sum != u128::from(count) {
+fn sum(counts: impl Iterator<Item = u64>) -> u128 {
+    counts.map(u128::from).sum()
+}
+
+fn compare(count: u64, buckets: u128, warnings: &mut Warnings) {
+    if buckets != u128::from(count) {
         warnings.add(Warning::CountMismatch);
     }
 }

@@ -15,9 +15,11 @@ mod values;
 use std::borrow::Cow;
 use std::mem;
 
+use arrow::datatypes::Int64Type;
+
 use super::attributes::{RecordAttributes, Sorted};
-use super::columns::{Finished, Longs};
-use super::model::{Data, Kind, Metric, Point};
+use super::columns::{Filled, Finished};
+use super::model::{Kind, Metric, Point};
 use super::origin::{Origin, Rows};
 use super::outcome::{Decoded, Notes, Warning};
 use super::text::quoted;
@@ -43,7 +45,7 @@ pub(super) fn decode<'a>(
 
 struct MetricRows<'a> {
     origin: Origin<'a>,
-    attributes: RecordAttributes,
+    attributes: RecordAttributes<'a>,
     /// The data of the metric at hand and its point; kept for their allocations.
     data: Vec<Chunk<'a>>,
     point: Point<'a>,
@@ -57,9 +59,9 @@ struct MetricRows<'a> {
 
 #[derive(Default)]
 struct Columns {
-    series_id: Longs,
-    start_time_unix_nano: Longs,
-    flags: Longs,
+    series_id: Filled<i64>,
+    start_time_unix_nano: Filled<i64>,
+    flags: Filled<i64>,
 }
 
 /// What all points of a metric share.
@@ -153,7 +155,7 @@ impl<'a> MetricRows<'a> {
         if !self.origin.admits("data point of metric", size.max(head.size)) {
             return Ok(());
         }
-        self.point.reset();
+        self.point.reset(head.kind);
         read(&mut self.point, &mut self.origin.notes)?;
         if !self.origin.admits_depth("data point of metric") {
             return Ok(());
@@ -176,18 +178,17 @@ impl<'a> MetricRows<'a> {
         let row = origin.row();
         attributes.sort(&point.attributes, origin.limits(), &mut origin.notes.warnings);
         origin.charge(size + head.size + attributes.sorted.bytes + metadata.bytes)?;
-        origin.charge(values::bytes(&point.data))?;
-        attributes.append(&point.attributes, row);
-        values.append(row, &point.data);
-        exemplars.append(row, &point.exemplars, origin, &mut self.buffer)?;
-
+        origin.charge(values::bytes(head.kind, point))?;
         let (resource, scope) = origin.digests();
         let digest = origin.digest.start().number(resource).number(scope).number(head.digest);
-        let series = digest.attributes(attributes.sorted.iter(&point.attributes)).finish();
-        c.series_id.append_value(series as i64);
-        c.start_time_unix_nano.append_value(point.start_time_unix_nano as i64);
-        heads.accept(head, metadata);
-        c.flags.append_value(i64::from(point.flags));
+        attributes.append(&point.attributes, row, |attribute| digest.attribute(attribute));
+        c.series_id.push(digest.finish() as i64);
+        values.append(row, head.kind, point);
+        exemplars.append(row, &point.exemplars, origin, &mut self.buffer)?;
+        c.start_time_unix_nano.push(point.start_time_unix_nano as i64);
+        let bounds = &point.histogram.explicit_bounds;
+        heads.accept(head, (head.kind == Kind::Histogram).then_some(bounds), metadata);
+        c.flags.push(i64::from(point.flags));
         origin.accept(time)
     }
 
@@ -199,23 +200,11 @@ impl<'a> MetricRows<'a> {
             values.finish(finished, schema, rows)?;
             let list = schema.field_with_name("exemplars")?.data_type();
             finished.add("exemplars", exemplars.finish(list, rows)?);
-            finished.sparse("series_id", c.series_id, rows);
-            finished.sparse("start_time_unix_nano", c.start_time_unix_nano, rows);
-            finished.sparse("flags", c.flags, rows);
+            finished.add("series_id", c.series_id.column::<Int64Type>());
+            finished.add("start_time_unix_nano", c.start_time_unix_nano.column::<Int64Type>());
+            finished.add("flags", c.flags.column::<Int64Type>());
             Ok(vec![heads.finish(cx.table)?, shapes])
         })
-    }
-}
-
-impl Point<'_> {
-    /// Empties it and keeps its allocations.
-    fn reset(&mut self) {
-        self.attributes.clear();
-        self.start_time_unix_nano = 0;
-        self.time_unix_nano = 0;
-        self.exemplars.clear();
-        self.flags = 0;
-        self.data = Data::default();
     }
 }
 

@@ -1,37 +1,41 @@
 //! The columns that hold what a point measured. A kind fills its own and leaves
 //! the others behind as NULL.
 
-use arrow::datatypes::{Float64Type, Int64Type, Schema};
+use arrow::datatypes::{Int64Type, Schema};
 use arrow::error::ArrowError;
 
-use super::super::columns::{Doubles, Finished, Integers, Longs, Numbers, Structs};
-use super::super::model::{Buckets, Data, Exponential, Histogram, Number, Summary};
+use super::super::columns::{
+    Doubles, Finished, Numbers, SomeDoubles, SomeIntegers, SomeLongs, Structs,
+};
+use super::super::model::{Exponential, Histogram, Kind, Number, Point, Summary};
 
 /// Bytes of the lists of a point: packed varints are up to 8 times smaller.
-pub(super) fn bytes(data: &Data) -> usize {
-    let side = |buckets: &Option<Buckets>| buckets.as_ref().map_or(0, |b| b.counts.len());
-    let numbers = match data {
-        Data::Number(_) => 0,
-        Data::Histogram(data) => data.bucket_counts.len() + data.explicit_bounds.len(),
-        Data::Exponential(data) => side(&data.positive) + side(&data.negative),
-        Data::Summary(data) => 2 * data.quantiles.len(),
+pub(super) fn bytes(kind: Kind, point: &Point<'_>) -> usize {
+    let numbers = match kind {
+        Kind::Gauge | Kind::Sum => 0,
+        Kind::Histogram => {
+            point.histogram.bucket_counts.len() + point.histogram.explicit_bounds.len()
+        }
+        Kind::ExponentialHistogram => {
+            point.exponential.sides().map(|buckets| buckets.counts.len()).sum()
+        }
+        Kind::Summary => 2 * point.summary.quantiles.len(),
     };
     8 * numbers
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    value: Doubles,
-    value_int: Longs,
-    count: Longs,
-    sum: Doubles,
-    min: Doubles,
-    max: Doubles,
+    value: SomeDoubles,
+    value_int: SomeLongs,
+    count: SomeLongs,
+    sum: SomeDoubles,
+    min: SomeDoubles,
+    max: SomeDoubles,
     bucket_counts: Numbers<Int64Type>,
-    explicit_bounds: Numbers<Float64Type>,
-    scale: Integers,
-    zero_count: Longs,
-    zero_threshold: Doubles,
+    scale: SomeIntegers,
+    zero_count: SomeLongs,
+    zero_threshold: SomeDoubles,
     positive: Side,
     negative: Side,
     quantiles: Structs<true>,
@@ -42,41 +46,47 @@ pub(super) struct Values {
 /// The positive or the negative buckets of an exponential histogram.
 #[derive(Debug, Default)]
 struct Side {
-    offset: Integers,
+    offset: SomeIntegers,
     counts: Numbers<Int64Type>,
 }
 
 impl Values {
     /// Counts were checked to fit.
-    pub fn append(&mut self, row: usize, data: &Data) {
-        match data {
-            Data::Number(None) => {}
-            Data::Number(Some(Number::Double(value))) => self.value.at(row).append_value(*value),
-            Data::Number(Some(Number::Int(value))) => {
-                self.value.at(row).append_value(*value as f64);
-                self.value_int.at(row).append_value(*value);
-            }
-            Data::Histogram(data) => self.histogram(row, data),
-            Data::Exponential(data) => self.exponential(row, data),
-            Data::Summary(data) => self.summary(row, data),
+    pub fn append(&mut self, row: usize, kind: Kind, point: &Point<'_>) {
+        match kind {
+            Kind::Gauge | Kind::Sum => self.number(row, point.number),
+            Kind::Histogram => self.histogram(row, &point.histogram),
+            Kind::ExponentialHistogram => self.exponential(row, &point.exponential),
+            Kind::Summary => self.summary(row, &point.summary),
         }
     }
 
-    fn histogram(&mut self, row: usize, data: &Histogram) {
+    fn number(&mut self, row: usize, number: Option<Number>) {
+        match number {
+            None => {}
+            Some(Number::Double(value)) => self.value.set(row, value),
+            Some(Number::Int(value)) => {
+                self.value.set(row, value as f64);
+                self.value_int.set(row, value);
+            }
+        }
+    }
+
+    /// All but the bounds, which the head has.
+    fn histogram(&mut self, row: usize, data: &Histogram<'_>) {
         self.moments(row, data.count, [data.sum, data.min, data.max]);
-        self.bucket_counts.set(row, data.bucket_counts.iter().map(|count| *count as i64));
-        self.explicit_bounds.set(row, data.explicit_bounds.iter().copied());
+        self.bucket_counts.set(row, data.bucket_counts.integers().map(|count| count as i64));
     }
 
     fn exponential(&mut self, row: usize, data: &Exponential) {
         self.moments(row, data.count, [data.sum, data.min, data.max]);
-        self.scale.at(row).append_value(data.scale);
-        self.zero_count.at(row).append_value(data.zero_count as i64);
-        self.zero_threshold.at(row).append_value(data.zero_threshold);
+        self.scale.set(row, data.scale);
+        self.zero_count.set(row, data.zero_count as i64);
+        self.zero_threshold.set(row, data.zero_threshold);
         let sides = [(&mut self.positive, &data.positive), (&mut self.negative, &data.negative)];
         for (side, buckets) in sides {
-            if let Some(buckets) = buckets {
-                side.offset.at(row).append_value(buckets.offset);
+            if buckets.given {
+                side.offset.set(row, buckets.offset);
                 side.counts.set(row, buckets.counts.iter().map(|count| *count as i64));
             }
         }
@@ -93,10 +103,10 @@ impl Values {
     }
 
     fn moments(&mut self, row: usize, count: u64, [sum, min, max]: [Option<f64>; 3]) {
-        self.count.at(row).append_value(count as i64);
-        self.sum.at(row).append_option(sum);
-        self.min.at(row).append_option(min);
-        self.max.at(row).append_option(max);
+        self.count.set(row, count as i64);
+        self.sum.set_option(row, sum);
+        self.min.set_option(row, min);
+        self.max.set_option(row, max);
     }
 
     pub fn finish(
@@ -106,17 +116,17 @@ impl Values {
         rows: usize,
     ) -> Result<(), ArrowError> {
         let list = |name: &str| schema.field_with_name(name).map(|field| field.data_type());
-        finished.sparse("value", self.value, rows);
-        finished.sparse("value_int", self.value_int, rows);
-        finished.sparse("count", self.count, rows);
-        finished.sparse("sum", self.sum, rows);
-        finished.sparse("min", self.min, rows);
-        finished.sparse("max", self.max, rows);
-        finished.sparse("scale", self.scale, rows);
-        finished.sparse("zero_count", self.zero_count, rows);
-        finished.sparse("zero_threshold", self.zero_threshold, rows);
-        finished.sparse("positive_offset", self.positive.offset, rows);
-        finished.sparse("negative_offset", self.negative.offset, rows);
+        finished.add_if_any("value", self.value.column(rows));
+        finished.add_if_any("value_int", self.value_int.column(rows));
+        finished.add_if_any("count", self.count.column(rows));
+        finished.add_if_any("sum", self.sum.column(rows));
+        finished.add_if_any("min", self.min.column(rows));
+        finished.add_if_any("max", self.max.column(rows));
+        finished.add_if_any("scale", self.scale.column(rows));
+        finished.add_if_any("zero_count", self.zero_count.column(rows));
+        finished.add_if_any("zero_threshold", self.zero_threshold.column(rows));
+        finished.add_if_any("positive_offset", self.positive.offset.column(rows));
+        finished.add_if_any("negative_offset", self.negative.offset.column(rows));
         let counts = [
             ("bucket_counts", self.bucket_counts),
             ("positive_counts", self.positive.counts),
@@ -124,10 +134,6 @@ impl Values {
         ];
         for (name, numbers) in counts.into_iter().filter(|(_, numbers)| !numbers.is_empty()) {
             finished.add(name, numbers.finish(list(name)?, rows)?);
-        }
-        if !self.explicit_bounds.is_empty() {
-            let bounds = self.explicit_bounds.finish(list("explicit_bounds")?, rows)?;
-            finished.add("explicit_bounds", bounds);
         }
         if !self.quantiles.is_empty() {
             let count = self.quantiles.elements();

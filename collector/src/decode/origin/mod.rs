@@ -13,12 +13,13 @@ mod part;
 use std::mem;
 use std::sync::Arc;
 
-use arrow::array::TimestampMicrosecondArray;
+use arrow::array::{Date32Array, TimestampMicrosecondArray};
+use arrow::datatypes::Int64Type;
 use schema::Scope as AttributeScope;
 use schema::rows::{Held, ORIGINS};
 use schema::table::PARTITION;
 
-use super::columns::{Dates, Finished, Longs, Texts, Times, append_text, numbers};
+use super::columns::{Filled, Finished, Texts, append_text};
 use super::model::{Resource, Scope, Text};
 use super::outcome::{Decoded, Notes, Reason, Rejected};
 use super::series::Digest;
@@ -56,8 +57,10 @@ pub(crate) struct Origin<'a> {
     entered: bool,
     origins: usize,
     /// Per row its origin.
-    origin_of: Vec<u32>,
-    columns: Columns,
+    origin_of: Filled<u32>,
+    time_unix_nano: Filled<i64>,
+    scope_names: Texts,
+    scope_versions: Texts,
 }
 
 /// Where the item at hand stands, for the message to the sender.
@@ -66,15 +69,6 @@ struct Place {
     resources: usize,
     scopes: usize,
     items: usize,
-}
-
-#[derive(Debug, Default)]
-struct Columns {
-    time_unix_nano: Longs,
-    time: Times,
-    date: Dates,
-    scope_name: Texts,
-    scope_version: Texts,
 }
 
 impl<'a> Origin<'a> {
@@ -92,8 +86,10 @@ impl<'a> Origin<'a> {
             scope_version: Text::default(),
             entered: false,
             origins: 0,
-            origin_of: Vec::new(),
-            columns: Columns::default(),
+            origin_of: Filled::default(),
+            time_unix_nano: Filled::default(),
+            scope_names: Texts::few(),
+            scope_versions: Texts::few(),
         }
     }
 
@@ -109,6 +105,11 @@ impl<'a> Origin<'a> {
     /// Whether that many encoded bytes are too many for a record.
     pub fn too_large(&self, size: usize) -> bool {
         size > self.cx.limits.max_record_bytes
+    }
+
+    /// An empty resource, with the room that the one before took.
+    pub fn next_resource(&mut self) -> Resource<'a> {
+        Resource { attributes: self.resource.leave(), ..Resource::default() }
     }
 
     pub fn enter_resource(&mut self, resource: Resource<'a>, schema_url: Text<'a>, size: usize) {
@@ -198,13 +199,11 @@ impl<'a> Origin<'a> {
         if !self.entered {
             self.resource.append(self.origins);
             self.scope.append(self.origins);
-            append_text(&mut self.columns.scope_name, &self.scope_name);
-            append_text(&mut self.columns.scope_version, &self.scope_version);
+            append_text(&mut self.scope_names, &self.scope_name);
+            append_text(&mut self.scope_versions, &self.scope_version);
             (self.entered, self.origins) = (true, self.origins + 1);
         }
-        self.columns.time.append_value(time_unix_nano.div_euclid(1000));
-        self.columns.time_unix_nano.append_value(time_unix_nano);
-        self.columns.date.append_value(day(time_unix_nano, self.cx.ingest_unix_nano));
+        self.time_unix_nano.push(time_unix_nano);
         // A request has fewer bytes than this has numbers.
         self.origin_of.push(self.origins as u32 - 1);
         Ok(())
@@ -230,7 +229,7 @@ impl<'a> Origin<'a> {
         self,
         own: impl FnOnce(&mut Finished<'_>, usize) -> Result<Vec<Held>, Error>,
     ) -> Result<Decoded, Error> {
-        let Origin { cx, notes, rejected, columns, resource, scope, origins, origin_of, .. } = self;
+        let Origin { cx, notes, rejected, resource, scope, origins, origin_of, .. } = self;
         let rows = origin_of.len();
         let accepted = rows as u64;
         let outcome = Decoded { rows: None, accepted, rejected, warnings: notes.warnings };
@@ -240,25 +239,28 @@ impl<'a> Origin<'a> {
         let layout = &cx.table.layout;
         let mut finished = Finished::new(&layout.own);
         let others = own(&mut finished, rows)?;
-        let Columns { time, time_unix_nano, date, scope_name, scope_version } = columns;
+        let times = self.time_unix_nano.as_slice().iter();
         let micros = cx.ingest_unix_nano.div_euclid(1000);
+        let time = times.clone().map(|time| time.div_euclid(1000));
+        let time = TimestampMicrosecondArray::from_iter_values(time).with_timezone("UTC");
+        let date = times.map(|time| day(*time, cx.ingest_unix_nano));
         let ingest_time = TimestampMicrosecondArray::from_value(micros, rows).with_timezone("UTC");
-        finished.add("time", Arc::new(numbers(&time).with_timezone("UTC")));
+        finished.add("time", Arc::new(time));
         finished.add("ingest_time", Arc::new(ingest_time));
-        finished.add(PARTITION, date.exact());
-        finished.sparse("time_unix_nano", time_unix_nano, rows);
+        finished.add(PARTITION, Arc::new(Date32Array::from_iter_values(date)));
+        finished.add("time_unix_nano", self.time_unix_nano.column::<Int64Type>());
         let own = finished.columns();
 
         let mut finished = Finished::new(&layout.held[ORIGINS]);
-        let mut node_id = Texts::default();
+        let mut node_id = Texts::few();
         node_id.append_value_n(cx.node_id, origins);
         finished.sparse("node_id", node_id, origins);
-        finished.sparse("scope_name", scope_name, origins);
-        finished.sparse("scope_version", scope_version, origins);
+        finished.sparse("scope_name", self.scope_names, origins);
+        finished.sparse("scope_version", self.scope_versions, origins);
         resource.finish(&mut finished, origins)?;
         scope.finish(&mut finished, origins)?;
         let values = finished.batch(origins)?;
-        let origins = Held { of: origin_of.into_iter().collect(), values };
+        let origins = Held { of: origin_of.exact(), values };
         let held = std::iter::once(origins).chain(others).collect();
         Ok(Decoded { rows: Some(schema::Rows::new(layout, own, held)?), ..outcome })
     }

@@ -3,6 +3,8 @@
 //! Its attributes are sorted and rendered once, when its first item is
 //! accepted, and stand once for all the rows that share it.
 
+use std::mem;
+
 use arrow::error::ArrowError;
 use schema::{Scope, TableDef};
 
@@ -32,7 +34,7 @@ pub(super) struct Part<'a> {
     types: Texts,
     schema_urls: Texts,
     dropped_counts: Longs,
-    promoted: Promoted,
+    promoted: Promoted<'a>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,7 @@ struct Prepared {
 }
 
 impl<'a> Part<'a> {
-    pub fn new(table: &TableDef, scope: Scope) -> Part<'a> {
+    pub fn new(table: &'a TableDef, scope: Scope) -> Part<'a> {
         Part {
             scope,
             attributes: Vec::new(),
@@ -52,12 +54,19 @@ impl<'a> Part<'a> {
             fault: None,
             sorted: Sorted::default(),
             prepared: None,
-            map: MapColumn::default(),
-            types: Texts::default(),
-            schema_urls: Texts::default(),
-            dropped_counts: Longs::default(),
+            map: MapColumn::few(),
+            types: Texts::few(),
+            schema_urls: Texts::few(),
+            dropped_counts: Longs::few(),
             promoted: Promoted::new(table, scope),
         }
+    }
+
+    /// The room that its attributes took; it has been appended if it has rows.
+    pub fn leave(&mut self) -> Vec<KeyValue<'a>> {
+        let mut attributes = mem::take(&mut self.attributes);
+        attributes.clear();
+        attributes
     }
 
     /// Takes the place of the one before, which has been appended if it has rows.

@@ -2,8 +2,7 @@
 
 use super::super::Error;
 use super::super::model::{
-    Buckets, Data, Exemplar, Exponential, Histogram, Id, Kind, Metric, Number, Point, Quantile,
-    Summary,
+    Buckets, Exemplar, Exponential, Histogram, Id, Kind, Metric, Number, Point, Quantile, Summary,
 };
 use super::super::outcome::Notes;
 use super::super::wire::{Chunk, Field};
@@ -96,18 +95,13 @@ pub(in super::super) fn points<'a>(
     Ok(())
 }
 
+/// Reads a point into one that was reset.
 pub(in super::super) fn point<'a>(
     kind: Kind,
     mut fields: Chunk<'a>,
     into: &mut Point<'a>,
     notes: &mut Notes<'a>,
 ) -> Result<(), Error> {
-    into.data = match kind {
-        Kind::Gauge | Kind::Sum => Data::Number(None),
-        Kind::Histogram => Data::Histogram(Histogram::default()),
-        Kind::ExponentialHistogram => Data::Exponential(Exponential::default()),
-        Kind::Summary => Data::Summary(Summary::default()),
-    };
     // The five messages agree on times; what else they share has other numbers.
     let (attributes, exemplars, flags) = match kind {
         Kind::Gauge | Kind::Sum => (7, 5, 8),
@@ -127,11 +121,13 @@ pub(in super::super) fn point<'a>(
         } else if tag == flags {
             into.flags = field.uint32()?;
         } else {
-            match &mut into.data {
-                Data::Number(number) => number_field(tag, field, number)?,
-                Data::Histogram(histogram) => histogram_field(tag, field, histogram)?,
-                Data::Exponential(exponential) => exponential_field(tag, field, exponential)?,
-                Data::Summary(summary) => summary_field(tag, field, summary)?,
+            match kind {
+                Kind::Gauge | Kind::Sum => number_field(tag, field, &mut into.number)?,
+                Kind::Histogram => histogram_field(tag, field, &mut into.histogram)?,
+                Kind::ExponentialHistogram => {
+                    exponential_field(tag, field, &mut into.exponential)?;
+                }
+                Kind::Summary => summary_field(tag, field, &mut into.summary)?,
             }
         }
     }
@@ -147,12 +143,12 @@ fn number_field(tag: u32, field: Field<'_>, into: &mut Option<Number>) -> Result
     Ok(())
 }
 
-fn histogram_field(tag: u32, field: Field<'_>, into: &mut Histogram) -> Result<(), Error> {
+fn histogram_field<'a>(tag: u32, field: Field<'a>, into: &mut Histogram<'a>) -> Result<(), Error> {
     match tag {
         4 => into.count = field.fixed64()?,
         5 => into.sum = Some(field.double()?),
-        6 => field.fixed64s(|bits| bits, &mut into.bucket_counts)?,
-        7 => field.fixed64s(f64::from_bits, &mut into.explicit_bounds)?,
+        6 => field.fixed64s(&mut into.bucket_counts)?,
+        7 => field.fixed64s(&mut into.explicit_bounds)?,
         11 => into.min = Some(field.double()?),
         12 => into.max = Some(field.double()?),
         _ => {}
@@ -166,8 +162,8 @@ fn exponential_field(tag: u32, field: Field<'_>, into: &mut Exponential) -> Resu
         5 => into.sum = Some(field.double()?),
         6 => into.scale = field.sint32()?,
         7 => into.zero_count = field.fixed64()?,
-        8 => buckets(field.chunk()?, into.positive.get_or_insert_default())?,
-        9 => buckets(field.chunk()?, into.negative.get_or_insert_default())?,
+        8 => buckets(field.chunk()?, &mut into.positive)?,
+        9 => buckets(field.chunk()?, &mut into.negative)?,
         12 => into.min = Some(field.double()?),
         13 => into.max = Some(field.double()?),
         14 => into.zero_threshold = field.double()?,
@@ -177,6 +173,7 @@ fn exponential_field(tag: u32, field: Field<'_>, into: &mut Exponential) -> Resu
 }
 
 fn buckets(mut fields: Chunk<'_>, into: &mut Buckets) -> Result<(), Error> {
+    into.given = true;
     while let Some((tag, field)) = fields.next()? {
         match tag {
             1 => into.offset = field.sint32()?,

@@ -20,7 +20,7 @@ pub(super) mod trace;
 
 use std::borrow::Cow;
 
-use super::model::{Resource, Scope};
+use super::model::Scope;
 use super::origin::{Origin, Rows};
 use super::wire::{Chunk, Texts};
 use super::{Error, Segment};
@@ -53,7 +53,7 @@ fn resource<'a, R: Rows<'a>>(
     item: &mut impl FnMut(&mut R, Chunk<'a>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let origin = rows.origin();
-    let mut resource = Resource::default();
+    let mut resource = origin.next_resource();
     let mut schema_url = Cow::Borrowed("");
     let mut size = 0;
     origin.notes.too_deep = false;

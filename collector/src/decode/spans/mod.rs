@@ -39,7 +39,7 @@ pub(super) fn decode<'a>(
 
 struct SpanRows<'a> {
     origin: Origin<'a>,
-    attributes: RecordAttributes,
+    attributes: RecordAttributes<'a>,
     /// The span at hand; kept for its allocations.
     span: Span<'a>,
     hex: String,
@@ -153,7 +153,7 @@ impl<'a> SpanRows<'a> {
         let (row, limits) = (origin.row(), origin.limits());
         attributes.sort(&span.attributes, limits, &mut origin.notes.warnings);
         origin.charge(size + attributes.sorted.bytes)?;
-        attributes.append(&span.attributes, row);
+        attributes.append(&span.attributes, row, |_| ());
         events.append(row, &span.events, origin)?;
         links.append(row, &span.links, origin, buffer)?;
 
