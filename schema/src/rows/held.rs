@@ -60,12 +60,18 @@ impl Held {
         let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
         let mut distinct: Vec<(usize, usize)> = Vec::new();
         let mut indices = Vec::with_capacity(all.len());
+        let mut map: Vec<u32> = Vec::new();
         for (index, one) in all.iter().enumerate() {
+            // Whoever sends again mostly has the same to say.
+            if index > 0 && all[index - 1].values == one.values {
+                indices.push(mapped(&one.of, &map));
+                continue;
+            }
             let count = one.values.num_rows();
             let keys = converter.convert_columns(one.values.columns())?;
             // Without columns there is nothing to convert, and one value.
             let key = |row: usize| if keys.num_rows() == 0 { &[] } else { keys.row(row).data() };
-            let mut map = Vec::with_capacity(count);
+            map.clear();
             for row in 0..count {
                 let next = distinct.len() as u32;
                 let key = key(row);
@@ -76,8 +82,7 @@ impl Held {
                     distinct.push((index, row));
                 }
             }
-            let map = |index: &u32| map[*index as usize];
-            indices.push(one.of.iter().map(map).collect::<ScalarBuffer<u32>>());
+            indices.push(mapped(&one.of, &map));
         }
         let sources: Vec<&RecordBatch> = all.iter().map(|one| &one.values).collect();
         let values = match schema.fields().is_empty() {
@@ -86,4 +91,9 @@ impl Held {
         };
         Ok(indices.into_iter().map(|of| Held { of, values: values.clone() }).collect())
     }
+}
+
+/// The new number of each.
+fn mapped(of: &[u32], map: &[u32]) -> ScalarBuffer<u32> {
+    of.iter().map(|index| map[*index as usize]).collect()
 }

@@ -119,7 +119,7 @@ pub fn shared(column: &ArrayRef) -> Result<ArrayRef, Error> {
         };
         of.push(place);
     }
-    held(&of, &interleaved(std::slice::from_ref(column), &first)?)
+    held(&of, &interleaved(std::slice::from_ref(column), first.as_slice())?)
 }
 
 /// The code of each text; -1 of a NULL.

@@ -28,6 +28,7 @@ use super::width::{coded_leaves, open_bytes, rows_at_once, weight};
 use crate::encode::Keys;
 use crate::encode::interleave::interleaved;
 use crate::encode::parquet::{PROMOTED, file_schema};
+use crate::encode::picked::Stretch;
 use crate::encode::plain::{self, Plain};
 use crate::table::object::Object;
 use crate::{DataFile, Error};
@@ -214,9 +215,9 @@ impl<'a> Merge<'a> {
         let mut sources: Vec<RecordBatch> = Vec::new();
         // Where the present batch of a run stands among the sources.
         let mut source: Vec<Option<usize>> = vec![None; self.runs.len()];
-        let mut picked: Vec<(usize, usize)> = Vec::with_capacity(most);
-        let (mut bytes, mut pinned) = (0, 0);
-        while picked.len() < most
+        let mut picked: Vec<Stretch> = Vec::new();
+        let (mut count, mut bytes, mut pinned) = (0, 0, 0);
+        while count < most
             && bytes < CHUNK_BYTES
             && let Some(least) = self.order.pop()
         {
@@ -224,7 +225,7 @@ impl<'a> Merge<'a> {
             let run = &self.runs[least];
             let from = run.at;
             let width = run.weight / run.rows.num_rows() + 1;
-            let room = (CHUNK_BYTES - bytes).div_ceil(width).min(most - picked.len());
+            let room = (CHUNK_BYTES - bytes).div_ceil(width).min(most - count);
             let until = run.rows.num_rows().min(from + room);
             let comes = |row: usize| {
                 let key = run.keys.row(row);
@@ -238,7 +239,8 @@ impl<'a> Merge<'a> {
                     pinned += run.weight;
                     sources.len() - 1
                 });
-                picked.extend((from..to).map(|row| (slot, row)));
+                picked.push(Stretch { array: slot, from, to });
+                count += to - from;
                 bytes += (to - from) * width;
                 self.last = Some(run.keys.row(to - 1).owned());
             }
@@ -263,7 +265,7 @@ impl<'a> Merge<'a> {
         }
         let column = |column: usize| {
             let parts = sources.iter().map(|rows| rows.column(column).clone());
-            interleaved(&parts.collect::<Vec<ArrayRef>>(), &picked)
+            interleaved(&parts.collect::<Vec<ArrayRef>>(), picked.as_slice())
         };
         let columns = (0..self.schema.fields().len()).map(column).collect::<Result<_, Error>>()?;
         let rows = RecordBatch::try_new(self.schema.clone(), columns).map_err(Error::from)?;

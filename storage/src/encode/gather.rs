@@ -19,6 +19,9 @@ use crate::Error;
 /// stand for a megabyte.
 const CHUNK_BYTES: usize = 64 << 20;
 
+/// Rows of a type that is asked for.
+const NONE: &[(usize, usize)] = &[];
+
 /// Gathers rows as a file has them: without `date`, and texts by codes.
 pub(super) struct Gather<'a> {
     batches: &'a [Rows],
@@ -91,7 +94,7 @@ impl<'a> Gather<'a> {
             Source::Held(_, column) => Ok(typed(field, column)),
             Source::HeldMap(_, maps) => Ok(typed(field, &held(&[], maps)?)),
             Source::Shaped { values, keys, .. } => {
-                Ok(typed(field, &shaped(field.data_type(), values, keys, &[], &[])?))
+                Ok(typed(field, &shaped(field.data_type(), values, keys, NONE, &[])?))
             }
         };
         let fields = columns.iter().zip(fields.fields()).map(field);

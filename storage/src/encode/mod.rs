@@ -9,6 +9,7 @@
 //! | [`order`] | [`days`]: which row goes to which day, and in which order |
 //! | [`codes`] | texts as codes, hashed once where they came from |
 //! | [`interleave`] | rows of several arrays, in an order |
+//! | [`picked`] | [`Picked`](picked::Picked): which rows these are, one by one or by stretches |
 //! | [`gather`] | rows of several batches in a file's order, with their texts by codes |
 //! | [`absent`] | [`Absent`](absent::Absent): promoted keys that no map of a file has |
 //! | [`parquet`] | [`write`]: the rows of a day as one Parquet file; [`FileWriter`]: rows as they come |
@@ -31,6 +32,7 @@ mod gather;
 pub mod interleave;
 pub mod order;
 pub mod parquet;
+pub mod picked;
 pub mod plain;
 pub mod rows;
 pub mod stats;
