@@ -89,6 +89,13 @@ struct Bell {
     swaps: Mutex<Vec<Swap>>,
 }
 
+impl Bell {
+    fn new((output, table): (usize, Arc<TableDef>)) -> Arc<Bell> {
+        let (wake, asked, swaps) = (Notify::new(), AtomicU64::new(0), Mutex::default());
+        Arc::new(Bell { table, output, wake, asked, done: watch::Sender::new((0, None)), swaps })
+    }
+}
+
 /// Files for others, by one entry.
 struct Swap {
     remove: Vec<Arc<DataFile>>,
@@ -125,30 +132,23 @@ impl Committers {
         }
     }
 
-    /// Starts the committers of a live table.
-    pub fn enter(self: &Arc<Self>, live: &Arc<Live>) {
-        let outputs = live.outputs().into_iter().enumerate();
-        let bells: Bells = outputs
-            .map(|(output, table)| {
-                Arc::new(Bell {
-                    table,
-                    output,
-                    wake: Notify::new(),
-                    asked: AtomicU64::new(0),
-                    done: watch::Sender::new((0, None)),
-                    swaps: Mutex::default(),
-                })
-            })
-            .collect();
-        for bell in &bells {
-            if let Err(error) = self.shared.lineage.expect(&live.tenant, bell.table.name) {
-                // Without the note only a human can tell, should it ever matter.
-                tracing::warn!(%error, "the log's lineage could not be noted");
-            }
+    /// Starts the committers of live tables; at a start, of all of them at once.
+    pub fn enter(self: &Arc<Self>, lives: &[Arc<Live>]) {
+        let of = |live: &Arc<Live>| live.outputs().into_iter().enumerate().map(Bell::new).collect();
+        let bells: Vec<Bells> = lives.iter().map(of).collect();
+        let each =
+            || lives.iter().zip(&bells).flat_map(|(live, of)| of.iter().map(move |b| (live, b)));
+        let tables = each().map(|(live, bell)| (&live.tenant, bell.table.name));
+        if let Err(error) = self.shared.lineage.expect(tables) {
+            // Without the note only a human can tell, should it ever matter.
+            tracing::warn!(%error, "the log's lineage could not be noted");
+        }
+        for (live, bell) in each() {
             let (this, live, bell) = (self.clone(), live.clone(), bell.clone());
             self.tasks.lock().spawn(async move { this.run(&live, &bell).await });
         }
-        self.bells.lock().insert((live.tenant.clone(), live.table.name), bells);
+        let named = lives.iter().map(|live| (live.tenant.clone(), live.table.name)).zip(bells);
+        self.bells.lock().extend(named);
     }
 
     fn bells(&self, live: &Live) -> Bells {

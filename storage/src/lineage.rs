@@ -117,10 +117,14 @@ impl Lineage {
         Ok(Lineage { dir: dir.to_owned(), start, state })
     }
 
-    /// A table whose watermark is still to be seen.
-    pub fn expect(&self, tenant: &Tenant, table: &'static str) -> Result<(), Error> {
+    /// Tables whose watermarks are still to be seen: all that there are, before any of
+    /// them is, lest the first one found in order stand for all.
+    pub fn expect<'a>(
+        &self,
+        tables: impl Iterator<Item = (&'a Tenant, &'static str)>,
+    ) -> Result<(), Error> {
         let mut state = self.state.lock();
-        state.unknown.insert((tenant.clone(), table));
+        state.unknown.extend(tables.map(|(tenant, table)| (tenant.clone(), table)));
         let before = state.book.clone();
         note(&mut state.book, self.start);
         if before == state.book { Ok(()) } else { state.book.write(&self.dir) }
@@ -190,9 +194,8 @@ mod tests {
 
     fn begin(dir: &Path, start: u64) -> Lineage {
         let lineage = Lineage::begin(dir, LOG, Position(start)).unwrap();
-        for table in ["spans", "logs"] {
-            lineage.expect(&Tenant::default(), table).unwrap();
-        }
+        let tenant = Tenant::default();
+        lineage.expect(["spans", "logs"].into_iter().map(|table| (&tenant, table))).unwrap();
         lineage
     }
 

@@ -159,7 +159,7 @@ impl Storage {
             metrics: metrics.clone(),
         };
         let committers = Arc::new(Committers::new(shared, cancel.child_token()));
-        live.all().iter().for_each(|table| committers.enter(table));
+        committers.enter(&live.all());
 
         let (sealing, inbox) = seal::channel();
         let sealer = Sealer {
@@ -226,7 +226,7 @@ impl Storage {
         let (enter, ending) = (committers.clone(), cancel.clone());
         tasks.spawn(async move {
             while let Some(Some(live)) = ending.run_until_cancelled(new_tables.recv()).await {
-                enter.enter(&live);
+                enter.enter(&[live]);
             }
         });
         Ok(Arc::new(Storage {
