@@ -45,9 +45,13 @@ impl Hand {
                 tracing::debug!(%error, name, "a thread keeps its priority");
             }
         };
-        // A thread that was just started takes work.
-        let _ = hand.work.send(Box::new(yields));
+        hand.leave(yields);
         Ok(hand)
+    }
+
+    /// Leaves it work that nobody waits for; a thread that has ended drops it here.
+    pub fn leave(&self, work: impl FnOnce() + Send + 'static) {
+        let _ = self.work.send(Box::new(work));
     }
 
     /// Runs work to its end, whether or not anyone still waits for it.

@@ -156,7 +156,7 @@ fn stage_now(table: &Live, stage: &Stage) {
     table.seal();
     while let Some(sealed) = table.next_sealed() {
         match stage.write(&sealed) {
-            Ok(staged) => table.staged(staged),
+            Ok(staged) => drop(table.staged(staged)),
             Err(error) => {
                 tracing::warn!(%error, "replayed rows could not be staged yet; they stay in the log");
                 return;

@@ -195,7 +195,8 @@ impl Sealer {
         tracing::debug!(table = label.table, first = %staged.first, last = %staged.last, bytes = staged.bytes, "staged");
         self.pace.staged(staged.bytes);
         self.metrics.staged_bytes.inc_by(staged.bytes);
-        live.staged(staged);
+        let replaced = live.staged(staged);
+        self.hand.leave(move || drop(replaced));
         self.appender.release();
         self.committers.wake(live);
         Ok(())

@@ -167,14 +167,16 @@ impl Live {
         })
     }
 
-    /// Replaces the oldest sealed stretch by its staged form, in one step.
-    pub fn staged(&self, staged: Staged) {
+    /// Replaces the oldest sealed stretch by its staged form, in one step. The stretch
+    /// is given back: freeing its rows takes longer than acks should wait for this lock.
+    #[must_use = "whoever has time drops it"]
+    pub fn staged(&self, staged: Staged) -> Arc<SealedRows> {
         let mut state = self.state.lock();
         debug_assert_eq!(state.sealed.first().map(|s| s.last), Some(staged.last));
-        for run in &state.sealed.remove(0).runs {
-            run.hot.put_aside();
-        }
+        let replaced = state.sealed.remove(0);
+        replaced.runs.iter().for_each(|run| run.hot.put_aside());
         state.staged.push(Arc::new(staged));
+        replaced
     }
 
     /// Staged ranges that an output has not committed yet, in position order.

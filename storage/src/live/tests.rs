@@ -83,7 +83,7 @@ impl World {
             origin: None,
         };
         self.files.insert(path, held);
-        self.live.staged(Staged {
+        let _replaced = self.live.staged(Staged {
             tenant,
             table: "logs".into(),
             first,
