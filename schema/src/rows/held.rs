@@ -1,6 +1,7 @@
 //! Values that stand once for many rows.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -57,7 +58,8 @@ impl Held {
         let fields = schema.fields().iter();
         let fields = fields.map(|field| SortField::new(field.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;
-        let mut known: HashMap<Vec<u8>, u32> = HashMap::new();
+        // By digest: what is distinct in every row would be here once more.
+        let (mut known, hashes) = (HashMap::new(), [RandomState::new(), RandomState::new()]);
         let mut distinct: Vec<(usize, usize)> = Vec::new();
         let mut indices = Vec::with_capacity(all.len());
         let mut map: Vec<u32> = Vec::new();
@@ -74,11 +76,10 @@ impl Held {
             map.clear();
             for row in 0..count {
                 let next = distinct.len() as u32;
-                let key = key(row);
-                let found = known.get(key).copied();
-                map.push(found.unwrap_or(next));
-                if found.is_none() {
-                    known.insert(key.to_vec(), next);
+                let digest = hashes.each_ref().map(|hash| hash.hash_one(key(row)));
+                let found = *known.entry(digest).or_insert(next);
+                map.push(found);
+                if found == next {
                     distinct.push((index, row));
                 }
             }

@@ -240,3 +240,84 @@ pub(super) fn changed(from: &Schema, to: &Layout) -> Vec<String> {
     };
     held.iter().filter(|field| !same(field)).map(|field| field.name().clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Builder, ListBuilder, StringArray};
+    use schema::Catalog;
+
+    use super::*;
+
+    /// A list of one row, which has these columns as a struct.
+    fn list(columns: Vec<(FieldRef, ArrayRef)>) -> (FieldRef, ArrayRef) {
+        let (fields, columns): (Vec<FieldRef>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        let rows = StructArray::try_new(fields.into(), columns, None).unwrap();
+        let element = Arc::new(Field::new("element", rows.data_type().clone(), false));
+        let offsets = OffsetBuffer::from_lengths([rows.len()]);
+        let list = ListArray::try_new(element, offsets, Arc::new(rows), None).unwrap();
+        (Arc::new(Field::new("", list.data_type().clone(), false)), Arc::new(list))
+    }
+
+    /// Scenario: a record of a build whose points said the bounds of their buckets
+    /// each by itself: some, none, and NULL. Today a metric says them.
+    /// Guarantees: F43: every row has its own.
+    #[test]
+    fn fault_f43_a_column_that_has_moved_is_found() {
+        let moved = "explicit_bounds";
+        let catalog = Catalog::default();
+        let table = catalog.get("metrics").unwrap();
+        let column = |field: &FieldRef| -> ArrayRef {
+            match (field.name().as_str(), field.data_type()) {
+                ("metric_name", _) => Arc::new(StringArray::from(vec!["a", "b", "a", "a"])),
+                (name, DataType::List(element)) if name == moved => {
+                    let lists = ListBuilder::new(Float64Builder::new());
+                    let mut lists = lists.with_field(element.clone());
+                    lists.append_value([Some(1.0), Some(2.5)]);
+                    lists.append_null();
+                    lists.append_value([]);
+                    lists.append_value([Some(1.0), Some(2.5)]);
+                    Arc::new(lists.finish())
+                }
+                (_, of) => new_null_array(of, 4),
+            }
+        };
+        let columns = table.schema.fields().iter().map(column).collect();
+        let plain = RecordBatch::try_new(table.schema.clone(), columns).unwrap();
+        let rows = Rows::plain(&table.layout, &plain).unwrap();
+        let present: Vec<bool> = rows.own().iter().map(Option::is_some).collect();
+        let today = wrap(&rows, &narrow(&schema(&table.layout), &present).unwrap()).unwrap();
+
+        let part = |name: &str| {
+            let rows = today.column_by_name(name).unwrap().as_list::<i32>().value(0);
+            let rows = columns_of(rows.as_struct());
+            rows.into_iter().partition::<Vec<_>, _>(|(field, _)| field.name() != moved)
+        };
+        let (heads, bounds) = part("heads");
+        let of = today.column_by_name("head_of").unwrap().as_list::<i32>().value(0);
+        let mut own = part(ROWS).0;
+        own.extend(bounds.into_iter().map(|(field, column)| {
+            (field, take(&column, of.as_primitive::<UInt32Type>(), None).unwrap())
+        }));
+        let lists = today.schema_ref().fields().iter().zip(today.columns());
+        let (fields, lists): (Vec<FieldRef>, Vec<ArrayRef>) = lists
+            .map(|(field, column)| {
+                let (of, list) = match field.name().as_str() {
+                    ROWS => list(own.clone()),
+                    "heads" => list(heads.clone()),
+                    _ => return (field.clone(), column.clone()),
+                };
+                (Arc::new(of.as_ref().clone().with_name(field.name())), list)
+            })
+            .unzip();
+        let before = RecordBatch::try_new(Arc::new(Schema::new(fields)), lists).unwrap();
+        assert_ne!(before.schema(), today.schema());
+        for batch in [today, before] {
+            let found = unwrap(&batch, table).unwrap();
+            assert_eq!(found.to_batch().unwrap(), plain);
+        }
+    }
+
+    fn columns_of(rows: &StructArray) -> Vec<(FieldRef, ArrayRef)> {
+        rows.fields().iter().cloned().zip(rows.columns().iter().cloned()).collect()
+    }
+}

@@ -133,14 +133,17 @@ impl Encoder {
                     .into(),
             )
         })?;
-        if body.len() > MOST_BYTES {
-            return Err(Error::Internal(format!(
-                "a record of {} bytes is above {MOST_BYTES}; group fewer rows",
-                body.len()
-            )));
-        }
+        let fits = |bytes: usize| match bytes > MOST_BYTES {
+            true => Err(Error::Internal(format!(
+                "a record of {bytes} bytes is above {MOST_BYTES}; group fewer rows"
+            ))),
+            false => Ok(()),
+        };
+        fits(body.len())?;
         self.narrow.clear();
         narrow(body, &message, &forms(&schema), &mut self.narrow);
+        // What does not get narrow gets a little longer.
+        fits(self.narrow.len())?;
         let packed = if self.narrow.len() < COMPRESS_FROM { 0 } else { self.narrow.len() };
         out.extend_from_slice(&(packed as u64 | NARROW).to_le_bytes());
         put_bits(out, &present);
