@@ -51,8 +51,8 @@ const USAGE: u8 = 2;
 
 /// Threads that read files of a local store end when nobody asked them for so long, and
 /// there are so many at most. What they have read others give back, and the allocator
-/// takes it back only as such a thread goes on or ends: under load each of them keeps
-/// some 20 MiB (benches/README.md). Two may be taken by a run that is judged and a report
+/// takes it back only as such a thread goes on or ends: under load each of them keeps what
+/// it read last (benches/README.md). Two may be taken by a run that is judged and a report
 /// that is drawn.
 const IDLE: Duration = Duration::from_secs(1);
 const READERS: usize = 6;
