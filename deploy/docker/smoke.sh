@@ -29,8 +29,8 @@ fi
 chroot --userspec="$user" "$root" "${entrypoint[@]}" --version
 
 # A volume for /data and a read-only rest, as the manifests ask for, and the /proc
-# and /dev that every container gets. Port 0 instead of the fixed ports, so that
-# nothing else on this machine is in the way.
+# and /dev that every container gets. Port 0 instead of the fixed ports, and no
+# reserve on the disk, so that nothing else on this machine is in the way.
 log=$(mktemp)
 mkdir -p "$root/proc" "$root/dev"
 # shellcheck disable=SC2016 # expanded by the inner shell: $0 root, $1 user, then the command
@@ -48,7 +48,7 @@ shift
 exec chroot --userspec="$user" "$0" "$@"'
 unshare --mount sh -euc "$enter" "$root" "$user" "${entrypoint[@]}" "${command[@]}" \
     --set otlp.grpc.listen=0.0.0.0:0 --set otlp.http.listen=0.0.0.0:0 \
-    --set http.listen=127.0.0.1:0 --ports-file /data/ports.json > "$log" 2>&1 &
+    --set http.listen=127.0.0.1:0 --set disk.reserve=0% --ports-file /data/ports.json > "$log" 2>&1 &
 daemon=$!
 trap 'kill -KILL $daemon 2>/dev/null || true; rm -f "$log"' EXIT
 
@@ -69,7 +69,7 @@ api=$(address http)
 otlp=$(address otlp_http)
 
 curl -fsS "http://$api/healthz" > /dev/null || fail "/healthz did not answer"
-curl -fsS "http://$api/readyz" > /dev/null || fail "/readyz did not answer"
+ready=$(curl -sS --fail-with-body "http://$api/readyz") || fail "/readyz answered '$ready'"
 curl -fsS -H 'Content-Type: application/json' "http://$otlp/v1/logs" > /dev/null --data '
     {"resourceLogs":[{"scopeLogs":[{"logRecords":[
         {"timeUnixNano":"1700000000000000001","body":{"stringValue":"from the image"}}]}]}]}' ||
