@@ -55,7 +55,7 @@ const USAGE: u8 = 2;
 /// it read last (benches/README.md). Two may be taken by a run that is judged and a report
 /// that is drawn.
 const IDLE: Duration = Duration::from_secs(1);
-const READERS: usize = 6;
+const READERS: usize = 32;
 
 /// Room for what a blocking call may still finish after the work is done.
 const LAST_CALLS: Duration = Duration::from_millis(500);

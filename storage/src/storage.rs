@@ -183,7 +183,7 @@ impl Storage {
         let (compacting, asked) = compact::channel();
         let (doomed, leads) = (Arc::new(Doomed::default()), Arc::new(AtomicBool::new(false)));
         let compactor = Compactor {
-            hands: Arc::new(compact::join::Hands::start()?),
+            hands: Arc::default(),
             settings: settings.compaction.clone(),
             wal_id,
             store: store.clone(),

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::sums::Sums;
 use crate::disk::{Class, Disk};
 use crate::metrics::Metrics;
+use crate::store::ranges::Room;
 use crate::{CacheSettings, Error};
 
 /// A folder of copies.
@@ -47,6 +48,11 @@ impl Copy {
     /// Bytes.
     pub fn size(&self) -> u64 {
         self.sums.size
+    }
+
+    /// What a range of it is read into.
+    pub fn room(&self, range: &Range<u64>) -> io::Result<Room> {
+        self.sums.room(range)
     }
 }
 
@@ -127,8 +133,15 @@ impl Cache {
 
     /// Bytes of a copy; `None` if it is damaged or gone, and is not kept any
     /// more. Blocking.
-    pub fn read(&self, path: &str, copy: &Copy, range: Range<u64>) -> Option<Bytes> {
-        let why = match copy.sums.read(&copy.local, range) {
+    pub fn read(
+        &self,
+        path: &str,
+        copy: &Copy,
+        range: Range<u64>,
+        room: io::Result<Room>,
+    ) -> Option<Bytes> {
+        let read = room.and_then(|room| copy.sums.read(&copy.local, range, room));
+        let why = match read {
             Ok(Some(bytes)) => {
                 self.metrics.cache_hits.inc();
                 return Some(bytes);

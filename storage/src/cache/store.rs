@@ -28,7 +28,7 @@ impl Cached {
         Cached { store, cache }
     }
 
-    /// Disk work leaves the I/O runtime.
+    /// Disk work leaves the I/O runtime; the memory stays with who asks.
     async fn read(
         &self,
         at: &Path,
@@ -36,9 +36,10 @@ impl Cached {
         ranges: Vec<Range<u64>>,
     ) -> Option<Vec<Bytes>> {
         let (cache, copy, path) = (self.cache.clone(), copy.clone(), at.to_string());
+        let rooms: Vec<_> = ranges.iter().map(|range| copy.room(range)).collect();
         let read = move || {
-            let one = |range| cache.read(&path, &copy, range);
-            ranges.into_iter().map(one).collect::<Option<Vec<Bytes>>>()
+            let one = |(range, room)| cache.read(&path, &copy, range, room);
+            ranges.into_iter().zip(rooms).map(one).collect::<Option<Vec<Bytes>>>()
         };
         // A panic in there is a copy that cannot be read.
         tokio::task::spawn_blocking(read).await.ok().flatten()

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use crate::store::ranges::{Room, room};
+
 /// Bytes that one sum covers: little to read too much for a column chunk's
 /// page, few enough sums to hold all of them in memory.
 const BLOCK: u64 = 64 << 10;
@@ -35,21 +37,25 @@ impl Sums {
         Ok(Sums { size, blocks })
     }
 
-    /// Bytes of a file, checked; `None` if they are not what they were.
-    pub fn read(&self, path: &Path, range: Range<u64>) -> io::Result<Option<Bytes>> {
+    /// Room for the blocks that a range lies in.
+    pub fn room(&self, range: &Range<u64>) -> io::Result<Room> {
+        let end = range.end.next_multiple_of(BLOCK).min(self.size);
+        room(&(range.start / BLOCK * BLOCK..end))
+    }
+
+    /// Bytes of a file, checked; `None` if they are not what they were. Blocking.
+    pub fn read(&self, path: &Path, range: Range<u64>, room: Room) -> io::Result<Option<Bytes>> {
         if range.is_empty() {
             return Ok(Some(Bytes::new()));
         }
+        let bytes = room.fill(&File::open(path)?)?.bytes();
         let (first, last) = (range.start / BLOCK, (range.end - 1) / BLOCK);
-        let start = first * BLOCK;
-        let end = ((last + 1) * BLOCK).min(self.size);
-        let mut bytes = vec![0; (end - start) as usize];
-        File::open(path)?.read_exact_at(&mut bytes, start)?;
         let sums = &self.blocks[first as usize..=last as usize];
         let sound =
             bytes.chunks(BLOCK as usize).zip(sums).all(|(b, sum)| crc32fast::hash(b) == *sum);
-        let part = (range.start - start) as usize..(range.end - start) as usize;
-        Ok(sound.then(|| Bytes::from(bytes).slice(part)))
+        let before = first * BLOCK;
+        let part = (range.start - before) as usize..(range.end - before) as usize;
+        Ok(sound.then(|| bytes.slice(part)))
     }
 
     /// Beside the copy.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::ObjectStore;
+use parking_lot::Mutex;
 use schema::{Budget, TableDef, Tenant, WalId};
 use tokio_util::sync::CancellationToken;
 
@@ -30,18 +31,42 @@ const WAIT: Duration = Duration::from_millis(20);
 /// Files of a table from which on joining them is what queries wait for.
 const MANY: usize = 500;
 
-/// The threads that join, one at a time. They outlive a job: what a thread that ends
-/// had from the allocator is slow to come back.
-#[derive(Debug)]
-pub struct Hands {
-    nice: Hand,
-    urgent: Hand,
+/// The thread that joins. It outlives a job: what a thread that ends had from the
+/// allocator is slow to come back. And it is one: what one that waits its turn had
+/// does not come back at all.
+#[derive(Debug, Default)]
+pub struct Hands(Mutex<Option<(Haste, Arc<Hand>)>>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    Nice,
+    /// A priority that was lowered cannot be raised again without a privilege.
+    Urgent,
 }
 
 impl Hands {
-    pub fn start() -> Result<Hands, Error> {
+    /// The one to join where a table has so many files. Whoever is in haste stays so
+    /// until half of [`MANY`] are left.
+    fn hand(&self, files: usize) -> Result<Arc<Hand>, Error> {
+        let mut hand = self.0.lock();
+        let hasty = hand.as_ref().is_some_and(|(haste, _)| *haste == Haste::Urgent);
+        let haste = match files >= if hasty { MANY / 2 } else { MANY } {
+            true => Haste::Urgent,
+            false => Haste::Nice,
+        };
+        if let Some((known, hand)) = hand.as_ref()
+            && *known == haste
+        {
+            return Ok(hand.clone());
+        }
+        // The one before ends, once it is idle.
         let name = "cloudsail-join";
-        Ok(Hands { nice: Hand::start_nice(name)?, urgent: Hand::start(name)? })
+        let started = Arc::new(match haste {
+            Haste::Nice => Hand::start_nice(name)?,
+            Haste::Urgent => Hand::start(name)?,
+        });
+        *hand = Some((haste, started.clone()));
+        Ok(started)
     }
 }
 
@@ -55,7 +80,7 @@ pub struct Joiner {
     pub memory_bytes: u64,
     pub wal_id: WalId,
     pub boot: u64,
-    /// Files that the table has.
+    /// Files of the table that has most.
     pub files: usize,
     pub cancel: CancellationToken,
     pub chance: Chance,
@@ -83,8 +108,10 @@ impl Joiner {
     ) -> Result<Joined, Broken> {
         let runtime = tokio::runtime::Handle::current();
         let (this, tenant, table, job) = (self.clone(), tenant.clone(), table.clone(), job.clone());
-        let hand = if self.files < MANY { &self.hands.nice } else { &self.hands.urgent };
-        hand.run(move || runtime.block_on(this.merge(&tenant, &table, &job))).await?
+        self.hands
+            .hand(self.files)?
+            .run(move || runtime.block_on(this.merge(&tenant, &table, &job)))
+            .await?
     }
 
     async fn merge(&self, tenant: &Tenant, table: &TableDef, job: &Job) -> Result<Joined, Broken> {
@@ -234,5 +261,31 @@ impl Joiner {
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a table gets files faster than they are joined, then fewer.
+    /// Guarantees: the same thread joins as long as its haste is right, and there is no
+    /// second one; haste does not change to and fro about one number.
+    #[tokio::test]
+    async fn one_thread_joins_with_the_haste_that_is_due() {
+        let hands = Hands::default();
+        let join = async |files: usize| {
+            let hand = hands.hand(files).unwrap();
+            assert_eq!(Arc::strong_count(&hand), 2);
+            hand.run(|| std::thread::current().id()).await.unwrap()
+        };
+        let nice = join(0).await;
+        assert_eq!(join(MANY - 1).await, nice);
+        let urgent = join(MANY).await;
+        assert_ne!(urgent, nice);
+        assert_eq!(join(MANY / 2).await, urgent);
+        let again = join(MANY / 2 - 1).await;
+        assert!(again != urgent && again != nice);
+        assert_eq!(join(MANY - 1).await, again);
     }
 }

@@ -10,9 +10,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ::parquet::arrow::ParquetRecordBatchStreamBuilder;
-use ::parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
-use ::parquet::arrow::async_reader::ParquetRecordBatchStream;
+use ::parquet::arrow::FieldLevels;
+use ::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+};
 use ::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
@@ -24,6 +25,7 @@ use schema::table::PARTITION;
 use serde_json::Value;
 
 use super::columns::{by_codes_in_all, shared, sharing, unshared};
+use super::group::{self, Unpacker};
 use super::width::{coded_leaves, open_bytes, rows_at_once, weight};
 use crate::encode::Keys;
 use crate::encode::interleave::interleaved;
@@ -89,14 +91,15 @@ struct Run {
 struct Reading {
     file: Arc<DataFile>,
     object: Object,
-    metadata: ArrowReaderMetadata,
+    metadata: Arc<ParquetMetaData>,
+    levels: FieldLevels,
     /// Per leaf, whether it is read as codes.
     coded: Vec<bool>,
     /// Per column of the merge, where it is in the file.
     columns: Vec<Option<usize>>,
     /// The next row group.
     group: usize,
-    stream: Option<ParquetRecordBatchStream<Object>>,
+    batches: Option<ParquetRecordBatchReader>,
 }
 
 /// The rows of all runs.
@@ -109,6 +112,7 @@ pub struct Merge<'a> {
     /// The columns that compressing made little smaller in the inputs.
     pub plain: Plain,
     runs: Vec<Run>,
+    unpacker: Unpacker,
     /// How many runs it is of.
     taken: usize,
     /// Bytes that each run's batch may have.
@@ -167,6 +171,7 @@ impl<'a> Merge<'a> {
             promoted,
             plain,
             runs: Vec::with_capacity(taken),
+            unpacker: Unpacker::new()?,
             taken,
             share: BATCHES / taken.max(1),
             most_held: 0,
@@ -299,20 +304,20 @@ impl<'a> Merge<'a> {
                 continue;
             };
             let file = reading.file.clone();
-            let Some(stream) = &mut reading.stream else {
-                if !reading.next_group(self.share)? {
+            let Some(batches) = &mut reading.batches else {
+                if !reading.next_group(self.share, &self.unpacker).await? {
                     run.reading = None;
                 }
                 continue;
             };
-            let batch = match stream.try_next().await {
-                Ok(Some(batch)) if batch.num_rows() == 0 => continue,
-                Ok(Some(batch)) => batch,
-                Ok(None) => {
-                    reading.stream = None;
+            let batch = match batches.next() {
+                Some(Ok(batch)) if batch.num_rows() == 0 => continue,
+                Some(Ok(batch)) => batch,
+                None => {
+                    reading.batches = None;
                     continue;
                 }
-                Err(error) => return Err(broken(&file, error)),
+                Some(Err(error)) => return Err(unfit(&file, error)),
             };
             let column = |(at, field): (&Option<usize>, &FieldRef)| {
                 let of = unshared(field.data_type());
@@ -354,24 +359,22 @@ impl<'a> Merge<'a> {
         let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
         let metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)
             .map_err(|error| unfit(&file, error))?;
-        Ok(Reading { file, object, metadata, coded, columns, group: 0, stream: None })
+        let levels = group::levels(&metadata).map_err(|error| unfit(&file, error))?;
+        let metadata = metadata.metadata().clone();
+        Ok(Reading { file, object, metadata, levels, coded, columns, group: 0, batches: None })
     }
 }
 
 impl Reading {
     /// Begins the next row group; false after the last.
-    fn next_group(&mut self, share: usize) -> Result<bool, Broken> {
-        let (group, footer) = (self.group, self.metadata.metadata());
+    async fn next_group(&mut self, share: usize, unpacker: &Unpacker) -> Result<bool, Broken> {
+        let (group, footer) = (self.group, &self.metadata);
         if group >= footer.num_row_groups() {
             return Ok(false);
         }
-        let at_once = rows_at_once(footer, group, share, &self.coded);
-        let (object, metadata) = (self.object.clone(), self.metadata.clone());
-        let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(object, metadata)
-            .with_row_groups(vec![group])
-            .with_batch_size(at_once)
-            .build();
-        self.stream = Some(stream.map_err(|error| unfit(&self.file, error))?);
+        let rows = rows_at_once(footer, group, share, &self.coded);
+        let read = group::read(&mut self.object, footer, &self.levels, group, rows, unpacker);
+        self.batches = Some(read.await.map_err(|error| broken(&self.file, error))?);
         self.group += 1;
         Ok(true)
     }

@@ -17,6 +17,7 @@
 //! | [`columns`] | by codes, and maps that rows share each once |
 //! | [`width`] | how wide rows are, and so how many are read at once |
 //! | [`join`] | a job: merge, encode, upload |
+//! | [`group`] | a row group in memory, as batches |
 //! | [`upload`] | a new object, part by part |
 //! | [`doomed`] | replaced files, until nobody can be reading them (S3) |
 //!
@@ -28,6 +29,7 @@
 
 pub mod columns;
 pub mod doomed;
+pub mod group;
 pub mod join;
 pub mod merge;
 pub mod plan;
@@ -249,6 +251,15 @@ impl Compactor {
         }
     }
 
+    /// Files of the table that has most.
+    fn most_files(&self) -> usize {
+        let of = |live: &Arc<Live>| -> Option<usize> {
+            let committed = (0..live.outputs().len()).filter_map(|output| live.committed(output));
+            committed.map(|committed| committed.files.len()).max()
+        };
+        self.live.all().iter().filter_map(of).max().unwrap_or(0)
+    }
+
     /// Bytes that the open row groups of a job may take.
     fn memory_bytes(&self) -> u64 {
         (self.budget.limit() / MEMORY_SHARE).min(MOST_MEMORY)
@@ -327,7 +338,7 @@ impl Compactor {
             memory_bytes: self.memory_bytes(),
             wal_id: self.wal_id,
             boot: self.stage.boot(),
-            files: live.committed(output).map_or(0, |committed| committed.files.len()),
+            files: self.most_files(),
             cancel: self.cancel.clone(),
             chance: self.chance.clone(),
         };

@@ -3,10 +3,12 @@
 //! power loss. Reading and listing are its own; writing goes through [`Tree`].
 
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path as FsPath;
+use std::slice;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,14 +18,15 @@ use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
-    RenameTargetMode, Result, UploadPart,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, RenameOptions, RenameTargetMode, Result, UploadPart,
 };
 
 use rustix::fs::{self, FileType, Mode, OFlags, RawDir};
 use rustix::io::Errno;
 
+use super::ranges::{Room, room};
 use super::tree::{Publish, Temp, Tree, is_temp};
 
 const NAME: &str = "file";
@@ -103,11 +106,19 @@ impl ObjectStore for DurableLocal {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
+        let ranged = options.range.is_some() && !options.head;
+        let mut found = self.inner.get_opts(location, options).await?;
+        if ranged && let GetResultPayload::File(file, _) = found.payload {
+            let bytes = filled(location, slice::from_ref(&found.range), || Ok(file)).await?;
+            let body = stream::iter(bytes.into_iter().map(Ok)).boxed();
+            found.payload = GetResultPayload::Stream(body);
+        }
+        Ok(found)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
+        let path = self.inner.path_to_filesystem(location)?;
+        filled(location, ranges, || File::open(path)).await
     }
 
     fn delete_stream(
@@ -151,7 +162,7 @@ impl ObjectStore for DurableLocal {
         let dest = self.inner.path_to_filesystem(to)?;
         let (tree, from, to) = (self.tree.clone(), from.clone(), to.clone());
         blocking(move || {
-            let mut source = std::fs::File::open(source).map_err(|error| failed(&from, error))?;
+            let mut source = File::open(source).map_err(|error| failed(&from, error))?;
             let temp = tree.temp(&dest).map_err(|error| failed(&to, error))?;
             io::copy(&mut source, &mut temp.file())
                 .and_then(|_| temp.publish(how))
@@ -217,6 +228,23 @@ impl MultipartUpload for Upload {
         })
         .await
     }
+}
+
+/// Ranges of a file, in memory of the thread that asks.
+async fn filled(
+    location: &Path,
+    ranges: &[Range<u64>],
+    open: impl FnOnce() -> io::Result<File> + Send + 'static,
+) -> Result<Vec<Bytes>> {
+    let rooms = ranges.iter().map(room).collect::<io::Result<Vec<Room>>>();
+    let rooms = rooms.map_err(|error| failed(location, error))?;
+    let name = location.clone();
+    let filled = blocking(move || {
+        let fill = |file: File| rooms.into_iter().map(|room| room.fill(&file)).collect();
+        open().and_then(fill).map_err(|error| failed(&name, error))
+    });
+    let filled: Vec<Room> = filled.await?;
+    Ok(filled.into_iter().map(Room::bytes).collect())
 }
 
 /// The files below a folder whose names come after `offset`. Of the others nothing

@@ -11,6 +11,7 @@
 //! | [`options`] | the keys a remote store is opened with, and which of them are secret |
 //! | [`mod@outcome`] | what a store's error asks for: the one place that tells them apart |
 //! | [`mod@probe`] | what `doctor` asks of a store |
+//! | [`ranges`] | bytes of local files, in memory of whoever asks |
 //! | `remote` | `s3://`, `gs://`, `az://`: one client that repeats, one that never does |
 //! | [`words`] | errors in words, without what a store's documents should not show |
 //! | [`tree`] | the file operations under [`local`], also used by the stage: temp, fsync, publish, fsync the folders |
@@ -24,6 +25,7 @@ pub mod local;
 pub mod options;
 pub mod outcome;
 pub mod probe;
+pub mod ranges;
 #[cfg(any(feature = "s3", feature = "gs", feature = "az"))]
 mod remote;
 pub mod tree;

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{
-    Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RenameOptions, RenameTargetMode,
+    Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RenameOptions,
+    RenameTargetMode,
 };
 use schema::ErrorKind;
 use storage::store::Store;
@@ -126,4 +128,39 @@ fn a_url_that_cannot_be_opened_says_what_can() {
     assert!(Store::open("memory://", &option).unwrap_err().to_string().contains("aws_region"));
     let memory = Store::open("memory://", &none).unwrap();
     assert!(memory.local_root().is_none());
+}
+
+/// Scenario: a thread asks for ranges of a local object, together and one by one, and
+/// for a range that ends the object, while threads of a pool read the disk.
+/// Guarantees: the bytes are right, and lie in memory of the thread that asked, which
+/// it frees itself: what threads of the pool had allocated would stay theirs, once per
+/// thread, and that of a joining node grew by it without end.
+#[test]
+fn what_is_read_is_memory_of_who_asks() {
+    const SIZE: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).objects();
+    let path = Path::from("a/b");
+    let content: Vec<u8> = (0..SIZE).map(|at| (at % 251) as u8).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    runtime.block_on(store.put(&path, content.clone().into())).unwrap();
+    let part = 1_000..SIZE / 2;
+    let wanted = [0..1_000, part.start as u64..part.end as u64];
+
+    let mut read = Vec::new();
+    let asked = allocation_counter::measure(|| {
+        read = runtime.block_on(store.get_ranges(&path, &wanted)).unwrap();
+        let one = store.get_range(&path, part.start as u64..part.end as u64);
+        read.push(runtime.block_on(one).unwrap());
+        let last = GetOptions::new().with_range(Some(GetRange::Suffix(5_000)));
+        let last = runtime.block_on(store.get_opts(&path, last)).unwrap();
+        read.push(runtime.block_on(last.bytes()).unwrap());
+    });
+    let expected =
+        [&content[..1_000], &content[part.clone()], &content[part], &content[SIZE - 5_000..]];
+    assert!(read.iter().eq(expected), "other bytes came");
+    let bytes: usize = read.iter().map(Bytes::len).sum();
+    assert!(asked.bytes_current >= bytes as i64, "{asked:?} of {bytes} bytes");
+    let freed = allocation_counter::measure(|| drop(read));
+    assert!(freed.bytes_current <= -(bytes as i64), "{freed:?} of {bytes} bytes");
 }
