@@ -49,13 +49,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const FAILURE: u8 = 1;
 const USAGE: u8 = 2;
 
-/// Threads that read files of a local store end when nobody asked them for so long, and
-/// there are so many at most. What they have read others give back, and the allocator
-/// takes it back only as such a thread goes on or ends: under load each of them keeps what
-/// it read last (benches/README.md). Two may be taken by a run that is judged and a report
-/// that is drawn.
+/// Threads for blocking calls end when nobody asked them for so long, and there are so
+/// many at most: the allocator takes back what others free of theirs only as such a thread
+/// goes on or ends, and tokio wakes them in turn. Ranges of local files they read
+/// into memory of who asks (`storage/src/store/ranges.rs`). Two may be taken by a run that is
+/// judged and a report that is drawn.
 const IDLE: Duration = Duration::from_secs(1);
-const READERS: usize = 32;
+const BLOCKING: usize = 6;
 
 /// Room for what a blocking call may still finish after the work is done.
 const LAST_CALLS: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_keep_alive(IDLE)
-        .max_blocking_threads(READERS)
+        .max_blocking_threads(BLOCKING)
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -133,15 +133,8 @@ impl Cache {
 
     /// Bytes of a copy; `None` if it is damaged or gone, and is not kept any
     /// more. Blocking.
-    pub fn read(
-        &self,
-        path: &str,
-        copy: &Copy,
-        range: Range<u64>,
-        room: io::Result<Room>,
-    ) -> Option<Bytes> {
-        let read = room.and_then(|room| copy.sums.read(&copy.local, range, room));
-        let why = match read {
+    pub fn read(&self, path: &str, copy: &Copy, range: Range<u64>, room: Room) -> Option<Bytes> {
+        let why = match copy.sums.read(&copy.local, range, room) {
             Ok(Some(bytes)) => {
                 self.metrics.cache_hits.inc();
                 return Some(bytes);

@@ -1,6 +1,7 @@
 //! A store that asks the cache first.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -36,7 +37,9 @@ impl Cached {
         ranges: Vec<Range<u64>>,
     ) -> Option<Vec<Bytes>> {
         let (cache, copy, path) = (self.cache.clone(), copy.clone(), at.to_string());
-        let rooms: Vec<_> = ranges.iter().map(|range| copy.room(range)).collect();
+        // Where there is no memory the copy is sound; the store may have an answer.
+        let rooms = ranges.iter().map(|range| copy.room(range)).collect::<io::Result<Vec<_>>>();
+        let rooms = rooms.ok()?;
         let read = move || {
             let one = |(range, room)| cache.read(&path, &copy, range, room);
             ranges.into_iter().zip(rooms).map(one).collect::<Option<Vec<Bytes>>>()

@@ -1,9 +1,9 @@
 //! A row group in memory, as batches of rows.
 //!
-//! All columns of all files that are open are unpacked by one zstd context. Parquet's
-//! library has one for each of them, which takes more than everything else that a join
-//! holds of it (benches/README.md). So it is told that nothing is packed, and what it
-//! hands out is unpacked here.
+//! All columns of all files that are open are unpacked by one zstd context; Parquet's
+//! library has one for each of them, and they take more than all else that a join holds
+//! (benches/README.md). So it is told that nothing is packed, and what it hands out is
+//! unpacked here.
 
 use std::io::{self, Read};
 use std::iter::once;
@@ -50,8 +50,11 @@ impl Unpacker {
         }
         // Frames of others that do not say how much they hold, or several in a page.
         let (mut bytes, frames) = (Vec::new(), zstd::stream::Decoder::with_buffer(packed)?);
-        frames.take(LONGEST_PAGE).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        frames.take(LONGEST_PAGE + 1).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > LONGEST_PAGE {
+            true => Err(io::Error::other("a page holds more than a page may")),
+            false => Ok(bytes),
+        }
     }
 }
 
@@ -240,3 +243,6 @@ impl Iterator for Only {
 }
 
 impl PageIterator for Only {}
+
+#[cfg(test)]
+mod tests;

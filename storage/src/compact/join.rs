@@ -28,7 +28,7 @@ const OPENED: u64 = 2;
 /// How long one chunk gives way to ingest at most, lest a join never end.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const WAIT: Duration = Duration::from_millis(20);
-/// Files of a table from which on joining them is what queries wait for.
+/// Small files of a table from which on joining them is what queries wait for.
 const MANY: usize = 500;
 
 /// The thread that joins. It outlives a job: what a thread that ends had from the
@@ -45,8 +45,8 @@ enum Haste {
 }
 
 impl Hands {
-    /// The one to join where a table has so many files. Whoever is in haste stays so
-    /// until half of [`MANY`] are left.
+    /// The one to join where a table has so many small files. Whoever is in haste stays
+    /// so until half of [`MANY`] are left.
     fn hand(&self, files: usize) -> Result<Arc<Hand>, Error> {
         let mut hand = self.0.lock();
         let hasty = hand.as_ref().is_some_and(|(haste, _)| *haste == Haste::Urgent);
@@ -80,8 +80,8 @@ pub struct Joiner {
     pub memory_bytes: u64,
     pub wal_id: WalId,
     pub boot: u64,
-    /// Files of the table that has most.
-    pub files: usize,
+    /// Small files of the table that has most of them.
+    pub waiting: usize,
     pub cancel: CancellationToken,
     pub chance: Chance,
 }
@@ -109,7 +109,7 @@ impl Joiner {
         let runtime = tokio::runtime::Handle::current();
         let (this, tenant, table, job) = (self.clone(), tenant.clone(), table.clone(), job.clone());
         self.hands
-            .hand(self.files)?
+            .hand(self.waiting)?
             .run(move || runtime.block_on(this.merge(&tenant, &table, &job)))
             .await?
     }
@@ -269,23 +269,25 @@ mod tests {
     use super::*;
 
     /// Scenario: a table gets files faster than they are joined, then fewer.
-    /// Guarantees: the same thread joins as long as its haste is right, and there is no
-    /// second one; haste does not change to and fro about one number.
+    /// Guarantees: the same thread joins as long as its haste is right, of a lower
+    /// priority where there is none; haste does not change to and fro about one number.
     #[tokio::test]
     async fn one_thread_joins_with_the_haste_that_is_due() {
         let hands = Hands::default();
         let join = async |files: usize| {
-            let hand = hands.hand(files).unwrap();
-            assert_eq!(Arc::strong_count(&hand), 2);
-            hand.run(|| std::thread::current().id()).await.unwrap()
+            let work = || (std::thread::current().id(), rustix::process::nice(0).unwrap());
+            hands.hand(files).unwrap().run(work).await.unwrap()
         };
+        let usual = rustix::process::nice(0).unwrap();
         let nice = join(0).await;
+        assert_eq!(nice.1, (usual + 10).min(19));
         assert_eq!(join(MANY - 1).await, nice);
         let urgent = join(MANY).await;
-        assert_ne!(urgent, nice);
+        assert_eq!(urgent.1, usual);
         assert_eq!(join(MANY / 2).await, urgent);
         let again = join(MANY / 2 - 1).await;
-        assert!(again != urgent && again != nice);
+        assert_eq!(again.1, nice.1);
+        assert!(again.0 != urgent.0 && again.0 != nice.0);
         assert_eq!(join(MANY - 1).await, again);
     }
 }

@@ -372,10 +372,14 @@ impl Reading {
         if group >= footer.num_row_groups() {
             return Ok(false);
         }
+        self.group += 1;
+        // There may be nothing to read of one without rows, and no range for that.
+        if footer.row_group(group).num_rows() < 1 {
+            return Ok(true);
+        }
         let rows = rows_at_once(footer, group, share, &self.coded);
         let read = group::read(&mut self.object, footer, &self.levels, group, rows, unpacker);
         self.batches = Some(read.await.map_err(|error| broken(&self.file, error))?);
-        self.group += 1;
         Ok(true)
     }
 }

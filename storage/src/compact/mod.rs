@@ -251,11 +251,13 @@ impl Compactor {
         }
     }
 
-    /// Files of the table that has most.
-    fn most_files(&self) -> usize {
+    /// Small files of this node that one table has at most.
+    fn most_small(&self) -> usize {
+        let own = |file: &DataFile| file.origin.is_some_and(|origin| origin.wal_id == self.wal_id);
+        let small = |file: &DataFile| file.size < self.settings.target_bytes / 2 && own(file);
         let of = |live: &Arc<Live>| -> Option<usize> {
             let committed = (0..live.outputs().len()).filter_map(|output| live.committed(output));
-            committed.map(|committed| committed.files.len()).max()
+            committed.map(|known| known.files.iter().filter(|file| small(file)).count()).max()
         };
         self.live.all().iter().filter_map(of).max().unwrap_or(0)
     }
@@ -338,7 +340,7 @@ impl Compactor {
             memory_bytes: self.memory_bytes(),
             wal_id: self.wal_id,
             boot: self.stage.boot(),
-            files: self.most_files(),
+            waiting: self.most_small(),
             cancel: self.cancel.clone(),
             chance: self.chance.clone(),
         };

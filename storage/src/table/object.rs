@@ -11,7 +11,9 @@ use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::path::Path;
-use object_store::{OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, coalesce_ranges};
+use object_store::{
+    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, ObjectStoreExt, coalesce_ranges,
+};
 
 use crate::{DataFile, Error};
 
@@ -56,10 +58,19 @@ impl Object {
     }
 
     async fn read(&self, range: Range<u64>) -> ParquetResult<Bytes> {
+        if range.start > range.end || range.end > self.size {
+            let (path, size) = (&self.path, self.size);
+            return Err(ParquetError::EOF(format!("{path} of {size} bytes has no {range:?}")));
+        }
         let wanted = range.end - range.start;
         // Of one range too: where it is a local file, that is one step instead of two.
-        let read = self.objects.get_ranges(&self.path, &[range]).await;
-        let mut read = read.map_err(|error| ParquetError::External(error.into()))?;
+        let mut read = match self.objects.get_ranges(&self.path, &[range]).await {
+            Ok(read) => read,
+            Err(error) if self.is_shorter().await => {
+                return Err(ParquetError::EOF(error.to_string()));
+            }
+            Err(error) => return Err(ParquetError::External(error.into())),
+        };
         let bytes = read.pop().unwrap_or_default();
         // The library takes the length for granted, and panics (F25).
         match bytes.len() as u64 == wanted {
@@ -69,6 +80,13 @@ impl Object {
                 Err(ParquetError::EOF(format!("{path} gave {came} bytes of {wanted}")))
             }
         }
+    }
+
+    /// Whether the object is shorter than it is said to be: asked after an error, which
+    /// is no fault of the store then, and will be the same another time.
+    async fn is_shorter(&self) -> bool {
+        let found = self.objects.head(&self.path).await;
+        found.is_ok_and(|found| found.size < self.size)
     }
 }
 

@@ -34,14 +34,17 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        World::on(Arc::new(InMemory::new()))
+    }
+
+    fn on(objects: Arc<dyn ObjectStore>) -> World {
         let joiner = Joiner {
             hands: Arc::default(),
             objects: objects.clone(),
             budget: Budget::new(1 << 30),
             memory_bytes: 96 << 20,
             wal_id: OWN,
-            files: 2,
+            waiting: 2,
             boot: 1,
             cancel: Default::default(),
             chance: storage::Chance::seeded(1),
@@ -361,14 +364,23 @@ async fn a_joined_file_has_all_that_a_query_prunes_by() {
 }
 
 /// Scenario: among the inputs is a file of rows in no order, then one that is
-/// cut off, then one that is gone.
+/// cut off, one that is shorter than the log says, by little and by much, and one that
+/// is gone; in memory, and on a disk.
 /// Guarantees: F25 and K1, the file is named and nothing is written; a store
 /// that does not have it is not taken for a bad file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fault_f25_a_file_that_is_not_what_it_claims_is_not_joined() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", dir.path().display());
+    let local = storage::store::Store::open(&url, &Default::default()).unwrap();
+    for world in [World::new(), World::on(local.objects())] {
+        not_what_it_claims(world).await;
+    }
+}
+
+async fn not_what_it_claims(world: World) {
     let catalog = Catalog::default();
     let logs = catalog.get("logs").unwrap();
-    let world = World::new();
     let good = world.file(logs, 1, rows(logs, 200, 1, 1)).await;
 
     // Encoded in the order of rows, with the claim of the table's.
@@ -388,7 +400,11 @@ async fn fault_f25_a_file_that_is_not_what_it_claims_is_not_joined() {
     cut.size = 1000;
     bytes.truncate(1000);
     world.put(&cut.path, bytes).await;
-    for bad in [unsorted, Arc::new(cut)] {
+    let mut longer = DataFile::clone(&good);
+    longer.size += 10;
+    let mut far_longer = DataFile::clone(&good);
+    far_longer.size += 10 << 20;
+    for bad in [unsorted, Arc::new(cut), Arc::new(longer), Arc::new(far_longer)] {
         match world.join(logs, &[good.clone(), bad.clone()], 1).await {
             Err(Broken::Unfit { path, .. }) => assert_eq!(path, bad.path),
             other => panic!("{other:?}"),

@@ -132,9 +132,9 @@ fn a_url_that_cannot_be_opened_says_what_can() {
 
 /// Scenario: a thread asks for ranges of a local object, together and one by one, and
 /// for a range that ends the object, while threads of a pool read the disk.
-/// Guarantees: the bytes are right, and lie in memory of the thread that asked, which
-/// it frees itself: what threads of the pool had allocated would stay theirs, once per
-/// thread, and that of a joining node grew by it without end.
+/// Guarantees: the bytes are right, and lie in memory of the thread that asked: what
+/// threads of the pool had allocated would stay theirs, once per thread, and that of a
+/// joining node grew by it without end.
 #[test]
 fn what_is_read_is_memory_of_who_asks() {
     const SIZE: usize = 1 << 20;
@@ -161,6 +161,4 @@ fn what_is_read_is_memory_of_who_asks() {
     assert!(read.iter().eq(expected), "other bytes came");
     let bytes: usize = read.iter().map(Bytes::len).sum();
     assert!(asked.bytes_current >= bytes as i64, "{asked:?} of {bytes} bytes");
-    let freed = allocation_counter::measure(|| drop(read));
-    assert!(freed.bytes_current <= -(bytes as i64), "{freed:?} of {bytes} bytes");
 }
