@@ -1,9 +1,9 @@
 //! A row group in memory, as batches of rows.
 //!
 //! All columns of all files that are open are unpacked by one zstd context; Parquet's
-//! library has one for each of them, and they take more than all else that a join holds
-//! (benches/README.md). So it is told that nothing is packed, and what it hands out is
-//! unpacked here.
+//! library has one for each of them, and those were nearly half of all that a node which
+//! joins had in use (benches/README.md). So it is told that nothing is packed, and what it
+//! hands out is unpacked here.
 
 use std::io::{self, Read};
 use std::iter::once;
