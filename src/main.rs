@@ -51,8 +51,8 @@ const USAGE: u8 = 2;
 
 /// Threads for blocking calls end when nobody asked them for so long, and there are so
 /// many at most: the allocator takes back what others free of theirs only as such a thread
-/// goes on or ends, and tokio wakes them in turn. Ranges of local files they read
-/// into memory of who asks (`storage/src/store/ranges.rs`). Two may be taken by a run that is
+/// goes on or ends, and tokio wakes them in turn. Ranges of local files they read into
+/// memory of who asks (`storage/src/store/ranges.rs`). Two may be taken by a run that is
 /// judged and a report that is drawn.
 const IDLE: Duration = Duration::from_secs(1);
 const BLOCKING: usize = 6;

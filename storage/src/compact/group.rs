@@ -28,9 +28,6 @@ use zstd::zstd_safe::get_frame_content_size;
 use crate::Error;
 use crate::table::object::Object;
 
-/// No page is longer: its header counts so far.
-const LONGEST_PAGE: u64 = i32::MAX as u64;
-
 /// What unpacks pages; clones share it.
 #[derive(Clone)]
 pub struct Unpacker(Arc<Mutex<Decompressor<'static>>>);
@@ -41,18 +38,19 @@ impl Unpacker {
         Ok(Unpacker(Arc::new(Mutex::new(new))))
     }
 
-    fn unpack(&self, packed: &[u8]) -> io::Result<Vec<u8>> {
+    /// Of at most so many bytes: what a page claims to hold is not believed.
+    fn unpack(&self, packed: &[u8], most: u64) -> io::Result<Vec<u8>> {
         if let Ok(Some(size)) = get_frame_content_size(packed)
-            && size <= LONGEST_PAGE
+            && size <= most
             && let Ok(bytes) = self.0.lock().decompress(packed, size as usize)
         {
             return Ok(bytes);
         }
         // Frames of others that do not say how much they hold, or several in a page.
         let (mut bytes, frames) = (Vec::new(), zstd::stream::Decoder::with_buffer(packed)?);
-        frames.take(LONGEST_PAGE + 1).read_to_end(&mut bytes)?;
-        match bytes.len() as u64 > LONGEST_PAGE {
-            true => Err(io::Error::other("a page holds more than a page may")),
+        frames.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        match bytes.len() as u64 > most {
+            true => Err(io::Error::other(format!("a page of a column of {most} bytes has more"))),
             false => Ok(bytes),
         }
     }
@@ -111,9 +109,11 @@ impl RowGroups for Group {
         let reader = |column| SerializedPageReader::new(chunk, column, self.num_rows(), pages);
         let reader: Box<dyn PageReader> = match column.compression() {
             Compression::ZSTD(_) => {
+                // What joins may hold is reckoned by footers.
+                let most = u64::try_from(column.uncompressed_size())?;
                 let column = column.clone().into_builder();
                 let column = column.set_compression(Compression::UNCOMPRESSED).build()?;
-                Box::new(Packed { pages: reader(&column)?, unpacker: self.unpacker.clone() })
+                Box::new(Packed { pages: reader(&column)?, most, unpacker: self.unpacker.clone() })
             }
             _ => Box::new(reader(column)?),
         };
@@ -172,6 +172,8 @@ impl ChunkReader for Chunk {
 /// Pages of a column, packed by zstd, which their reader knows nothing of.
 struct Packed {
     pages: SerializedPageReader<Chunk>,
+    /// Bytes of the column before it was packed, as the footer says.
+    most: u64,
     unpacker: Unpacker,
 }
 
@@ -194,7 +196,7 @@ impl Packed {
         })?;
         // A page of NULLs alone may have nothing.
         if !packed.is_empty() {
-            let unpacked = self.unpacker.unpack(packed)?;
+            let unpacked = self.unpacker.unpack(packed, self.most)?;
             *bytes = match before {
                 [] => unpacked.into(),
                 before => [before, &unpacked].concat().into(),

@@ -12,9 +12,11 @@ use bytes::Bytes;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use parquet::file::properties::ReaderProperties;
+use parquet::column::writer::ColumnCloseResult;
+use parquet::file::properties::{EnabledStatistics, ReaderProperties, WriterProperties};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::serialized_reader::ReadOptionsBuilder;
+use parquet::file::writer::SerializedFileWriter;
 use proptest::prelude::*;
 use schema::{Budget, Catalog, ColumnType, Position, Promotion, Scope, TableDef, Tenant, WalId};
 use storage::compact::join::{Joined, Joiner};
@@ -418,4 +420,59 @@ async fn not_what_it_claims(world: World) {
     }
     let left: Vec<_> = futures::TryStreamExt::try_collect(world.objects.list(None)).await.unwrap();
     assert_eq!(left.len(), 3, "{left:?}");
+}
+
+/// Scenario: a file of another writer begins and ends with a row group without rows, of
+/// which there is not a byte.
+/// Guarantees: K1: it is joined like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn inv_k1_a_row_group_without_rows_is_passed_over() {
+    let catalog = Catalog::default();
+    let logs = catalog.get("logs").unwrap();
+    let world = World::new();
+    let good = world.file(logs, 1, rows(logs, 4_000, 1, 1)).await;
+    let bytes = world.objects.get(&good.path.as_str().into()).await.unwrap().bytes().await.unwrap();
+    // Else all of it is read at once.
+    assert!(bytes.len() > 256 << 10, "{}", bytes.len());
+
+    let reader = SerializedFileReader::new(bytes.clone()).unwrap();
+    let (footer, group) = (reader.metadata().file_metadata(), reader.metadata().row_group(0));
+    let properties = WriterProperties::builder()
+        .set_sorting_columns(group.sorting_columns().cloned())
+        .set_key_value_metadata(footer.key_value_metadata().cloned())
+        // What is copied brings no indexes of its pages, and it is all or nothing.
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true);
+    let schema = footer.schema_descr().root_schema_ptr();
+    let properties = Arc::new(properties.build());
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, properties).unwrap();
+    for full in [false, true, false] {
+        let mut written = writer.next_row_group().unwrap();
+        for column in group.columns() {
+            match full {
+                true => {
+                    let copy = ColumnCloseResult {
+                        bytes_written: column.compressed_size() as u64,
+                        rows_written: group.num_rows() as u64,
+                        metadata: column.clone(),
+                        bloom_filter: None,
+                        column_index: None,
+                        offset_index: None,
+                    };
+                    written.append_column(&bytes, copy).unwrap();
+                }
+                false => written.next_column().unwrap().unwrap().close().unwrap(),
+            }
+        }
+        written.close().unwrap();
+    }
+    let file = writer.into_inner().unwrap();
+    let mut other = DataFile::clone(&good);
+    other.path = good.path.replace("-1-1-1.", "-1-2-2.");
+    other.size = file.len() as u64;
+    world.put(&other.path, file).await;
+
+    let joined = world.join(logs, &[good, Arc::new(other)], 1).await.unwrap();
+    assert_eq!(joined.iter().map(|file| file.rows).sum::<u64>(), 8_000);
 }

@@ -123,33 +123,40 @@ proptest! {
 }
 
 /// Scenario: frames that say how much they hold, that do not, several in one page,
-/// one cut short, one with a flipped bit, and none at all.
+/// more than the column has, one cut short, one with a flipped bit, and none at all.
 /// Guarantees: F25: what is whole comes out whole, the rest is an error.
 #[test]
 fn fault_f25_a_page_is_unpacked_whole_or_not_at_all() {
-    let unpacker = Unpacker::new().unwrap();
     let text = b"cloud sail ".repeat(500);
+    let (unpacker, most) = (Unpacker::new().unwrap(), 2 * text.len() as u64);
+    let unpack = |packed: &[u8]| unpacker.unpack(packed, most);
     let mut summed = zstd::bulk::Compressor::new(1).unwrap();
     summed.include_checksum(true).unwrap();
     let told = summed.compress(&text).unwrap();
     let untold = zstd::stream::encode_all(text.as_slice(), 1).unwrap();
     assert_eq!(get_frame_content_size(&untold).unwrap(), None);
-    assert_eq!(unpacker.unpack(&told).unwrap(), text);
-    assert_eq!(unpacker.unpack(&untold).unwrap(), text);
+    assert_eq!(unpack(&told).unwrap(), text);
+    assert_eq!(unpack(&untold).unwrap(), text);
     for frames in [[&told, &told], [&untold, &told], [&told, &untold]] {
-        assert_eq!(unpacker.unpack(&frames.map(Vec::as_slice).concat()).unwrap(), text.repeat(2));
+        assert_eq!(unpack(&frames.map(Vec::as_slice).concat()).unwrap(), text.repeat(2));
+    }
+    let too_many = [&*told, &*untold, &*told].concat();
+    assert!(unpack(&too_many).unwrap_err().to_string().contains("has more"));
+    for one in [&told, &untold] {
+        assert!(unpacker.unpack(one, text.len() as u64 - 1).is_err());
+        assert_eq!(unpacker.unpack(one, text.len() as u64).unwrap(), text);
     }
     for cut in 1..told.len() {
-        assert!(unpacker.unpack(&told[..cut]).is_err(), "cut at {cut}");
+        assert!(unpack(&told[..cut]).is_err(), "cut at {cut}");
     }
     for bit in 0..told.len() * 8 {
         let mut flipped = told.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         // The bits of a header that mean nothing here are no harm.
-        assert!(unpacker.unpack(&flipped).map_or(true, |bytes| bytes == text), "bit {bit}");
+        assert!(unpack(&flipped).map_or(true, |bytes| bytes == text), "bit {bit}");
     }
-    assert!(unpacker.unpack(b"no frame").is_err());
-    assert_eq!(unpacker.unpack(&told).unwrap(), text);
+    assert!(unpack(b"no frame").is_err());
+    assert_eq!(unpack(&told).unwrap(), text);
 }
 
 /// Scenario: pages are said to be where their column is not.
