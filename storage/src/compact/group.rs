@@ -28,6 +28,9 @@ use zstd::zstd_safe::get_frame_content_size;
 use crate::Error;
 use crate::table::object::Object;
 
+/// No page is longer, whatever a footer and a frame say: its header counts so far.
+const LONGEST_PAGE: u64 = i32::MAX as u64;
+
 /// What unpacks pages; clones share it.
 #[derive(Clone)]
 pub struct Unpacker(Arc<Mutex<Decompressor<'static>>>);
@@ -40,6 +43,7 @@ impl Unpacker {
 
     /// Of at most so many bytes: what a page claims to hold is not believed.
     fn unpack(&self, packed: &[u8], most: u64) -> io::Result<Vec<u8>> {
+        let most = most.min(LONGEST_PAGE);
         if let Ok(Some(size)) = get_frame_content_size(packed)
             && size <= most
             && let Ok(bytes) = self.0.lock().decompress(packed, size as usize)
@@ -48,9 +52,11 @@ impl Unpacker {
         }
         // Frames of others that do not say how much they hold, or several in a page.
         let (mut bytes, frames) = (Vec::new(), zstd::stream::Decoder::with_buffer(packed)?);
-        frames.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        frames.take(most + 1).read_to_end(&mut bytes)?;
         match bytes.len() as u64 > most {
-            true => Err(io::Error::other(format!("a page of a column of {most} bytes has more"))),
+            true => {
+                Err(io::Error::other(format!("a page has more than the {most} bytes that it may")))
+            }
             false => Ok(bytes),
         }
     }

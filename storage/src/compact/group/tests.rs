@@ -123,7 +123,8 @@ proptest! {
 }
 
 /// Scenario: frames that say how much they hold, that do not, several in one page,
-/// more than the column has, one cut short, one with a flipped bit, and none at all.
+/// more than the column has, one cut short, one with a flipped bit, none at all, and one
+/// that says, like its footer, that it holds more than any machine has.
 /// Guarantees: F25: what is whole comes out whole, the rest is an error.
 #[test]
 fn fault_f25_a_page_is_unpacked_whole_or_not_at_all() {
@@ -156,6 +157,11 @@ fn fault_f25_a_page_is_unpacked_whole_or_not_at_all() {
         assert!(unpack(&flipped).map_or(true, |bytes| bytes == text), "bit {bit}");
     }
     assert!(unpack(b"no frame").is_err());
+    // Its size in eight bytes, then one empty block, the last.
+    let boast = [&[0x28, 0xB5, 0x2F, 0xFD, 0xE0], &(1_u64 << 50).to_le_bytes()[..], &[1, 0, 0]];
+    let boast = boast.concat();
+    assert_eq!(get_frame_content_size(&boast).unwrap(), Some(1 << 50));
+    assert!(unpacker.unpack(&boast, u64::MAX).is_err());
     assert_eq!(unpack(&told).unwrap(), text);
 }
 
